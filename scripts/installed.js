@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
@@ -20,7 +20,8 @@ import { join } from 'node:path';
  */
 export function installed(root) {
   const folder = join(root, 'node_modules');
-  const foreign = existsSync(folder) && realpathSync(folder) !== join(realpathSync(root), 'node_modules');
+  // A link that leads nowhere, too: its folder may be on a disk that is not mounted.
+  const foreign = lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink() === true;
   const wanted = packagesIn(join(root, 'package-lock.json'));
   const found = packagesIn(join(folder, '.package-lock.json'));
   const fits = Object.entries(wanted).every(([path, { version, integrity, optional, devOptional }]) => {

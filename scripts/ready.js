@@ -53,8 +53,8 @@ function install() {
 const { fits, foreign } = installed(root);
 if (!fits && foreign) {
   process.stderr.write(
-    'node_modules is a link to another folder, whose packages differ from package-lock.json. Remove the link\n' +
-      '(rm node_modules), then run npm ci here. Nothing was changed.\n',
+    'node_modules is a link to another folder, which is missing or whose packages differ from package-lock.json.\n' +
+      'Remove the link (rm node_modules), then run npm ci here. Nothing was changed.\n',
   );
   process.exit(1);
 }

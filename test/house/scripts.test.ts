@@ -1,9 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
+  existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   rmSync,
   symlinkSync,
@@ -134,21 +137,140 @@ describe('what is installed', () => {
     const owner = join(made, 'owner');
     symlinkSync(join(owner, 'node_modules'), join(made, 'node_modules'));
     expect(installed(made)).toEqual({ fits: false, foreign: true });
-    for (const name of ['ready.js', 'installed.js', 'stamp.js']) {
-      mkdirSync(join(made, 'scripts'), { recursive: true });
-      copyFileSync(join(root, 'scripts', name), join(made, 'scripts', name));
-    }
-    writeFileSync(join(made, 'package.json'), '{"type":"module"}');
-    const { status, stderr } = spawnSync(process.execPath, [join(made, 'scripts/ready.js')], {
-      encoding: 'utf8',
-      env: { PATH: '' },
+  });
+
+  it('takes a link that leads nowhere for a link, too', () => {
+    const made = withLocks();
+    symlinkSync(join(made, 'gone'), join(made, 'node_modules'));
+    expect(installed(made)).toEqual({ fits: false, foreign: true });
+  });
+});
+
+describe('scripts/ready.js', () => {
+  const lock = (packages: Record<string, object>) => JSON.stringify({ lockfileVersion: 3, packages });
+  const wanted = lock({ '': { name: 'p' }, 'node_modules/a': { version: '1.0.0', integrity: 'sha512-a' } });
+  const found = lock({ 'node_modules/a': { version: '1.0.0', integrity: 'sha512-a' } });
+  const refusal =
+    'node_modules is a link to another folder, which is missing or whose packages differ from package-lock.json.\n' +
+    'Remove the link (rm node_modules), then run npm ci here. Nothing was changed.\n';
+
+  /** A fresh clone whose npm, build and dashboard write down that they ran, and do what the real ones leave behind. */
+  function clone(): string {
+    const made = repository({
+      'package.json': '{"type":"module"}',
+      'package-lock.json': wanted,
+      'tsconfig.json': '{}',
+      'src/lib/registry/rollouts/command-states.ts': '',
+      'src/lib/pipeline/graph/model.ts': '',
+      'web/main.tsx': '',
+      'npm.cjs': `const { appendFileSync, mkdirSync, writeFileSync } = require('node:fs');
+        appendFileSync('log', 'npm ' + process.argv[2] + '\\n');
+        mkdirSync('node_modules', { recursive: true });
+        writeFileSync('node_modules/.package-lock.json', ${JSON.stringify(found)});`,
     });
-    expect(stderr).toBe(
-      'node_modules is a link to another folder, whose packages differ from package-lock.json. Remove the link\n' +
-        '(rm node_modules), then run npm ci here. Nothing was changed.\n',
-    );
-    expect(status).toBe(1);
-    expect(readdirSync(join(owner, 'node_modules'))).toEqual(['.package-lock.json']);
+    for (const [name, out, stamp] of [
+      ['build', 'dist', 'stampOf'],
+      ['web', 'dist/web', 'webStampOf'],
+    ])
+      writeScript(
+        made,
+        `${name}.js`,
+        `import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+        import { ${stamp} } from './stamp.js';
+        appendFileSync('log', '${name}\\n');
+        mkdirSync('${out}', { recursive: true });
+        writeFileSync('${out}/.stamp', ${stamp}(process.cwd()));`,
+      );
+    for (const name of ['direct', 'inside', 'vendor']) writeScript(made, `${name}.js`, '');
+    for (const name of ['ready', 'installed', 'stamp'])
+      copyFileSync(join(root, 'scripts', `${name}.js`), join(made, 'scripts', `${name}.js`));
+    return made;
+  }
+
+  function writeScript(made: string, name: string, text: string): void {
+    mkdirSync(join(made, 'scripts'), { recursive: true });
+    writeFileSync(join(made, 'scripts', name), text);
+  }
+
+  /** Runs it once: its exit code, its output, and what it ran. */
+  function ready(made: string) {
+    rmSync(join(made, 'log'), { force: true });
+    const { status, stdout, stderr } = spawnSync(process.execPath, [join(made, 'scripts/ready.js')], {
+      encoding: 'utf8',
+      // A cache of npm that can be written, and no npm but the one above.
+      env: { PATH: '', npm_execpath: join(made, 'npm.cjs'), npm_config_cache: join(made, 'cache') },
+    });
+    const ran = existsSync(join(made, 'log')) ? readFileSync(join(made, 'log'), 'utf8').split('\n') : [];
+    return { status, stdout, stderr, ran: ran.filter(Boolean) };
+  }
+
+  /** As `npm ci && npm run build` leave it. */
+  function readyClone(): string {
+    const made = clone();
+    repository({ 'node_modules/.package-lock.json': found });
+    for (const name of ['build', 'web'])
+      spawnSync(process.execPath, [join(made, 'scripts', `${name}.js`)], { cwd: made });
+    return made;
+  }
+  const nothing = { status: 0, stdout: '', stderr: '', ran: [] };
+
+  it('installs and builds a fresh clone, once, and keeps stdout for the result', () => {
+    const made = clone();
+    expect(ready(made)).toEqual({
+      ...{ status: 0, stdout: '', ran: ['npm ci', 'build', 'web'] },
+      stderr: 'Installing dependencies (once, about a minute) …\nBuilding …\n',
+    });
+    expect(ready(made)).toEqual(nothing);
+  });
+
+  it('does nothing after npm ci and npm run build by hand', () => {
+    expect(ready(readyClone())).toEqual(nothing);
+  });
+
+  it.each([
+    [
+      'the lock file, and installs and builds',
+      'package-lock.json',
+      wanted.replace('sha512-a', 'sha512-b'),
+      ['npm ci', 'build', 'web'],
+    ],
+    ['a source, and builds', 'src/new.ts', '', ['build']],
+    ['a source of the dashboard, and builds that', 'web/new.tsx', '', ['web']],
+  ])('notices a change of %s', (_what, file, text, ran) => {
+    const made = readyClone();
+    repository({ [file]: text });
+    expect(ready(made)).toMatchObject({ status: 0, ran });
+  });
+
+  it('uses the packages behind a link when they fit, and neither installs nor changes anything there', () => {
+    const made = clone();
+    repository({ 'owner/node_modules/.package-lock.json': found });
+    symlinkSync(join(made, 'owner/node_modules'), join(made, 'node_modules'));
+    expect(ready(made)).toMatchObject({ status: 0, ran: ['build', 'web'] });
+    expect(readdirSync(join(made, 'owner/node_modules'))).toEqual(['.package-lock.json']);
+  });
+
+  it.each([
+    ['whose packages differ', found.replaceAll('1.0.0', '0.9.0')],
+    ['that leads nowhere', undefined],
+  ])('refuses a link %s, and changes nothing', (_what, packages) => {
+    const made = clone();
+    if (packages) repository({ 'owner/node_modules/.package-lock.json': packages });
+    symlinkSync(join(made, 'owner/node_modules'), join(made, 'node_modules'));
+    expect(ready(made)).toEqual({ status: 1, stdout: '', stderr: refusal, ran: [] });
+    expect(lstatSync(join(made, 'node_modules')).isSymbolicLink()).toBe(true);
+    if (packages) expect(readdirSync(join(made, 'owner/node_modules'))).toEqual(['.package-lock.json']);
+  });
+
+  it('says that npm failed, and builds nothing', () => {
+    const made = clone();
+    repository({ 'npm.cjs': "console.log('no registry'); process.exit(1);" });
+    expect(ready(made)).toEqual({
+      ...{ status: 1, stdout: '', ran: [] },
+      stderr:
+        'Installing dependencies (once, about a minute) …\nno registry\n' +
+        'The dependencies could not be installed: see the output of npm above.\n',
+    });
   });
 });
 
