@@ -17,6 +17,7 @@ FROM ${BUILD} AS install
 WORKDIR /app
 COPY --from=pack /tmp/aiot.tgz /tmp/aiot.tgz
 RUN tar --extract --gzip --file /tmp/aiot.tgz --strip-components 1 --directory /app \
+  && cp dist/package-lock.json . \
   && npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
   && mkdir -p /empty/var/lib/aiot /empty/project/data
 

@@ -24,6 +24,13 @@ echo "smoke: $(bare node --version), npm $(bare npm --version)"
 bare npm install --global --prefix "$work/prefix" --ignore-scripts --no-audit --no-fund "$tarball" >"$work/log" 2>&1 ||
   { cat "$work/log"; exit 1; }
 
+# As the sum of the files' sizes; 119 MB on x64 Linux when this was written. A package of a registry must not bring a shrinkwrap: scripts/lock.js.
+limit=130
+size=$(find "$work/prefix/lib" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%d", sum / 1e6 }')
+echo "smoke: $size MB installed"
+((size <= limit)) || fail "more than $limit MB are installed: see 'What takes the space' in docs/dependencies.md"
+if tar -tzf "$tarball" | grep -q '/npm-shrinkwrap.json$'; then fail 'npm-shrinkwrap.json is packed'; fi
+
 version=$(bare aiot --version)
 [[ $version == aiot/* ]] || fail "unexpected version: $version"
 bare aiot explain AIOT_USAGE --json | node -e 'JSON.parse(require("fs").readFileSync(0, "utf8")).exit === 2 || process.exit(1)'
@@ -34,6 +41,13 @@ bare aiot context list
 code=0
 (cd watch && bare aiot model train --backend cpu --json) >"$work/said" 2>/dev/null || code=$?
 if [[ $code != 1 ]] || ! grep -q 'npm install @tensorflow/tfjs-core' "$work/said"; then fail "training without TensorFlow.js: $code, $(cat "$work/said")"; fi
+# LiteRT and the face detectors are part of the package: no peer is needed for them.
+bare node -e '
+  const sharp = require(process.argv[1] + "/node_modules/sharp");
+  sharp({ create: { width: 64, height: 48, channels: 3, background: "#678" } }).toFile("blue.png");
+' "$work/prefix/lib/node_modules/aiot"
+bare aiot vision faces blue.png --json | node -e 'JSON.parse(require("fs").readFileSync(0, "utf8")).pictures.length === 1 || process.exit(1)'
+rm blue.png
 if command -v man >/dev/null; then
   for page in aiot aiot-model-train; do
     PATH="$work/prefix/bin:$PATH" MANPATH='' man --where "$page" | grep -q "^$work/prefix/" || fail "man finds no $page"

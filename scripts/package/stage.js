@@ -48,6 +48,7 @@ export function stage({ packed, arch, work }) {
   mkdirSync(app, { recursive: true });
   must('tar', ['-xzf', resolve(packed), '-C', app, '--strip-components=1']);
   const { version } = JSON.parse(readFileSync(join(app, 'package.json'), 'utf8'));
+  copyFileSync(join(app, 'dist', 'package-lock.json'), join(app, 'package-lock.json'));
   must('npm', [
     ...['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--silent', '--prefix', app],
     ...['--os=linux', `--cpu=${arch}`, '--libc=glibc'],

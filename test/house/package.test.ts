@@ -39,6 +39,8 @@ describe('the package', () => {
     const allowed =
       /^(firmware\/.*|dist\/.*\.js|dist\/index\.d\.ts|dist\/man\/aiot[\w-]*\.1|dist\/vendor\/[\w.]+|dist\/web\/(index\.html|assets\/[\w-]+\.(js|css|svg|txt))|templates\/.*|bin\/run\.js|docs\/(tutorials\/)?[\w-]+\.md|[^/]*\.(json|md)|LICENSE)$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
+    // From a registry, npm would install with it what development needs, too: scripts/lock.js.
+    expect([...paths, ...packageJson.files]).not.toContain('npm-shrinkwrap.json');
     // 1,464 files, 8.5 MB, unpacked 18.9 MB when this was written; and manual pages, which are made while packing: 215 of 0.4 MB.
     expect(paths.filter((path) => !path.startsWith('dist/man/')).length).toBeLessThan(1_600);
     expect(size).toBeLessThan(10e6);
