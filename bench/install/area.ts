@@ -59,7 +59,7 @@ function installs(bench: Bench): Figure[] {
   });
   return [
     figure('time', 's', 2, ({ seconds }) => seconds),
-    figure('size', 'MB', 4, ({ bytes }) => bytes / 1e6),
+    figure('size', 'MB', 2, ({ bytes }) => bytes / 1e6),
     figure('packages', 'packages', 2, (one) => one.packages),
   ];
 }

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { loadCommands } from '../../scripts/docs/commands.js';
 import { generateDocs } from '../../scripts/docs/generate.js';
 import { importsOf, resolvedIn, sourcesIn } from '../../scripts/imports.js';
+import { inside, vendored } from '../../scripts/inside.js';
 import { catalogue, type ErrorCode, projectJsonSchema, projectSchema } from '../../src/lib/core/index.js';
 import { protocolSchemas } from '../../src/lib/device/index.js';
 import { cheatMarkdown } from '../../src/lib/stream/index.js';
@@ -90,12 +91,14 @@ describe('the dependencies', () => {
           .join('/'),
       ),
     );
-    const known = { ...dependencies, ...peerDependencies };
+    // Of those whose files are inside aiot, the types alone.
+    const known = { ...dependencies, ...peerDependencies, ...vendored };
     expect([...names].filter((name) => !name.startsWith('node:') && !(name in known))).toEqual([]);
   });
 
-  it('name optional peers in docs/dependencies.md', () => {
-    expect(Object.keys(peerDependencies).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+  it('name optional peers, and the packages that are inside aiot, in docs/dependencies.md', () => {
+    const others = [...Object.keys(peerDependencies), ...inside];
+    expect(others.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
   });
 
   it('are locked with the C library that each build of libsql is for, so that one is installed and not two', () => {
