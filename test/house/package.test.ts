@@ -37,7 +37,7 @@ describe('the package', () => {
     if (existsSync(join(root, 'templates', 'har-imu')))
       expect(paths).toContain('templates/har-imu/aiot.yaml');
     const allowed =
-      /^(firmware\/.*|dist\/.*\.js|dist\/index\.d\.ts|dist\/man\/aiot[\w-]*\.1|dist\/vendor\/[\w.]+|dist\/web\/(index\.html|assets\/[\w-]+\.(js|css|svg|txt))|templates\/.*|bin\/run\.js|docs\/(tutorials\/)?[\w-]+\.md|[^/]*\.(json|md)|LICENSE)$/;
+      /^(firmware\/.*|dist\/.*\.js|dist\/index\.d\.ts|dist\/man\/aiot[\w-]*\.1|dist\/vendor\/[\w.]+|dist\/package-lock\.json|dist\/web\/(index\.html|assets\/[\w-]+\.(js|css|svg|txt))|templates\/.*|bin\/run\.js|docs\/(tutorials\/)?[\w-]+\.md|[^/]*\.(json|md)|LICENSE)$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
     // From a registry, npm would install with it what development needs, too: scripts/lock.js.
     expect([...paths, ...packageJson.files]).not.toContain('npm-shrinkwrap.json');
