@@ -170,7 +170,12 @@ describe('the check of contexts', () => {
     expect(Date.now() - started).toBeLessThan(5000);
     expect(findings).toMatchObject([
       { check: 'contexts', status: 'warn', next: 'aiot context use NAME' },
-      { check: 'context down', status: 'warn', detail: expect.stringContaining('ECONNREFUSED') },
+      {
+        check: 'context down',
+        status: 'warn',
+        detail: expect.stringContaining('ECONNREFUSED'),
+        next: 'The context down names this platform: check its address and that it runs.',
+      },
       { check: 'context silent', status: 'warn', detail: expect.stringContaining('nothing within 400 ms') },
     ]);
   });

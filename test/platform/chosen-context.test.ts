@@ -73,6 +73,43 @@ describe('AIOT_URL and AIOT_TOKEN', () => {
     expect(await refusal(['status'])).toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
   });
 
+  it('are what the next step speaks of, and not of contexts', async () => {
+    const next = async (...argv: string[]) =>
+      ((await runCli([...argv, '--json'])).json as { error: { message: string; next: string } }).error;
+    process.env.AIOT_URL = 'https://127.0.0.1:9';
+    expect((await next('status')).next).toBe(
+      'AIOT_URL names this platform: unset AIOT_URL to talk to the context in use.',
+    );
+    process.env.AIOT_URL = '127.0.0.1:9';
+    expect((await next('status')).next).toBe('Set AIOT_URL to such a URL, or unset it to use a context.');
+    stranger();
+    delete process.env.AIOT_URL;
+    process.env.AIOT_TOKEN = token;
+    expect((await next('status')).next).toBe(
+      'AIOT_TOKEN is set: set AIOT_URL to its platform too. Or: aiot up',
+    );
+    process.env.AIOT_URL = own.url;
+    expect((await next('status')).next).toBe(
+      'Check AIOT_URL, and set AIOT_CA to the file of the platform’s CA: DIR/pki/ca.crt of aiot up --data DIR.',
+    );
+    process.env.AIOT_CA = join(own.folder, 'none.crt');
+    expect((await next('status')).message).toBe(`AIOT_CA: no such file: ${process.env.AIOT_CA}`);
+    process.env.AIOT_CA = own.ca;
+    process.env.AIOT_TOKEN = 'aiot_wrong';
+    expect((await next('status')).next).toContain(
+      'The token is that of AIOT_TOKEN: set another, or unset it.',
+    );
+    delete process.env.AIOT_TOKEN;
+    expect((await next('status')).next).toContain('Set AIOT_TOKEN to a token of this platform');
+    delete process.env.AIOT_URL;
+    delete process.env.AIOT_CA;
+    await ok(z.unknown(), ['context', 'add', 'bare', '--url', own.url, '--ca', own.ca]);
+    expect((await next('status')).next).toContain(
+      'The context bare has no token: aiot context add bare --replace --url URL --token-file FILE',
+    );
+    await ok(z.unknown(), ['context', 'remove', 'bare', '--yes']);
+  });
+
   it('are refused where they are malformed, without showing a password', async () => {
     process.env.AIOT_URL = 'http://lab.example';
     expect(await refusal(['status'])).toMatchObject({

@@ -141,7 +141,11 @@ export function platformUrl(text: string, protocol: 'https:' | 'mqtts:', source?
   const shown = text.replace(/\/\/[^/@]*@/, '//…@');
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== protocol || url.hostname === '')
-    throw new AiotError('AIOT_USAGE', `${prefix}expected a URL such as ${protocol}//host:port; got ${shown}`);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${prefix}expected a URL such as ${protocol}//host:port; got ${shown}`,
+      source === undefined ? {} : { next: `Set ${source} to such a URL, or unset it to use a context.` },
+    );
   if (url.username || url.password) {
     throw new AiotError('AIOT_USAGE', `${prefix}expected ${shown} without a name and password in it`, {
       next: source === undefined ? 'Give the token with --token-file.' : 'Give the token in AIOT_TOKEN.',

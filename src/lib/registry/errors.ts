@@ -21,12 +21,8 @@ export function errorOfAnswer(status: number, body: string, endpoint: string): A
   return new AiotError(code, `${endpoint} answered with status ${status}`, details);
 }
 
-/**
- * The errors of undici before there is a response.
- * @param endpoint URL without credentials
- * @param unreachable next step where nothing answered; default: that of the error's code
- */
-export function errorOfTransport(error: unknown, endpoint: string, unreachable?: string): AiotError {
+/** The errors of undici before there is a response. `endpoint` has no credentials in it. */
+export function errorOfTransport(error: unknown, endpoint: string): AiotError {
   if (error instanceof AiotError) return error;
   const code = systemCode(error) ?? 'unknown error';
   if (isUntrusted(code)) {
@@ -39,7 +35,17 @@ export function errorOfTransport(error: unknown, endpoint: string, unreachable?:
     cause: error,
     endpoint,
     retryable: true,
-    ...(unreachable === undefined ? {} : { next: unreachable }),
+  });
+}
+
+/** The error with the next step of its code, where there is one. */
+export function withAdvice(error: AiotError, advice: Partial<Record<ErrorCode, string>> = {}): AiotError {
+  const next = advice[error.code];
+  if (next === undefined) return error;
+  const { endpoint, retryable, cause } = error;
+  return new AiotError(error.code, error.message, {
+    ...{ next, retryable, cause },
+    ...(endpoint === undefined ? {} : { endpoint }),
   });
 }
 

@@ -13,6 +13,7 @@ export { type Condition, conditionSchema, warningTopics } from './condition.js';
 export { pushConfig, pushedConfigSchema, resolveConfig } from './config/push.js';
 export * from './config-api.js';
 export {
+  adviceFor,
   clientFor,
   contextFor,
   type DataStores,

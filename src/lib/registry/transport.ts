@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { Agent, Dispatcher } from 'undici';
 import type { ZodType } from 'zod';
-import { AiotError, httpAgent, issueText } from '../core/index.js';
-import { errorOfAnswer, errorOfTransport } from './errors.js';
+import { AiotError, type ErrorCode, httpAgent, issueText } from '../core/index.js';
+import { errorOfAnswer, errorOfTransport, withAdvice } from './errors.js';
 
 export interface ClientOptions {
   /** https URL of the platform, without a path. */
@@ -14,9 +14,11 @@ export interface ClientOptions {
   /** A device's certificate and private key, PEM. */
   cert?: string;
   key?: string;
-  /** Next step to show when the platform does not answer; default: that of the error's code. */
-  unreachable?: string;
+  /** Next steps by the error's code, where the caller knows better ones. */
+  advice?: Advice;
 }
+
+export type Advice = Partial<Record<ErrorCode, string>>;
 
 export interface CallOptions {
   body?: Uint8Array | Readable | string;
@@ -62,7 +64,7 @@ export class Transport {
       throw errorOfAnswer(answer.statusCode, await answer.body.text(), this.url);
     } catch (error) {
       options.signal?.throwIfAborted();
-      throw errorOfTransport(error, this.url, this.options.unreachable);
+      throw withAdvice(errorOfTransport(error, this.url), this.options.advice);
     }
   }
 

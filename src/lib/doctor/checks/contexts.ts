@@ -1,12 +1,12 @@
 import {
   AiotError,
+  type ChosenContext,
   chosenContext,
   configFolder,
-  type PlatformContext,
   readContexts,
   readText,
 } from '../../core/index.js';
-import { createClient } from '../../registry/index.js';
+import { adviceFor, createClient } from '../../registry/index.js';
 import { type DoctorOptions, type Finding, fail, ok, warn } from '../finding.js';
 import { probe } from './probe.js';
 
@@ -22,9 +22,13 @@ export async function checkContexts(env: NodeJS.ProcessEnv, options: Options): P
   const chosen = await chosenContext(undefined, env);
   const findings = await Promise.all([
     ...(chosen?.from === 'environment' ? [checkContext('AIOT_URL', chosen, true, options)] : []),
-    ...entries.map(([name, context]) =>
-      checkContext(`context ${name}`, context, name === chosen?.name, options),
-    ),
+    ...entries.map(([name, context]) => {
+      const isCurrent = name === chosen?.name;
+      // Another context is a way out for the one in use alone.
+      const others = isCurrent ? chosen.others : [];
+      const known = { ...context, name, kind: context.kind ?? 'platform', from: 'name', others } as const;
+      return checkContext(`context ${name}`, known, isCurrent, options);
+    }),
   ]);
   if (entries.length === 0 && findings.length === 0)
     return [ok('contexts', 'none yet; aiot up makes the first')];
@@ -34,7 +38,7 @@ export async function checkContexts(env: NodeJS.ProcessEnv, options: Options): P
 
 async function checkContext(
   check: string,
-  context: PlatformContext,
+  context: ChosenContext,
   current: boolean,
   options: Options,
 ): Promise<Finding[]> {
@@ -51,15 +55,17 @@ async function checkContext(
   } catch (error) {
     options.signal.throwIfAborted();
     const { code, message, next } =
-      error instanceof AiotError ? error : { code: '', message: String(error), next: 'aiot status' };
+      error instanceof AiotError
+        ? error
+        : { code: 'AIOT_BUG' as const, message: String(error), next: 'aiot status' };
     // A platform that is down is no fault of this machine; one that answers with the wrong papers is. One that is not in
     // use keeps nobody from the main job.
     const status = current && code !== 'AIOT_PLATFORM_UNREACHABLE' ? fail : warn;
-    return [status(check, message, next)];
+    return [status(check, message, adviceFor(context)[code] ?? next)];
   }
 }
 
-async function checkToken(context: PlatformContext, ca: string | undefined): Promise<string> {
+async function checkToken(context: ChosenContext, ca: string | undefined): Promise<string> {
   if (context.token === undefined) return '';
   const client = createClient({ url: context.url, token: context.token, ...(ca ? { ca } : {}) });
   try {
