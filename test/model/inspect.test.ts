@@ -180,8 +180,14 @@ describe('aiot model inspect of files of TensorFlow’s converter', () => {
   });
 });
 
-it('says how to get a version of a registry, which is no file', async () => {
-  const { json, code } = await runCli(['model', 'inspect', 'w1@3', '--json']);
+it.each([
+  ['inspect', []],
+  ['fit', []],
+  ['quantize', ['--mode', 'float16']],
+  ['evaluate', ['--data', 'rows.csv']],
+  ['explain', ['--data', 'rows.csv']],
+])('%s says how to get a version of a registry, which is no file', async (verb, flags) => {
+  const { json, code } = await runCli(['model', verb, 'w1@3', ...flags, '--json']);
   expect(json).toEqual({
     error: {
       code: 'AIOT_FILE_NOT_FOUND',

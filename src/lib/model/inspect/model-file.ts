@@ -1,4 +1,4 @@
-import { digestOf, readBytes } from '../../core/index.js';
+import { AiotError, digestOf, hasCode, readBytes } from '../../core/index.js';
 import { requireBundle, unpackAny } from '../bundle/pack.js';
 import type { Bundle } from '../bundle/types.js';
 
@@ -20,7 +20,18 @@ export interface ModelFile {
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_BUNDLE_MALFORMED
  */
 export async function readModelFile(file: string): Promise<ModelFile> {
-  return modelFileOf(file, await readBytes(file));
+  return modelFileOf(file, await readModelBytes(file));
+}
+
+/** A model's file; one that is named as a version of the registry is there once it was pulled. @throws AIOT_FILE_NOT_FOUND */
+export async function readModelBytes(file: string): Promise<Uint8Array> {
+  return await readBytes(file).catch((error: unknown) => {
+    const [, name, version] = /^([A-Za-z0-9._-]+)@([A-Za-z0-9]+)$/.exec(file) ?? [];
+    if (!hasCode(error, 'AIOT_FILE_NOT_FOUND') || name === undefined) throw error;
+    const message = `expected a .tflite or .aiot file, got the version ${file} of a registry`;
+    const next = `aiot model pull ${file} --out ${name}-${version}`;
+    throw new AiotError(error.code, message, { cause: error, next });
+  });
 }
 
 /** The same of bytes that were read already. @throws AIOT_BUNDLE_MALFORMED */

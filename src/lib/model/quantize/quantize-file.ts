@@ -5,6 +5,7 @@ import { elementCount, type Graph, importTflite, parseTable, type Table } from '
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
 import { requireColumns } from '../evaluate/columns.js';
 import { rowsTaken } from '../file-metadata.js';
+import { readModelBytes } from '../inspect/model-file.js';
 import { evaluationOfTable } from './judge-rows.js';
 import { lessonOf } from './lesson.js';
 import { outcomeOf } from './outcome.js';
@@ -42,7 +43,7 @@ export async function quantizeFile(options: QuantizeFileOptions): Promise<Quanti
     file: `${stem}.${mode}.tflite`,
     folder: `${stem}-c`,
   });
-  const bytes = await readBytes(file);
+  const bytes = await readModelBytes(file);
   await refuseInputs([out], [file, data, evaluate]);
   const { graph, notes, metadata } = named(file, () => importTflite(bytes));
   const prepared = named(file, () => prepareGraph(graph));
