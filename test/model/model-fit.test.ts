@@ -11,6 +11,7 @@ import { runCli } from '../support/cli.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFolder } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
+import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { temporaryFolder } from './support.js';
 
 async function fitted(graph: Graph, ...flags: string[]) {
@@ -76,6 +77,27 @@ function convolve(b: GraphBuilder, x: number, shape: number[], taps: number, str
   } as const;
   return b.op({ op: 'CONV_2D', inputs: [x, w, b.bias(x, w, shape[3]!)], outputs: [y], options });
 }
+
+describe('aiot model fit', () => {
+  it.each([
+    [129, 'operator 0: CALL_ONCE is not supported'],
+    [130, 'operator 0: BROADCAST_TO is not supported: use ADD and MUL, which broadcast by themselves'],
+    [27, 'operator 0: SVDF is not supported: use convolutions over time (CONV_2D of height 1)'],
+  ])('names an operator that no chip runs, code %s', async (code, message) => {
+    const network = Buffer.from(writeTflite(oneOpGraphs.LOGISTIC!(seededRandom(1))));
+    const wide = network.indexOf(Buffer.from([14, 0, 0, 0, 2, 0, 0, 0]));
+    expect(wide).toBeGreaterThan(0);
+    network.writeInt32LE(code, wide);
+    const file = join(await temporaryFolder(), 'other.tflite');
+    await writeFile(file, network);
+    for (const verb of [['fit'], ['fit', '--chip', 'esp32s3'], ['quantize', '--mode', 'float16']]) {
+      const { json } = await runCli(['model', ...verb, file, '--json']);
+      const said = (json as { error: { code: string; message: string } }).error;
+      expect(said.code).toBe('AIOT_TFLITE_UNSUPPORTED');
+      expect(said.message).toContain(message);
+    }
+  });
+});
 
 describe('the table of kernel costs', () => {
   // Espressif's figures of invoke() with ESP-NN: README of esp-tflite-micro.

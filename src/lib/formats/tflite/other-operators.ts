@@ -23,6 +23,7 @@ const others: Readonly<Record<number, Other>> = {
   20: { instead: 'fuse it into the layer before, or use TANH' }, // RELU_N1_TO_1
   23: { instead: outside }, // RESIZE_BILINEAR
   24: { instead: recurrent }, // RNN
+  27: { instead: recurrent }, // SVDF
   32: { instead: 'convert without custom and Flex operators' }, // CUSTOM
   36: { instead: 'take a range (STRIDED_SLICE)' }, // GATHER
   37: { instead: `${fixedBatch}: a dilated convolution is then one CONV_2D` }, // BATCH_TO_SPACE_ND
