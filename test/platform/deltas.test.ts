@@ -40,6 +40,17 @@ afterAll(async () => {
   await own.stop();
 });
 
+it('is planned with a warning where all devices get it at once, whatever the waves are called', async () => {
+  const request = of(3, 'all');
+  const warned = async (waves: (string | number)[]) =>
+    (await own.client.rollouts.plan({ ...request, policy: { ...request.policy, waves } })).warnings.filter(
+      (warning) => warning.includes('at once'),
+    );
+  expect(await warned(['100%'])).toEqual(['all get it at once: give --waves for a few first']);
+  expect(await warned(['1%', '100%'])).toEqual([]);
+  expect(await warned(['1%'])).toEqual([]);
+});
+
 it('is planned, offered to who runs its base, and told of', async () => {
   const plan = await own.client.rollouts.plan(of(2, 'all'));
   const [first, second] = versions as [ModelVersion, ModelVersion];

@@ -56,18 +56,17 @@ export class Planner {
     const { devices: registry, now } = this.parts;
     const offline = devices.filter((name) => !registry.online(name));
     const left = devices.length - current.length;
+    const waves = splitIntoWaves(devices, request.policy.waves);
     const warnings = [
       ...(current.length > 0 ? [`${current.length} of ${devices.length} run it already`] : []),
       ...(offline.length > 0 ? [`${offline.length} of ${devices.length} are not online`] : []),
-      ...(left > 1 && request.policy.waves.length === 1
-        ? ['all get it at once: give --waves for a few first']
-        : []),
+      ...(left > 1 && waves.length === 1 ? ['all get it at once: give --waves for a few first'] : []),
       ...(request.rollback === null ? [noWayBack(request.releases)] : []),
     ];
     return {
       spec: 'aiot-rollout-plan/1',
       request: { ...request, expected: digestOf(devices) },
-      waves: splitIntoWaves(devices, request.policy.waves),
+      waves,
       deltas: deltas.flatMap(({ release, base, target, devices, of }) => {
         const delta = made.find((each) => each.base === base && each.target === target);
         return delta ? [{ release, base, devices, bytes: delta.bytes, of }] : [];
