@@ -130,6 +130,16 @@ describe('a list in a terminal of 80 columns', () => {
     expect(wrappedLines(command)).toBe(command);
   });
 
+  it('leaves links whole, also those that are longer than the line: the terminal breaks them as links', () => {
+    process.env.COLUMNS = '80';
+    const link = `https://127.0.0.1:18443/#/login/${'Aus9F-gHhkncXP8H9fG-0WRjbdGT0HnZxSqVzzb4cf0'.repeat(2)}`;
+    expect(facts([['dashboard', link]])).toContain(link);
+    expect(wrappedLines(`Open ${link} in a browser on this machine within fifteen minutes.`)).toContain(link);
+    expect(wrappedLines(link)).toBe(link);
+    const path = `/srv/${'platforms/'.repeat(12)}ca.crt`;
+    expect(widest(facts([['CA', path]]))).toBeLessThanOrEqual(80);
+  });
+
   it('shows a row as a block where its words alone are wider than the line', () => {
     process.env.COLUMNS = '40';
     const text = table(

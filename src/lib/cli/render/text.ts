@@ -82,7 +82,7 @@ const strong = (title: string) => (title === '' ? '' : bold(title));
 function aligned(rows: string[][], widths: number[], right: boolean[], gap: number): string {
   return rows
     .flatMap((row) => {
-      const columns = row.map((cell, i) => wrapped(cell, widths[i] ?? 0));
+      const columns = row.map((cell, i) => wrapped(cell, widths[i] ?? 0, true));
       const height = Math.max(1, ...columns.map((lines) => lines.length));
       return Array.from({ length: height }, (_, line) =>
         columns
