@@ -94,6 +94,17 @@ describe('what is lost for good', () => {
     await client.close();
   });
 
+  it('is shown by --dry-run, which is named for commands that have it', async () => {
+    const next = async (...argv: string[]) =>
+      ((await runCli([...argv, '--json'])).json as { error: { next: string } }).error.next;
+    await done('context', 'add', 'shed', '--url', 'https://shed.example');
+    expect(await next('context', 'remove', 'shed')).toBe('Repeat the command with --yes.');
+    await done('device', 'claim', 'fan');
+    expect(await next('device', 'revoke', 'fan')).toBe(
+      'Look at what --dry-run shows, then repeat the command with --yes.',
+    );
+  });
+
   it('is not asked about where there is nothing: the refusal comes first', async () => {
     for (const argv of [
       ['model', 'remove', 'none@1'],

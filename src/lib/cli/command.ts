@@ -159,9 +159,10 @@ export abstract class AiotCommand extends Command {
    */
   protected async agreed(question: string, yes: boolean): Promise<boolean> {
     if (yes) return true;
-    if (this.jsonEnabled()) throw needsYes(question);
+    const dryRun = 'dry-run' in (this.ctor.flags ?? {});
+    if (this.jsonEnabled()) throw needsYes(question, dryRun);
     this.running?.clear();
-    return confirm(question, this.signal);
+    return confirm(question, this.signal, { dryRun });
   }
 
   /**

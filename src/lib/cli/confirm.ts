@@ -5,16 +5,18 @@ import { forTerminal } from './render/style.js';
 /**
  * Asks on the terminal whether to go on; only `y` and `yes` mean yes. @throws AIOT_USAGE without a terminal: nobody can be asked there, and
  * the flag that answers is named; AIOT_INTERRUPTED at Ctrl-C
+ * @param dryRun whether the command has --dry-run
  */
 export async function confirm(
   question: string,
   signal: AbortSignal,
-  { input, output }: { input: NodeJS.ReadStream; output: NodeJS.WriteStream } = {
-    input: process.stdin,
-    output: process.stderr,
-  },
+  {
+    input = process.stdin,
+    output = process.stderr,
+    dryRun = false,
+  }: { input?: NodeJS.ReadStream; output?: NodeJS.WriteStream; dryRun?: boolean } = {},
 ): Promise<boolean> {
-  if (!input.isTTY) throw needsYes(question);
+  if (!input.isTTY) throw needsYes(question, dryRun);
   const lines = createInterface({ input, output });
   try {
     const answer = await lines.question(forTerminal(`${question} [y/N] `), { signal });
@@ -24,9 +26,10 @@ export async function confirm(
   }
 }
 
-/** The refusal where a question has to be answered beforehand. */
-export function needsYes(question: string): AiotError {
+/** The refusal where a question has to be answered beforehand; `dryRun` where the command has that flag. */
+export function needsYes(question: string, dryRun: boolean): AiotError {
+  const look = dryRun ? 'Look at what --dry-run shows, then repeat' : 'Repeat';
   return new AiotError('AIOT_USAGE', `expected --yes: ${question}`, {
-    next: 'Look at what it says first (--dry-run shows it alone, where there is one), then repeat it with --yes.',
+    next: `${look} the command with --yes.`,
   });
 }
