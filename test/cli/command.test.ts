@@ -34,6 +34,12 @@ describe('a command', () => {
     expect((await runCli(['explain'])).stdout).toMatch(/AIOT_BUG +\S/);
   });
 
+  it('names the list where a code is like none', async () => {
+    expect(await runCli(['explain', 'zzz', '--json'])).toMatchObject({
+      json: { error: { message: 'no error has the code zzz', next: 'aiot explain lists all codes.' } },
+    });
+  });
+
   it('takes flags from their environment twins', async () => {
     process.env.AIOT_JSON = '1';
     const { json } = await runCli(['explain', 'AIOT_BUG']);
@@ -54,6 +60,33 @@ describe('a command', () => {
       '--timeout: expected a time such as 500ms, 30s, 5m, 2h or 7d; got "soon"',
     ],
     ['a required flag', ['model', 'deploy', 'har@1'], 'expected --to'],
+    [
+      'a required flag with the values that it takes',
+      ['token', 'create', 'laptop'],
+      'expected --role: one of viewer, ci, operator',
+    ],
+    [
+      'a time that the platform takes for too short, by the flag',
+      ['token', 'create', 'laptop', '--role', 'ci', '--expires', '1s'],
+      '--expires: expected at least 1m, got "1s"',
+    ],
+    [
+      'a time that the platform takes for too long, by the flag',
+      ['token', 'rotate', 'tok_1', '--grace', '30d'],
+      '--grace: expected at most 7d, got "30d"',
+    ],
+    ...[
+      [['device', 'claim', 'pump', '--expires', '91d'], '--expires: expected at most 90d, got "91d"'],
+      [['ota', 'start', '--soak', '91d'], '--soak: expected at most 90d, got "91d"'],
+      [['ota', 'start', '--backoff', '25h'], '--backoff: expected at most 1d, got "25h"'],
+      [['ota', 'plan', '--deadline', '1ms'], '--deadline: expected at least 1s, got "1ms"'],
+      [['ota', 'plan', '--offline-deadline', '1ms'], '--offline-deadline: expected at least 1s, got "1ms"'],
+      [['ota', 'plan', '--shadow', '10ms'], '--shadow: expected at least 1s, got "10ms"'],
+    ].map(([argv, message]): [string, string[], string] => [
+      'a time beyond its bounds',
+      argv as string[],
+      message as string,
+    ]),
     ['a flag that needs another', ['device', 'simulate', 'x', '--loop'], '--loop needs --recording'],
     [
       'flags that exclude each other',

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { asAiotError } from '../../src/lib/cli/errors.js';
-import { issueText, parseYaml, problemsOf } from '../../src/lib/core/index.js';
+import { issueText, namePattern, parseYaml, problemsOf } from '../../src/lib/core/index.js';
 import { root } from '../support/cli.js';
 
 function textOf(schema: z.ZodType, value: unknown): string {
@@ -81,6 +81,12 @@ const table: [code: string, schema: z.ZodType, value: unknown, text: string][] =
     at(z.string().regex(/^a$/)),
     { field: 'x' },
     'field: expected a string that matches /^a$/; got "x"',
+  ],
+  [
+    'invalid_format',
+    at(z.string().regex(namePattern)),
+    { field: 'a b' },
+    'field: expected a name of at most 64 letters, digits, dots, dashes and underscores, a letter or digit first and last; got "a b"',
   ],
   ['not_multiple_of', at(z.number().multipleOf(4)), { field: 6 }, 'field: expected a multiple of 4; got 6'],
   [

@@ -11,7 +11,7 @@ import {
   shellWord,
 } from '../../lib/cli/index.js';
 import { deviceType, madeClaimSchema, makeClaim } from '../../lib/provision/index.js';
-import { contextFor, withClient } from '../../lib/registry/index.js';
+import { claimLifetimeMs, contextFor, withClient } from '../../lib/registry/index.js';
 
 export default class DeviceClaim extends AiotCommand {
   static override summary = 'Register a device that makes its own key: a one-time token for its certificate.';
@@ -34,7 +34,11 @@ export default class DeviceClaim extends AiotCommand {
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),
-    expires: duration({ summary: 'The token is good for this time [default: 24h].', env: 'AIOT_EXPIRES' }),
+    expires: duration({
+      summary: 'The token is good for this time [default: 24h].',
+      env: 'AIOT_EXPIRES',
+      ...claimLifetimeMs,
+    }),
     mac: shared.mac,
     'chip-id': shared['chip-id'],
     context: shared.context,

@@ -9,7 +9,7 @@ import {
   scopeFlag,
   shared,
 } from '../../lib/cli/index.js';
-import { madeTokenSchema, withClient } from '../../lib/registry/index.js';
+import { madeTokenSchema, tokenLifetimeMs, withClient } from '../../lib/registry/index.js';
 
 export default class TokenCreate extends AiotCommand {
   static override summary = 'Create a token; it is shown only once.';
@@ -33,6 +33,7 @@ export default class TokenCreate extends AiotCommand {
     expires: duration({
       summary: 'How long it is valid.',
       env: 'AIOT_EXPIRES',
+      ...tokenLifetimeMs,
       default: 90 * 24 * 3600_000,
     }),
     context: shared.context,

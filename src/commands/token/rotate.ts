@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
 import { AiotCommand, again, duration, madeTokenText, next, shared } from '../../lib/cli/index.js';
-import { madeTokenSchema, withClient } from '../../lib/registry/index.js';
+import { longestGraceMs, madeTokenSchema, withClient } from '../../lib/registry/index.js';
 
 export default class TokenRotate extends AiotCommand {
   static override summary = 'Give a token another secret, with the same rights and as long a life.';
@@ -15,6 +15,7 @@ export default class TokenRotate extends AiotCommand {
     grace: duration({
       summary: 'How long the one before stays good, such as 1h.',
       env: 'AIOT_GRACE',
+      max: longestGraceMs,
       default: 0,
     }),
     context: shared.context,

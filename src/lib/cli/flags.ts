@@ -1,17 +1,29 @@
 import { Flags } from '@oclif/core';
-import { formatDuration, parseDuration } from '../core/index.js';
+import { AiotError, formatDuration, parseDuration } from '../core/index.js';
 import { checkChipId, checkMac } from '../registry/index.js';
+
+/** The shortest and the longest time that a flag takes, ms. */
+type Bounds = {
+  min?: number;
+  max?: number;
+};
 
 /**
  * A span of time as a flag, such as `500ms`, `30s`, `5m`, `2h`; the command gets milliseconds. A bare number is refused:
- * nobody can tell which unit was meant.
+ * nobody can tell which unit was meant. The platform's bounds are given as `min` and `max`, so that an error names the flag.
  */
-export const duration = Flags.custom<number>({
-  parse: async (text) => parseDuration(text),
+export const duration = Flags.custom<number, Bounds>({
+  parse: async (text, _, bounds) => within(text, parseDuration(text), bounds),
   helpValue: 'TIME',
   defaultHelp: async ({ options }) =>
     typeof options.default === 'number' ? formatDuration(options.default) : undefined,
 });
+
+function within(text: string, ms: number, { min = 0, max = Number.POSITIVE_INFINITY }: Bounds): number {
+  if (ms >= min && ms <= max) return ms;
+  const limit = ms < min ? `at least ${formatDuration(min)}` : `at most ${formatDuration(max)}`;
+  throw new AiotError('AIOT_USAGE', `expected ${limit}, got "${text}"`);
+}
 
 /**
  * The one vocabulary of flags: a flag of the same name means the same everywhere. Each has an environment twin,

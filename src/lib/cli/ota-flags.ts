@@ -1,6 +1,12 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotError, issueText } from '../core/index.js';
-import { amountSchema, type days, type RolloutPolicyInput, rolloutPolicySchema } from '../registry/index.js';
+import {
+  amountSchema,
+  type days,
+  type RolloutPolicyInput,
+  rolloutPolicySchema,
+  rolloutTimesMs,
+} from '../registry/index.js';
 import { sizeInBytes } from './data-flags.js';
 import { duration } from './flags.js';
 
@@ -69,6 +75,7 @@ export const policyFlags = {
   soak: duration({
     summary: 'How long a wave has to stay well before the next one opens.',
     env: 'AIOT_SOAK',
+    ...rolloutTimesMs.soak,
   }),
   'on-failure': Flags.option({ options: ['pause', 'rollback'] as const })({
     summary: 'When a limit is passed: nobody else begins, or also all go back [default: pause].',
@@ -83,14 +90,17 @@ export const policyFlags = {
   backoff: duration({
     summary: 'Before the first retry; twice as long before each one after it [default: 1m].',
     env: 'AIOT_BACKOFF',
+    ...rolloutTimesMs.backoff,
   }),
   deadline: duration({
     summary: 'A device that is there and has not ended after this time has failed [default: 10m].',
     env: 'AIOT_DEADLINE',
+    ...rolloutTimesMs.deadline,
   }),
   'offline-deadline': duration({
     summary: 'A device that was not there for this time is missed [default: as long as --deadline].',
     env: 'AIOT_OFFLINE_DEADLINE',
+    ...rolloutTimesMs.offline,
   }),
   rate: Flags.integer({
     summary: 'Devices that are offered it in a minute, at most.',
@@ -119,6 +129,7 @@ export const policyFlags = {
     summary:
       'In each wave, run the model beside the one in use for this time first; it opens when the limits below hold.',
     env: 'AIOT_SHADOW',
+    ...rolloutTimesMs.shadow,
   }),
   'shadow-windows': Flags.integer({
     summary: 'Windows that the devices of a wave have to have answered in all [default: 20].',

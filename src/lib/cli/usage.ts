@@ -5,7 +5,7 @@ import { AiotError, didYouMean, nearest } from '../core/index.js';
 interface ParserError extends Error {
   args?: unknown[];
   flags?: string[];
-  parse?: { input?: { flags?: Record<string, unknown> } };
+  parse?: { input?: { flags?: Record<string, { options?: readonly string[] }> } };
 }
 interface Arg {
   name: string;
@@ -29,15 +29,21 @@ export function usageError(error: ParserError): AiotError {
     });
     return new AiotError('AIOT_USAGE', reasons.join(' '), { cause: error });
   }
-  return new AiotError('AIOT_USAGE', sentences(said), { cause: error });
+  const flags = error.parse?.input?.flags ?? {};
+  return new AiotError('AIOT_USAGE', sentences(said, flags), { cause: error });
 }
 
-function sentences(said: string): string {
+function sentences(said: string, flags: Record<string, { options?: readonly string[] }>): string {
   const [, reasons] = /^The following errors? occurred:\n([\s\S]*)$/.exec(said) ?? [];
   if (reasons === undefined) return flagSentence(said).replace(/\s+/g, ' ').trim();
   return reasons
     .split('\n')
-    .map((reason) => flagSentence(reason.trim()))
+    .map((reason) => {
+      const sentence = flagSentence(reason.trim());
+      const [, missing = ''] = /^expected --(\S+)$/.exec(sentence) ?? [];
+      const values = flags[missing]?.options ?? [];
+      return values.length === 0 ? sentence : `${sentence}: one of ${values.join(', ')}`;
+    })
     .join('; ');
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { namePattern } from './ids.js';
 import { nearest } from './nearest.js';
 import { show } from './project/show.js';
 
@@ -158,12 +159,16 @@ const formats: Partial<Record<string, string>> = {
   uppercase: 'upper case letters',
 };
 
+const aName =
+  'a name of at most 64 letters, digits, dots, dashes and underscores, a letter or digit first and last';
+
 function formatOf(issue: Extract<Issue, { code: 'invalid_format' }>): string {
   const { format, prefix, suffix, includes, pattern } = issue as typeof issue &
     Partial<Record<'prefix' | 'suffix' | 'includes', string>>;
   if (format === 'starts_with') return `a string that starts with ${word(prefix)}`;
   if (format === 'ends_with') return `a string that ends with ${word(suffix)}`;
   if (format === 'includes') return `a string that contains ${word(includes)}`;
+  if (format === 'regex' && pattern === String(namePattern)) return aName;
   if (format === 'regex') return `a string that matches ${pattern}`;
   return formats[format] ?? `a value of the format ${format}`;
 }

@@ -117,11 +117,9 @@ export type Token = z.output<typeof tokenSchema>;
 
 const day = 86_400_000;
 
-/** Lifetime of a token, ms: a minute to ten years. */
-export const lifetimeSchema = z
-  .int()
-  .min(60_000)
-  .max(3650 * day);
+/** Lifetime of a token: a minute to ten years. */
+export const tokenLifetimeMs = { min: 60_000, max: 3650 * day };
+export const lifetimeSchema = z.int().min(tokenLifetimeMs.min).max(tokenLifetimeMs.max);
 export const usualLifetimeMs = 365 * day;
 
 /** POST /tokens */
@@ -140,11 +138,7 @@ export type NewToken = z.input<typeof newTokenSchema>;
 export const madeTokenSchema = tokenSchema.extend({ token: z.string() });
 export type MadeToken = z.output<typeof madeTokenSchema>;
 
+export const longestGraceMs = 7 * day;
+
 /** POST /tokens/{id}/rotate: `graceMs` = how long the one before stays good, ms. */
-export const rotateTokenSchema = z.strictObject({
-  graceMs: z
-    .int()
-    .min(0)
-    .max(7 * day)
-    .default(0),
-});
+export const rotateTokenSchema = z.strictObject({ graceMs: z.int().min(0).max(longestGraceMs).default(0) });

@@ -16,18 +16,16 @@ export const settleRequestSchema = z.strictObject({ fingerprint: z.string().max(
 /** POST /devices/{name}/replace: another board takes the place of one that broke. */
 export const replaceRequestSchema = z.strictObject({ csr, mac: macSchema.optional(), latest });
 
+/** How long the token of a claim is good: a minute to 90 days. */
+export const claimLifetimeMs = { min: 60_000, max: 90 * 86_400_000 };
+
 /** POST /claims: a name is kept for a device that will ask for its certificate with the token. */
 export const claimRequestSchema = z.strictObject({
   name,
   type: name,
   mac: macSchema.optional(),
   chipId: chipIdSchema.optional(),
-  /** ms, from a minute to 90 days. */
-  validMs: z
-    .int()
-    .min(60_000)
-    .max(90 * 86_400_000)
-    .default(86_400_000),
+  validMs: z.int().min(claimLifetimeMs.min).max(claimLifetimeMs.max).default(86_400_000),
 });
 export type ClaimRequest = z.input<typeof claimRequestSchema>;
 export const claimSchema = z.object({

@@ -55,6 +55,6 @@ export function explainCode(code: string): CatalogueEntry & { code: ErrorCode } 
   const part = wanted.replace(/^AIOT_/, '').split('_')[0] ?? '';
   const near = part === '' ? [] : names.filter((name) => name.includes(part)).slice(0, 5);
   throw new AiotError('AIOT_USAGE', `no error has the code ${code}`, {
-    next: near.length > 0 ? `aiot explain ${near.join(', or ')}` : 'aiot explain AIOT_USAGE',
+    next: near.length > 0 ? `aiot explain ${near.join(', or ')}` : 'aiot explain lists all codes.',
   });
 }

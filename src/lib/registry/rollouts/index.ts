@@ -15,4 +15,4 @@ export { type ReleaseOptions, releaseOf, wayBack } from './release.js';
 export { type RolloutReport, rolloutReport, rolloutReportSchema } from './report.js';
 export { rolloutRequest, type WhatToRollOut } from './request.js';
 export * from './schema.js';
-export type { ShadowFigures, ShadowPolicy, WaveShadow } from './shadow.js';
+export { rolloutTimesMs, type ShadowFigures, type ShadowPolicy, type WaveShadow } from './shadow.js';

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { namePattern } from '../../core/index.js';
 import { pageQuerySchema, pageSchema } from '../page.js';
 import { type Amount, amountSchema } from './amount.js';
-import { longestMs, shadowFiguresSchema, shadowPolicySchema, waveShadowSchema } from './shadow.js';
+import { rolloutTimesMs, shadowFiguresSchema, shadowPolicySchema, waveShadowSchema } from './shadow.js';
 
 const name = z.string().regex(namePattern);
 const time = z.int().min(0);
@@ -98,17 +98,17 @@ export const rolloutPolicySchema = z.strictObject({
   /** Of a wave's devices, so many have to commit before the next wave opens. */
   minSuccess: amountSchema.default('50%'),
   /** How long a wave has to stay well before the next one opens, ms. */
-  soakMs: z.int().min(0).max(longestMs).default(0),
+  soakMs: z.int().min(0).max(rolloutTimesMs.soak.max).default(0),
   /** What happens when a limit is passed: nothing new begins, or also all go back to the release before. */
   onFailure: z.enum(['pause', 'rollback']).default('pause'),
   /** Offers of a release to a device that fails. */
   attempts: z.int().min(1).max(10).default(1),
   /** Before the second offer, ms; twice as long before each one after it. */
-  backoffMs: z.int().min(0).max(86_400_000).default(60_000),
+  backoffMs: z.int().min(0).max(rolloutTimesMs.backoff.max).default(60_000),
   /** A device that is there and has not ended so long after its offer has failed, ms. */
-  deadlineMs: z.int().min(1000).default(600_000),
+  deadlineMs: z.int().min(rolloutTimesMs.deadline.min).default(600_000),
   /** A device that was not there so long after its offer is missed, ms; null = as long as the deadline. */
-  offlineMs: z.int().min(1000).max(longestMs).nullable().default(null),
+  offlineMs: z.int().min(rolloutTimesMs.offline.min).max(rolloutTimesMs.offline.max).nullable().default(null),
   /** Devices that are offered it in a minute, at most. */
   perMinute: z.int().min(1).nullable().default(null),
   window: windowSchema.nullable().default(null),

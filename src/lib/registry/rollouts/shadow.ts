@@ -1,13 +1,21 @@
 import { z } from 'zod';
 import { amountSchema } from './amount.js';
 
-/** Of what a rollout may wait for. */
-export const longestMs = 90 * 86_400_000;
+const day = 86_400_000;
+
+/** Shortest and longest times of a rollout. */
+export const rolloutTimesMs = {
+  soak: { max: 90 * day },
+  backoff: { max: day },
+  deadline: { min: 1000 },
+  offline: { min: 1000, max: 90 * day },
+  shadow: { min: 1000, max: 90 * day },
+};
 
 /** A candidate runs beside the model in use first, in each wave: the wave opens when it did as well as these say. */
 export const shadowPolicySchema = z.strictObject({
   /** How long, ms. */
-  ms: z.int().min(1000).max(longestMs),
+  ms: z.int().min(rolloutTimesMs.shadow.min).max(rolloutTimesMs.shadow.max),
   /** Windows that the devices of a wave have to have answered in all. */
   minWindows: z.int().min(1).default(20),
   /** Of these windows: other answers. */
