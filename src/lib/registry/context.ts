@@ -134,7 +134,7 @@ function adviceWhenUnreachable({ name, ca, from, others }: ChosenContext): strin
   const start = data === undefined ? [] : [`start it with aiot up --data ${data}`];
   const choice = isVariable
     ? 'unset AIOT_URL to talk to the context in use'
-    : `choose another with aiot context use ${others.join(' | ')}`;
+    : `choose another with aiot context use ${others.length === 1 ? others[0] : `NAME (${others.join(', ')})`}`;
   const ways = [...start, ...(others.length === 0 ? [] : [choice])];
   return `${asked}: ${ways.length > 0 ? ways.join(', or ') : 'check its address and that it runs'}.`;
 }
