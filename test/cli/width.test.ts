@@ -121,11 +121,25 @@ describe('a list in a terminal of 80 columns', () => {
     expect(narrow).toBe(ends());
   });
 
+  /** Words, and the parts of long ones (URLs, lists) that may stand in lines of their own. */
+  const words = (text: string) => stripVTControlCharacters(text).split(/[\s|,/:;&?=]+/);
+
+  it.each(lists.filter(([name]) => name !== 'events tail'))('%s breaks no word in the middle', (_, text) => {
+    process.env.COLUMNS = '400';
+    const whole = words(text());
+    for (const columns of ['80', '60', '40']) {
+      process.env.COLUMNS = columns;
+      expect(words(text()).filter((word) => !whole.includes(word))).toEqual([]);
+    }
+  });
+
   it('ends lines of facts and sentences between words, and leaves commands whole', () => {
     process.env.COLUMNS = '80';
     const long = 'word '.repeat(30).trim();
     expect(widest(facts([['why', long]]))).toBeLessThanOrEqual(80);
     expect(widest(wrappedLines(`! ${long}`))).toBeLessThanOrEqual(80);
+    expect(new Set(words(facts([['why', long]])))).toEqual(new Set(['why', 'word']));
+    expect(new Set(words(wrappedLines(`! ${long}`)))).toEqual(new Set(['!', 'word']));
     const command = `Next: aiot stream tail ${'x '.repeat(60)}`;
     expect(wrappedLines(command)).toBe(command);
   });
