@@ -8,6 +8,7 @@ import {
   type RegistryClient,
   tokenSchema,
   userSchema,
+  withClient,
 } from '../../src/lib/registry/index.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
@@ -62,12 +63,19 @@ describe('aiot user', () => {
     [['token', 'create', 'x', '--role', 'ci', '--user', 'nobody-here'], 'AIOT_NOT_FOUND', 4],
     [['token', 'create', 'x', '--role', 'ci', '--scope', 'models:eat'], 'AIOT_USAGE', 2],
     [['token', 'create', 'x', '--role', 'ci', '--scope', 'stream:a/#/b'], 'AIOT_USAGE', 2],
-    [['token', 'create', 'x', '--role', 'ci', '--expires', '5s'], 'AIOT_REQUEST_INVALID', 2],
+    [['token', 'create', 'x', '--role', 'ci', '--expires', '5s'], 'AIOT_USAGE', 2],
     [['token', 'create', 'x'], 'AIOT_USAGE', 2],
     [['token', 'revoke', '--yes', 'tok_none'], 'AIOT_NOT_FOUND', 4],
     [['token', 'rotate', 'tok_none'], 'AIOT_NOT_FOUND', 4],
   ])('refuses %j', async (argv, code, exit) => {
     expect(await refusal(argv)).toMatchObject({ code, exit });
+  });
+
+  it('has its bounds at the platform too, for other clients', async () => {
+    const made = withClient(undefined, (client) =>
+      client.tokens.create({ name: 'x', role: 'ci', validMs: 5000 }),
+    );
+    await expect(made).rejects.toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
   });
 });
 
