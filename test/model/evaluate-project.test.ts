@@ -134,6 +134,9 @@ describe('aiot model evaluate of a project', () => {
     expect(stdout).toContain(sentence);
     const page = await readFile(report, 'utf8');
     expect(page).toContain(`By folds: ${sentence}`);
+    const [, accuracy = ''] = /^Accuracy +(.+ \(95 %: .+\))$/m.exec(stdout) ?? [];
+    expect(accuracy).toMatch(/ windows in \d+ recordings /);
+    expect(page).toContain(`Accuracy: ${accuracy}`);
     expect(page).toContain('Folds, each left out once');
     await train('--epochs', '13');
     await runCli(['model', 'quantize', '--project', dir]);
