@@ -6,7 +6,6 @@ import { deploy, type ModelVersion, type RolloutNews, releaseOf } from '../../sr
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
-import { recordAndLabel } from '../support/recording.js';
 import { oneWave, rolloutEnd, rolloutNow } from '../support/rollout.js';
 
 let own: TestPlatform;
@@ -292,7 +291,7 @@ describe('a model', () => {
 });
 
 describe('live figures', () => {
-  it('count inferences against labels, whenever the labels come', async () => {
+  it('count inferences against labels of recordings whose telemetry was not sent, whenever the labels come', async () => {
     const say = (seq: number, recording: string, label: string) =>
       a().client.publishAsync(
         'aiot/v1/dev-a/inference',
@@ -304,7 +303,8 @@ describe('live figures', () => {
       );
     for (const seq of [0, 1, 1, 2]) await say(seq, 'r1', seq === 2 ? 'walking' : 'resting');
     expect(await own.client.models.live('tiny', 1)).toMatchObject({ windows: 0, unlabelled: 3 });
-    await recordAndLabel(own, { stream: 'imu', device: 'dev-a', recording: 'r1' });
+    const unheard = { stream: 'imu', device: 'dev-a', recording: 'r2', label: 'walking' };
+    await expect(own.client.labels.post(unheard)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
     await own.client.labels.post({ stream: 'imu', device: 'dev-a', recording: 'r1', label: 'walking' });
     await own.client.labels.post({ stream: 'imu', device: 'dev-a', recording: 'r1', label: 'sit' });
     const figures = {

@@ -122,8 +122,11 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
       devices: { a: 3 },
     };
     expect(await telemetry.live('m', 2)).toMatchObject(counts);
+    const asked = ['a/q', 'a/none', 'a/r', 'b/r', 'a'];
+    expect(await telemetry.predicted(asked)).toEqual(new Set(['a/q', 'a/r']));
     const second = await again();
     expect(await second.live('m', 2)).toMatchObject(counts);
+    expect(await second.predicted(asked)).toEqual(new Set(['a/q', 'a/r']));
     await second.close();
   });
 

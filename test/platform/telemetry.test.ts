@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import { connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { record } from '../support/recording.js';
 
 describe('telemetry', () => {
   let own: TestPlatform;
@@ -57,6 +58,34 @@ describe('telemetry', () => {
     );
   });
 
+  it('refuses labels of recordings that have not arrived, one by one and many at once, and keeps none of them', async () => {
+    const arrived = { stream: 'early', device: 'motor-1', recording: 'r1' };
+    const refused = { code: 'AIOT_NOT_FOUND', exit: 4, message: 'motor-1 has no recording r1 in early' };
+    await expect(own.client.labels.post({ ...arrived, label: 'walk' })).rejects.toMatchObject({
+      ...refused,
+      next: expect.stringContaining('aiot data list early'),
+    });
+    await expect(own.client.labels.post({ ...arrived, label: null })).rejects.toMatchObject(refused);
+    await publish({ seq: 0, t: 1000, recording: 'r1', v: 1 }, 'early');
+    const { stream, ...r1 } = arrived;
+    const many = [r1, { ...r1, recording: 'r2' }].map((one) => ({ ...one, label: 'run' }));
+    await expect(own.client.datasets.label(stream, { labels: many })).rejects.toMatchObject({
+      code: 'AIOT_NOT_FOUND',
+      message: 'motor-1 has no recording r2 in early',
+    });
+    // All or none: neither the early label of r1 nor the one beside r2.
+    expect((await own.client.datasets.get('early')).recordings).toMatchObject([{ id: 'r1', label: null }]);
+    await own.client.labels.post({ ...arrived, label: 'walk' });
+    const elsewhere = { ...arrived, device: 'motor-2', label: 'walk' };
+    await expect(own.client.labels.post(elsewhere)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    await expect(own.client.labels.post({ ...arrived, stream: 'late', label: 'walk' })).rejects.toMatchObject(
+      {
+        code: 'AIOT_NOT_FOUND',
+      },
+    );
+    expect((await own.client.datasets.get('early')).recordings).toMatchObject([{ id: 'r1', label: 'walk' }]);
+  });
+
   it.each([
     ['columns of different lengths', { seq: 1, rate: 10, recording: 'bad', x: [1, 2], y: [1] }],
     ['no field at all', { seq: 2, recording: 'bad' }],
@@ -79,5 +108,17 @@ describe('telemetry', () => {
     await own.restart();
     expect(await own.client.datasets.get('gaps')).toEqual(before);
     expect(await readFile(segment, 'utf8')).toBe(whole);
+  });
+
+  it('refuses labels of a recording that was removed, until it begins anew', async () => {
+    const place = { stream: 'gone', device: 'motor-1', recording: 'r1' };
+    const operator = { mqtts: own.platform.urls.mqtts, ca: own.ca, token: own.token };
+    await record(operator, place);
+    await own.client.datasets.remove('gone', { device: 'motor-1', recording: 'r1' });
+    await expect(own.client.labels.post({ ...place, label: 'walk' })).rejects.toMatchObject({
+      code: 'AIOT_NOT_FOUND',
+    });
+    await record(operator, place);
+    await own.client.labels.post({ ...place, label: 'walk' });
   });
 });

@@ -28,14 +28,15 @@ export async function replayAll(
       if (!device) return;
       for (const recording of share) {
         const id = options.rename(recording.id);
-        await device.replay(recording, {
+        const { messages, inferences } = await device.replay(recording, {
           stream,
           speed: 'max',
           predict: options.predict,
           recordingId: id,
           signal: work.options.signal,
         });
-        if (recording.label !== null) {
+        // One that is too short for a window leaves nothing to label.
+        if (recording.label !== null && messages + inferences > 0) {
           await work.client.labels.post({
             stream,
             device: device.name,

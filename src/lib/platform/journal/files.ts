@@ -141,6 +141,10 @@ export class FileTelemetry implements Telemetry {
     return this.ask((index) => index.liveOf(`${name}@${version}`));
   }
 
+  async predicted(recordings: readonly string[]) {
+    return this.ask((index) => index.predicted(recordings));
+  }
+
   /** In the order in which they came, that is the recording's order mostly; else sorted by what the index tells of each. */
   async *read(
     key: TakeKey,

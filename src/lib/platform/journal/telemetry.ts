@@ -50,6 +50,8 @@ export interface Telemetry {
   settled(): Promise<void>;
   /** Counts of a model's answers. */
   live(name: string, version: number): Promise<LiveCounts>;
+  /** Those of the recordings (`cursorOf`) for which any model has answered; an answer does not name a stream. */
+  predicted(recordings: readonly string[]): Promise<Set<string>>;
   /** Forgets recordings, durably; a device may begin them anew. */
   remove(keys: readonly TakeKey[]): Promise<void>;
   /** Gives back the space of what was removed, and says how much (null: it does not know). @param share of a block that must be dead, 0 = any */

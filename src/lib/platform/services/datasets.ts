@@ -38,6 +38,11 @@ export interface Datasets {
     stream: string,
     query: PageQuery & { device?: string | undefined; label?: string | undefined },
   ): Promise<DatasetListing>;
+  /** That a message of each of these has arrived: telemetry of the stream, or an inference. @throws AIOT_NOT_FOUND naming the first without */
+  requireRecordings(
+    stream: string,
+    recordings: readonly { device: string; recording: string }[],
+  ): Promise<void>;
   /** @throws AIOT_NOT_FOUND */
   show(stream: string, device: string, recording: string): Promise<RecordingShown>;
   /** One recording as a plot needs it. @throws AIOT_NOT_FOUND */
@@ -89,6 +94,27 @@ export function datasetsOf(
     throw new AiotError('AIOT_NOT_FOUND', `${device} has no recording ${recording} in ${stream}`, {
       next: `aiot data list ${stream}`,
     });
+  };
+  const requireRecordings: Datasets['requireRecordings'] = async (stream, recordings) => {
+    const wanted = [...new Map(recordings.map((one) => [cursorOf(one), one])).values()];
+    for (let i = 0; i < wanted.length; i += together) {
+      const some = wanted.slice(i, i + together);
+      const takes = await Promise.all(
+        some.map(({ device, recording }) =>
+          telemetry.take({ channel: 'telemetry', stream, device, recording }),
+        ),
+      );
+      const unrecorded = some.filter((_, at) => !takes[at]);
+      if (unrecorded.length === 0) continue;
+      // A device that predicts need not send the telemetry as well.
+      const predicted = await telemetry.predicted(unrecorded.map(cursorOf));
+      const unknown = unrecorded.find((one) => !predicted.has(cursorOf(one)));
+      if (!unknown) continue;
+      const { device, recording } = unknown;
+      throw new AiotError('AIOT_NOT_FOUND', `${device} has no recording ${recording} in ${stream}`, {
+        next: `Label a recording after its first message has arrived. See those that have: aiot data list ${stream}`,
+      });
+    }
   };
   const labelled = async (stream: string, takes: readonly Take[]) => {
     const given = await labels.ofDevices(stream, [...new Set(takes.map(({ device }) => device))]);
@@ -173,6 +199,7 @@ export function datasetsOf(
     return Object.assign(bytes(), { summary: () => summary });
   };
   return {
+    requireRecordings,
     async list({ limit, after }) {
       const found = await telemetry.streams({ after, limit: limit + 1 });
       const { entries, next } = pageOfRows(found, limit, ({ name }) => name);

@@ -124,6 +124,7 @@ export const dataRoutes: Routes =
     app.post(
       '/labels',
       {
+        config: { mayBeMissing: true },
         schema: {
           summary: 'Say what was recorded',
           body: labelRequestSchema,
@@ -132,6 +133,7 @@ export const dataRoutes: Routes =
       },
       async ({ body, who }) => {
         const { stream, ...label } = body;
+        await datasets.requireRecordings(stream, [label]);
         await labels.give(stream, [label], who);
         return body;
       },
@@ -150,6 +152,7 @@ export const dataRoutes: Routes =
         },
       },
       async ({ params, body, who }) => {
+        await datasets.requireRecordings(params.stream, body.labels);
         await labels.give(params.stream, body.labels, who);
         return { labels: body.labels.length };
       },

@@ -6,7 +6,7 @@ export type IndexDatabase = InstanceType<typeof import('libsql')>;
 type Statement = ReturnType<IndexDatabase['prepare']>;
 
 /** Rises when the tables change: an index of another form is made anew from the journal. */
-export const indexForm = 2;
+export const indexForm = 3;
 
 const tables = `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value REAL NOT NULL) STRICT, WITHOUT ROWID;
@@ -28,6 +28,7 @@ const tables = `
     model TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, answer TEXT NOT NULL, n INTEGER NOT NULL,
     PRIMARY KEY (model, kind, name, answer)
   ) STRICT, WITHOUT ROWID;
+  CREATE INDEX liveByName ON live (name, kind);
 `;
 
 /**

@@ -215,6 +215,15 @@ export class JournalIndex extends IndexMemory {
     return liveCountsOf([...rows, ...[...this.live.values()].filter((row) => row.model === model)]);
   }
 
+  /** Which of `device/recording` any model's answers were counted for. */
+  predicted(recordings: readonly string[]): Set<string> {
+    const waiting = new Set(
+      [...this.live.values()].filter(({ kind }) => kind === 'label').map(({ name }) => name),
+    );
+    const sql = "SELECT 1 FROM live WHERE name = ? AND kind = 'label' LIMIT 1";
+    return new Set(recordings.filter((name) => waiting.has(name) || this.sql.get(sql, name)));
+  }
+
   /** Spots of a recording in the first segment behind `after` that has any; only chunks that reach into the time. */
   spots(key: TakeKey, after: number, from: number, to: number, open: number): SegmentSpots | null {
     const hot = this.hotOf(key, false);

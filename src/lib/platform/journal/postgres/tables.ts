@@ -23,6 +23,7 @@ const tables = `
     "model" TEXT COLLATE "C" NOT NULL, "kind" TEXT COLLATE "C" NOT NULL, "name" TEXT COLLATE "C" NOT NULL,
     "answer" TEXT COLLATE "C" NOT NULL, "n" BIGINT NOT NULL, PRIMARY KEY ("model", "kind", "name", "answer")
   );
+  CREATE INDEX IF NOT EXISTS "telemetryLiveByName" ON "telemetryLive" ("name", "kind");
 `;
 
 export async function makeTables(client: PostgresPoolClient): Promise<void> {

@@ -118,6 +118,14 @@ export class PostgresTelemetry implements Telemetry {
     return liveCountsOf(rows.map((row) => ({ ...row, n: Number(row.n) })));
   }
 
+  async predicted(recordings: readonly string[]) {
+    const rows = await this.rows<{ name: string }>(
+      `SELECT DISTINCT "name" FROM "telemetryLive" WHERE "name" = ANY($1) AND "kind" = 'label'`,
+      [recordings],
+    );
+    return new Set(rows.map(({ name }) => name));
+  }
+
   async remove(keys: readonly TakeKey[]): Promise<void> {
     for (const { channel, stream, device, recording } of keys) {
       await this.with((client) =>
