@@ -41,6 +41,7 @@ describe('a chip at a line without DTR and RTS', () => {
   it('is met in its loader, left there at the ROM’s speed, and met again with its stub running', async () => {
     const chip = new SimulatedChip({ chip: 'esp32' });
     const first = await connect(chip);
+    await first.raiseSpeed();
     expect(first).toMatchObject({ stub: true, baud: 921_600, canReset: false });
     await first.end();
     expect(chip).toMatchObject({ state: 'stub', uart: { baud: 115_200 } });
@@ -55,7 +56,7 @@ describe('a chip at a line without DTR and RTS', () => {
     'is found at %i baud, where a session that was killed left it',
     async (baud) => {
       const chip = new SimulatedChip({ chip: 'esp32c3' });
-      await connect(chip, { baud });
+      await (await connect(chip, { baud })).raiseSpeed();
       expect(chip.uart.baud).toBe(baud);
       const again = await connect(chip);
       expect(again.chip.chip).toBe('esp32c3');
@@ -144,18 +145,38 @@ describe('a chip at a line without DTR and RTS', () => {
       },
     });
 
+  const region = { name: 'x', offset: 0, data: noise(5000) };
+
   it('says that the speed is none that the adapter does', async () => {
     const chip = new SimulatedChip({ chip: 'esp32c3' });
-    await expect(openLoader(slow(bare(simulatedLine(chip))), defaults)).rejects.toMatchObject({
-      code: 'AIOT_SERIAL_BAUD',
-    });
+    const loader = await openLoader(slow(bare(simulatedLine(chip))), defaults);
+    try {
+      await expect(loader.write([region])).rejects.toMatchObject({ code: 'AIOT_SERIAL_BAUD' });
+    } finally {
+      await loader.end();
+    }
   });
 
   it('with DTR and RTS is met again, and worked with at the speed that both do', async () => {
     const chip = new SimulatedChip({ chip: 'esp32c3' });
     const loader = await openLoader(slow(simulatedLine(chip)), defaults);
+    await loader.write([region]);
     expect(loader).toMatchObject({ baud: 115_200, stub: true });
-    await loader.write([{ name: 'x', offset: 0, data: noise(5000) }]);
+    expect(chip.flash.bytes.subarray(0, region.data.length)).toEqual(region.data);
+    await loader.end();
+  });
+
+  it('is raised for many bytes alone, once', async () => {
+    const chip = new SimulatedChip({ chip: 'esp32c3' });
+    const loader = await openLoader(simulatedLine(chip), defaults);
+    chip.flash.bytes.set(region.data, region.offset);
+    expect(await loader.write([region])).toMatchObject([{ skipped: true }]);
+    await loader.read(0, 512);
+    expect(loader.baud).toBe(115_200);
+    await loader.read(0, 5000);
+    expect(loader.baud).toBe(921_600);
+    await loader.write([{ ...region, offset: 0x10000 }]);
+    expect(loader.baud).toBe(921_600);
     await loader.end();
   });
 });

@@ -7,6 +7,7 @@ import {
   type SimulatedChipOptions,
   simulatedLine,
 } from '../../../src/lib/flash/index.js';
+import { flashBoard } from '../../../src/lib/flash/write/index.js';
 import type { SimulatedTime } from '../../support/simulated-time.js';
 import { defaults, noise, timedChip } from './board.js';
 
@@ -106,6 +107,35 @@ describe('answers that come late', () => {
     const late = { everyMs: 44, stalls: { 3: 1300, 9: 1300, 14: 1300, 20: 2500 } };
     expect(await work({ chip }, { stub }, late)).toMatchObject({ failed: null });
   });
+
+  it.concurrent.each(ways)(
+    'by 44 ms each leave less than two seconds for an image that is there already ($chip, stub: $stub)',
+    async ({ chip, stub }) => {
+      const { chip: board, time } = timedChip({ chip, mac });
+      const image = { place: 0x10000, name: 'app.bin', data: noise(1 << 18) };
+      board.flash.bytes.set(image.data, image.place);
+      const { line } = lateLine(board, time, { everyMs: 44, stalls: {} });
+      const stopTime = time.start();
+      const began = time.now();
+      try {
+        const { regions } = await flashBoard(
+          () => ({
+            ...{ pieces: [image], old: [], header: {}, erase: false, verify: true, force: false },
+            device: null,
+          }),
+          {
+            ...{ port: 'late', loader: { ...defaults, stub } },
+            open: (_, options) => openLoader(line, { ...options, clock: time }),
+          },
+        );
+        expect(regions).toMatchObject([{ skipped: true, written: 0 }]);
+        expect(time.now() - began).toBeLessThan(2000);
+      } finally {
+        board.powerOff();
+        stopTime();
+      }
+    },
+  );
 
   const cases = ways.flatMap((way) => stallsMs.map((ms) => ({ ...way, ms })));
   it.concurrent.each(cases)(

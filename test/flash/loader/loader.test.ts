@@ -43,7 +43,7 @@ describe('a loader', () => {
       security: { secureBoot: false, flashEncryption: false, secureDownload: false },
     });
     expect(loader.chip.description).toMatch(/^ESP32\S* .*\(revision v\d\.\d\)$/);
-    expect(loader).toMatchObject({ stub: true, baud: 921_600, canReset: true });
+    expect(loader).toMatchObject({ stub: true, baud: 115_200, canReset: true });
   });
 
   it('keeps what stands before a region in its first sector', async () => {

@@ -66,6 +66,7 @@ export class FakeBoard {
       stub: true,
       baud: options.baud,
       canReset: board.canReset,
+      raiseSpeed: async () => {},
       matches: async ({ offset, data }) => board.bytes(offset, data.length).equals(Buffer.from(data)),
       md5: async (offset, length) => md5(offset, length),
       read: async (offset, length) => {

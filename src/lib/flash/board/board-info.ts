@@ -42,6 +42,7 @@ export type BoardInfo = z.infer<typeof boardInfoSchema>;
 export async function boardInfo(request: BoardRequest): Promise<BoardInfo> {
   const port = await choosePort(request.port);
   return await withBoard({ ...request, port }, async (loader) => {
+    await loader.raiseSpeed();
     const { chip, stub, baud } = loader;
     const readable = !chip.security.secureDownload && chip.flash.bytes !== null;
     const table = readable ? await readBoardTable(loader) : null;

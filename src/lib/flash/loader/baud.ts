@@ -28,9 +28,11 @@ export async function changeBaud(
     // A lost answer: where the chip is now, greeting it shows.
     if (!(error instanceof NoAnswer || error instanceof Refusal)) throw error;
   }
-  for (const baud of [to.baud, from]) {
+  const greeted = () => exchange.comeIntoStep({ times: 3, timeoutMs: 500 });
+  // A late answer to a greeting at the new speed may come at the old one: that counts once it is answered again.
+  for (const baud of [to.baud, from, to.baud]) {
     if (!(await settles(wire, baud))) continue;
-    if (await exchange.comeIntoStep({ times: 3, timeoutMs: 500 })) return baud;
+    if ((await greeted()) && (baud === to.baud || (await greeted()))) return baud;
   }
   throw new AiotError(
     'AIOT_SERIAL_BAUD',

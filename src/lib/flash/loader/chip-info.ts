@@ -2,7 +2,10 @@ import { chipTitle, type Esptool, targetOf } from './esptool.js';
 import type { Identity } from './identify.js';
 import type { ChipInfo } from './types.js';
 
-/** Everything about a chip that its fuses tell; the flash is looked at later (`flash-chip.ts`). */
+/**
+ * Everything about a chip that its fuses tell; the flash is looked at later (`flash-chip.ts`). Fuses are remembered until the
+ * caller ends that: choosing a stub asks for them again.
+ */
 export async function readChipInfo(esptool: Esptool, identity: Identity): Promise<Omit<ChipInfo, 'flash'>> {
   const { chip, security } = identity;
   esptool.chip = await targetOf(chip);
@@ -18,20 +21,16 @@ export async function readChipInfo(esptool: Esptool, identity: Identity): Promis
     };
   }
   esptool.remember(true);
-  try {
-    const { chip: target } = esptool;
-    const description = await target.getChipDescription(esptool);
-    return {
-      chip,
-      description: chip === 'esp32' ? await esp32Revision(esptool, description) : description,
-      features: (await target.getChipFeatures(esptool)).map((feature) => feature.trim()),
-      crystalMHz: await target.getCrystalFreq(esptool),
-      mac: (await target.readMac(esptool)).toLowerCase(),
-      security: { ...(await readFuses(esptool, identity)), secureDownload },
-    };
-  } finally {
-    esptool.remember(false);
-  }
+  const { chip: target } = esptool;
+  const description = await target.getChipDescription(esptool);
+  return {
+    chip,
+    description: chip === 'esp32' ? await esp32Revision(esptool, description) : description,
+    features: (await target.getChipFeatures(esptool)).map((feature) => feature.trim()),
+    crystalMHz: await target.getCrystalFreq(esptool),
+    mac: (await target.readMac(esptool)).toLowerCase(),
+    security: { ...(await readFuses(esptool, identity)), secureDownload },
+  };
 }
 
 type Fuses = Pick<ChipInfo['security'], 'secureBoot' | 'flashEncryption'>;

@@ -30,6 +30,10 @@ export class ChipLoader implements Loader {
     return this.session.canReset;
   }
 
+  raiseSpeed(): Promise<void> {
+    return doing(this.session, 'raising the speed', () => this.session.raiseSpeed());
+  }
+
   async md5(offset: number, length: number): Promise<string> {
     const { session } = this;
     requireInFlash(session, offset, length);

@@ -15,15 +15,15 @@ import type { Loader, LoaderOptions } from './types.js';
 import { Wire } from './wire.js';
 
 /**
- * Connects to the chip at a line, finds out what it is, starts the flasher stub unless told not to, and raises the
- * speed. Closes the line when any of it fails.
+ * Connects to the chip at a line, finds out what it is, and starts the flasher stub unless told not to. The speed is raised
+ * when there is much to send or to read. Closes the line when any of it fails.
  *
  * @throws AIOT_CHIP_*, AIOT_SERIAL_LOST, the signal's reason
  */
 export async function openLoader(line: SerialLine, options: LoaderOptions): Promise<Loader> {
   const wire = new Wire(line, options.signal, options.clock);
   try {
-    return new ChipLoader(await beginAtSpeed(wire, options));
+    return new ChipLoader(await openSession(wire, options));
   } catch (error) {
     const { address } = line;
     wire.release();
@@ -32,20 +32,31 @@ export async function openLoader(line: SerialLine, options: LoaderOptions): Prom
   }
 }
 
+async function openSession(wire: Wire, options: LoaderOptions): Promise<Session> {
+  let raised: Promise<void> | undefined;
+  const session: Session = {
+    ...(await begin(wire, options)),
+    raiseSpeed: () => (raised ??= raiseSpeed(session)),
+  };
+  return session;
+}
+
 /** Where the speed is one that only the chip can do, begins again, and stays at the ROM's. */
-async function beginAtSpeed(wire: Wire, options: LoaderOptions): Promise<Session> {
+async function raiseSpeed(session: Session): Promise<void> {
+  const { wire, exchange, esptool, chip, stub, options } = session;
+  if (chip.security.secureDownload) return;
   try {
-    return await begin(wire, options);
+    await changeBaud(exchange, esptool, { baud: options.baud, stub, esp32: chip.chip === 'esp32' });
   } catch (error) {
     const { hasControlLines } = wire.line;
     const resets = hasControlLines && (options.before === 'default-reset' || options.before === 'usb-reset');
     if (!(error instanceof AiotError && error.code === 'AIOT_SERIAL_BAUD' && resets)) throw error;
     await wire.line.setBaud(romBaud);
-    return await begin(wire, { ...options, baud: romBaud });
+    Object.assign(session, await begin(wire, { ...options, baud: romBaud }));
   }
 }
 
-async function begin(wire: Wire, options: LoaderOptions): Promise<Session> {
+async function begin(wire: Wire, options: LoaderOptions): Promise<Omit<Session, 'raiseSpeed'>> {
   report({ options }, { stage: 'connect', region: null, done: 0, total: 0 });
   const attempt = (number: number, of: number) => {
     const note = `attempt ${number} of ${of}`;
@@ -64,9 +75,8 @@ async function begin(wire: Wire, options: LoaderOptions): Promise<Session> {
     report({ options }, { stage: 'stub', region: null, done: 0, total: 0 });
     stub = await startStub(exchange, esptool);
   }
+  esptool.remember(false);
   esptool.IS_STUB = stub;
-  if (!security.secureDownload)
-    await changeBaud(exchange, esptool, { baud: options.baud, stub, esp32: chip === 'esp32' });
   const flash = await attachFlash(exchange, esptool, {
     esp32: chip === 'esp32',
     stub,

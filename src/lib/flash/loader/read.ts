@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { AiotError } from '../../core/index.js';
 import { op, quick, sectorBytes, words } from './commands.js';
 import { flashMd5 } from './md5.js';
-import { isTrouble, report, resync, type Session } from './session.js';
+import { isTrouble, prepareFor, report, resync, type Session } from './session.js';
 import { NoAnswer } from './wire.js';
 
 const slowBytes = 64;
@@ -22,6 +22,7 @@ export async function readFlash(
   length: number,
   name: string | null = null,
 ) {
+  await prepareFor(session, length);
   const bytes = new Uint8Array(length);
   const readPart = session.stub ? readByStub : readByRom;
   let part = chunkBytes;

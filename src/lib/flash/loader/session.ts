@@ -17,6 +17,16 @@ export interface Session {
   /** The line has DTR and RTS, which can start the chip's program. */
   canReset: boolean;
   options: LoaderOptions;
+  /** Raises the speed to the one asked for, at the first call. @throws AIOT_SERIAL_BAUD */
+  raiseSpeed(): Promise<void>;
+}
+
+/** Below this, changing the speed and changing it back takes longer than the bytes do at the ROM's. */
+const bulkBytes = 2048;
+
+/** Makes the line fast enough for so many bytes. An image that is there already needs no more than the ROM's speed. */
+export async function prepareFor(session: Session, bytes: number): Promise<void> {
+  if (bytes > bulkBytes) await session.raiseSpeed();
 }
 
 export function report(session: Pick<Session, 'options'>, progress: LoaderProgress): void {

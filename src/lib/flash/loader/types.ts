@@ -59,10 +59,12 @@ export interface LoaderProgress {
 export interface Loader {
   readonly chip: ChipInfo;
   readonly stub: boolean;
-  /** Bits per second now: lower than asked for where chip and adapter did not understand each other at that speed. */
+  /** Bits per second now: the ROM's until there is much to send or to read, or where chip and adapter only understand each other at that. */
   readonly baud: number;
   /** Whether `end` can start the program: not where the line has no DTR and RTS. Then the user presses RESET. */
   readonly canReset: boolean;
+  /** Goes to the speed that was asked for, as reading and writing much do by themselves. @throws AIOT_SERIAL_BAUD */
+  raiseSpeed(): Promise<void>;
   /** Whether the flash has these bytes, by the chip's own MD5. */
   matches(region: Region): Promise<boolean>;
   /** MD5 of a part of the flash, computed by the chip: 32 hex digits. */

@@ -6,7 +6,7 @@ import { matches } from './matches.js';
 import { flashMd5 } from './md5.js';
 import { readFlash } from './read.js';
 import { send } from './send.js';
-import { doing, isTrouble, report, requireInFlash, resync, type Session } from './session.js';
+import { doing, isTrouble, prepareFor, report, requireInFlash, resync, type Session } from './session.js';
 import type { Region, RegionResult, WriteOptions } from './types.js';
 
 const triesWithoutProgress = 4;
@@ -37,6 +37,7 @@ async function writeRegion(session: Session, region: Region, options: WriteOptio
     report(session, { stage: 'check', done: 0, ...progress });
     if (await isThere(session, offset, data)) return { ...done, skipped: true };
   }
+  await prepareFor(session, data.length);
   const { start, bytes } = await wholeWords(session, region);
   // A ROM is not asked to inflate unless someone wants it: it writes what it inflates before it answers.
   const compress = options.compress ?? session.stub;

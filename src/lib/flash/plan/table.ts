@@ -42,16 +42,23 @@ export function tableInForce(
   }
 }
 
-/** Nearly every table is shorter, and a ROM without stub reads 64 bytes a time. */
+/** Nearly every table is shorter. */
 const probeBytes = 512;
+/** Without a stub 64 bytes are read at a time: most tables end in the second of such pieces, and a blank board in the first. */
+const romProbeBytes = 128;
 const rowBytes = 32;
 
 /** The board's own table; null where there is none, or a damaged one. @throws what reading flash throws */
-export async function readBoardTable(loader: Pick<Loader, 'read'>): Promise<PartitionTable | null> {
-  let bytes = await loader.read(partitionTableOffset, probeBytes);
+export async function readBoardTable(loader: Pick<Loader, 'read' | 'stub'>): Promise<PartitionTable | null> {
+  const pieceBytes = loader.stub ? probeBytes : romProbeBytes;
+  let bytes = await loader.read(partitionTableOffset, pieceBytes);
   if (!looksLikeTable(bytes)) return null;
-  const ended = bytes.subarray(-rowBytes).every((byte) => byte === 0xff);
-  if (!ended) bytes = await loader.read(partitionTableOffset, partitionTableBytes);
+  const ended = () => bytes.subarray(-rowBytes).every((byte) => byte === 0xff);
+  while (!ended() && bytes.length < probeBytes) {
+    const more = await loader.read(partitionTableOffset + bytes.length, pieceBytes);
+    bytes = Buffer.concat([bytes, more]);
+  }
+  if (!ended()) bytes = await loader.read(partitionTableOffset, partitionTableBytes);
   try {
     return readPartitionTable(padded(bytes));
   } catch (error) {
