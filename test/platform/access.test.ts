@@ -48,6 +48,12 @@ describe('aiot user', () => {
     expect(enabled.code).toBe(0);
     expect(enabled.stdout).toMatch(/alice is enabled\. Valid again: \d+ tokens? from before/);
     await client.status();
+    await runCli(['user', 'add', 'bob', '--role', 'viewer']);
+    await runCli(['user', 'disable', 'bob']);
+    expect((await runCli(['user', 'enable', 'bob'])).stdout).toContain(
+      'aiot token create bob --user bob --role viewer',
+    );
+    await runCli(['user', 'remove', '--yes', 'bob']);
     const { json } = await runCli(['user', 'remove', '--yes', 'alice', '--json']);
     expect(json).toEqual({ name: 'alice', tokensRevoked: 1 });
     await ok(userSchema, ['user', 'add', 'alice', '--role', 'operator']);

@@ -26,7 +26,7 @@ export default class UserEnable extends AiotCommand {
     );
     this.print(
       user.tokens === 0
-        ? next(`aiot token create ${user.name}${at}`)
+        ? next(`aiot token create ${user.name} --user ${user.name} --role ${user.role}${at}`)
         : next(`aiot token list${at}`, `aiot token revoke ID${at}`),
     );
     return user;

@@ -29,15 +29,18 @@ export function boundedLog(
   };
 }
 
-/** Gives up what nobody has read of standard error after a while: it would keep the process alive. */
+/** Gives up what nobody has read of standard output and standard error after a while: it would keep the process alive. */
 export function endUnread(patienceMs = 1000): void {
-  const { stderr } = process;
   // Without unread output the process has ended by then, for the timer does not keep it.
   const giveUp = () => {
-    if (!(stderr instanceof Socket)) return;
-    // Node's own `stderr.destroy()` closes nothing.
-    stderr.on('error', () => {});
-    Socket.prototype._destroy.call(stderr, null, () => {});
+    for (const stream of [process.stdout, process.stderr]) {
+      if (!(stream instanceof Socket)) continue;
+      // Giving up is no failure of the command, as it is to those that listen.
+      stream.removeAllListeners('error');
+      stream.on('error', () => {});
+      // Node's own `destroy()` of these closes nothing.
+      Socket.prototype._destroy.call(stream, null, () => {});
+    }
   };
   setTimeout(giveUp, patienceMs).unref();
 }
