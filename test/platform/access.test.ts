@@ -158,7 +158,7 @@ describe('nobody gives more than they have', () => {
 });
 
 it('every change of users and tokens is an event that names who made it', async () => {
-  const { stdout } = await runCli(['events', 'tail', '--from', '0', '--count', '9', '--json']);
+  const { stdout } = await runCli(['events', 'tail', '--from', '0', '--count', '13', '--json']);
   const types = stdout
     .trim()
     .split('\n')
