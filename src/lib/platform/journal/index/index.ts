@@ -9,7 +9,7 @@ import { countEntry, isNamed, messageKey, type Take, takeKeyOf } from '../takes.
 import { checkedRows, requireSound, requireWhole } from './check.js';
 import { decodeSpots, encodeSpots, type Spot } from './chunk.js';
 import { type Hot, keyText, rangesOf, spotKey, spotOf } from './hot.js';
-import { type LiveRow, liveCountsOf, liveRowsOf } from './live.js';
+import { countLive, type LiveRow, liveCountsOf, predictedOf } from './live.js';
 import { IndexMemory } from './memory.js';
 import {
   type ChunkRow,
@@ -217,11 +217,7 @@ export class JournalIndex extends IndexMemory {
 
   /** Which of `device/recording` any model's answers were counted for. */
   predicted(recordings: readonly string[]): Set<string> {
-    const waiting = new Set(
-      [...this.live.values()].filter(({ kind }) => kind === 'label').map(({ name }) => name),
-    );
-    const sql = "SELECT 1 FROM live WHERE name = ? AND kind = 'label' LIMIT 1";
-    return new Set(recordings.filter((name) => waiting.has(name) || this.sql.get(sql, name)));
+    return predictedOf(this.sql, this.live.values(), recordings);
   }
 
   /** Spots of a recording in the first segment behind `after` that has any; only chunks that reach into the time. */
@@ -262,12 +258,7 @@ export class JournalIndex extends IndexMemory {
     }
     if (entry.channel === 'telemetry')
       this.addToStream(entry, { messages, samples, bytes, duplicates }, take);
-    for (const row of liveRowsOf(entry)) {
-      const text = `${row.model}/${row.kind}/${row.name}/${row.answer}`;
-      const known = this.live.get(text);
-      if (known) known.n += row.n;
-      else this.live.set(text, row);
-    }
+    countLive(this.live, entry);
   }
 
   private addToStream(

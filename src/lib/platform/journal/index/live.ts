@@ -1,6 +1,7 @@
 import { inferenceSchema } from '../../../device/index.js';
 import { countInference, emptyCounts, type LiveCounts } from '../../../fleet/index.js';
 import type { Entry } from '../entry.js';
+import type { Statements } from './database.js';
 
 /** One count of a model's answers: of windows by label or vote in a recording, by device, or by latency. */
 export interface LiveRow {
@@ -34,6 +35,27 @@ export function liveRowsOf(entry: Entry): LiveRow[] {
   for (const name of Object.keys(counts.latency))
     rows.push({ model: of, kind: 'latency', name, answer: '', n: 1 });
   return rows;
+}
+
+/** Adds what one inference adds to rows that are not written yet. */
+export function countLive(waiting: Map<string, LiveRow>, entry: Entry): void {
+  for (const row of liveRowsOf(entry)) {
+    const text = `${row.model}/${row.kind}/${row.name}/${row.answer}`;
+    const known = waiting.get(text);
+    if (known) known.n += row.n;
+    else waiting.set(text, row);
+  }
+}
+
+/** Those of the recordings (`device/recording`) for which any model's answers are counted, written or waiting. */
+export function predictedOf(
+  sql: Statements,
+  waiting: Iterable<LiveRow>,
+  recordings: readonly string[],
+): Set<string> {
+  const unwritten = new Set([...waiting].filter(({ kind }) => kind === 'label').map(({ name }) => name));
+  const select = "SELECT 1 FROM live WHERE name = ? AND kind = 'label' LIMIT 1";
+  return new Set(recordings.filter((name) => unwritten.has(name) || sql.get(select, name)));
 }
 
 /** The counts that rows add up to. */
