@@ -50,6 +50,19 @@ describe('an identity from its folder', () => {
     expect(encrypted.pieces.map(({ place }) => place)).toEqual([0x8000, 0x9000, 0xe000]);
   });
 
+  it('goes into the NVS that provisioning chose, wherever the table has it', async () => {
+    const own = join(folder, 'late-nvs');
+    await mkdir(own);
+    const urls = { http: 'https://a', mqtts: 'mqtts://a' };
+    const described = { name: 'late', id: 'dev_late', type: 'motor', chip: 'esp32', urls };
+    await writeFile(join(own, 'device.json'), JSON.stringify(described));
+    const csv = 'other,data,nvs,0x9000,0x5000,\napp,app,factory,0x10000,1M,\nnvs,data,nvs,0x3dc000,0xc000,\n';
+    await writeFile(join(own, 'partitions.bin'), writePartitionTable(parsePartitionsCsv(csv)));
+    await writeFile(join(own, 'nvs.bin'), Buffer.alloc(0xc000, 0xff));
+    const { pieces } = await readIdentity(own);
+    expect(pieces.map(({ place }) => place)).toEqual([0x8000, 0x3dc000]);
+  });
+
   it('says which chip a plan without a board is for', async () => {
     const request = (device: string): FlashRequest => ({
       ...{ images: [], project: null, device, slot: undefined, firmware: undefined, model: undefined },

@@ -6,14 +6,13 @@ import {
   type ChipName,
   chipNames,
   type Partition,
-  partitionSubtypes,
   partitionTableOffset,
-  partitionTypes,
   readPartitionTable,
 } from '../../formats/index.js';
 import { identitySchema } from '../../provision/index.js';
 import type { Piece } from '../plan/types.js';
 import { boardGiven } from './given.js';
+import { dataPartition } from './nvs-on-board.js';
 
 /** An identity as `aiot device provision` writes it, ready for a board. */
 export interface DeviceIdentity {
@@ -54,9 +53,8 @@ export async function readIdentity(folder: string): Promise<DeviceIdentity> {
   ] as const) {
     const path = join(folder, file);
     if (kind === 'nvs_keys' && !(await isFile(path))) continue;
-    const subtype = partitionSubtypes[partitionTypes.data]?.[kind];
-    const partition = table.partitions.find((p) => p.type === partitionTypes.data && p.subtype === subtype);
-    pieces.push({ name: path, data: await readBytes(path), place: placeOf(partition, kind, tableFile) });
+    const place = placeOf(dataPartition(table, kind), kind, tableFile);
+    pieces.push({ name: path, data: await readBytes(path), place });
   }
   const [certificate, given] = [await fingerprintIn(folder), await boardGiven(folder)];
   return { name, folder, certificate, chip, mac, given, pieces };

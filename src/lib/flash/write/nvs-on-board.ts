@@ -60,7 +60,8 @@ async function keysOf(
   return partition ? await loader.read(partition.offset, nvsPageBytes) : null;
 }
 
-function dataPartition(table: PartitionTable, kind: string): Partition | undefined {
+/** The partition that is called as its subtype is, or the first of that subtype: as provisioning chooses it. */
+export function dataPartition(table: PartitionTable, kind: 'nvs' | 'nvs_keys'): Partition | undefined {
   const subtype = partitionSubtypes[partitionTypes.data]?.[kind];
   const found = table.partitions.filter((p) => p.type === partitionTypes.data && p.subtype === subtype);
   return found.find(({ label }) => label === kind) ?? found[0];
