@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type FlashJob, flashBoard } from '../../../src/lib/flash/write/flash-board.js';
-import { blankOtadata, firstOtadata, writeNvs } from '../../../src/lib/formats/index.js';
+import {
+  blankOtadata,
+  firstOtadata,
+  parsePartitionsCsv,
+  writeNvs,
+  writePartitionTable,
+} from '../../../src/lib/formats/index.js';
 import { espApp, espBootloader, espImage } from '../../support/esp-image.js';
 import { piece, twoSlotsTable } from '../plan/support.js';
 import { anyLoader, FakeBoard } from './fake-board.js';
@@ -71,8 +77,9 @@ describe('flashing a board', () => {
     });
     expect(board.bytes(0x10000, app.length).equals(Buffer.from(app))).toBe(true);
     expect(board.open).toBe(0);
-    // The table is written, so the board's own is not asked for; which slot it starts is.
+    // The board's own table may have NVS elsewhere; here it has none. Then which slot it starts.
     expect(board.log).toEqual([
+      'read 8000 512',
       'read e000 32',
       'read f000 32',
       'write 8000 3072',
@@ -249,6 +256,54 @@ describe('flashing an identity', () => {
     expect(JSON.parse(await readFile(join(folder, 'board.json'), 'utf8'))).toEqual({ mac });
     const again = await flash(new FakeBoard(), job('pump-7', { given: '24:0a:c4:00:01:99' }));
     expect(again.warnings.join()).toContain('pump-7 was written to the board 24:0a:c4:00:01:99 before');
+  });
+
+  describe('of a board whose NVS a written table moves', () => {
+    const movedCsv =
+      'otadata,data,ota,0xe000,0x2000\napp0,app,ota_0,0x10000,1M\nnvs,data,nvs,0x3dc000,0xc000';
+    const moved = writePartitionTable(parsePartitionsCsv(movedCsv));
+    const build = () => [piece('partitions.bin', 0x8000, moved), piece('app.bin', 0x10000, espApp())];
+
+    it('is not left behind, unless forced', async () => {
+      const board = boardOf('pump-7');
+      const message =
+        'partitions.bin puts NVS at 0x3dc000 (48.0 KiB), and the identity of pump-7 is at 0x9000 (20.0 KiB): the board would not find it any more';
+      await expect(flash(board, { pieces: build() })).rejects.toMatchObject({
+        code: 'AIOT_FLASH_REFUSED',
+        next: expect.stringContaining('aiot flash app.bin@ota_0'),
+      });
+      expect(board.log.filter((line) => line.startsWith('write'))).toEqual([]);
+      await expect(flash(board, { pieces: build() })).rejects.toThrow(message);
+      const { overridden } = await flash(board, { pieces: build(), force: true });
+      expect(overridden).toEqual([{ rule: 'identity', region: 'partitions.bin', message }]);
+    });
+
+    it('is not left behind in the other direction, by a table without NVS, or by a merged image', async () => {
+      const later = new FakeBoard().put(0x8000, moved).put(0x3dc000, nvsOf('pump-8'));
+      const earlier = [piece('partitions.bin', 0x8000, twoSlotsTable)];
+      await expect(flash(later, { pieces: earlier })).rejects.toThrow(
+        'the identity of pump-8 is at 0x3dc000',
+      );
+      const none = writePartitionTable(parsePartitionsCsv('app0,app,factory,0x10000,1M'));
+      const bare = [piece('table.bin', 'partition-table', none)];
+      await expect(flash(boardOf('pump-7'), { pieces: bare })).rejects.toThrow('table.bin has no NVS');
+      const whole = Buffer.alloc(0x10000, 0xff);
+      whole.set(moved, 0x8000 - 0x1000);
+      const merged = [piece('whole.bin', 0x1000, whole)];
+      await expect(flash(boardOf('pump-7'), { pieces: merged })).rejects.toThrow(
+        'whole.bin puts NVS at 0x3dc000',
+      );
+    });
+
+    it('may go where it stays, comes along, is erased on purpose, or is nobody’s', async () => {
+      const same = { pieces: [piece('partitions.bin', 0x8000, twoSlotsTable), build()[1]!] };
+      expect((await flash(boardOf('pump-7'), same)).overridden).toEqual([]);
+      const along = [...build(), piece('nvs.bin', 'nvs', nvsOf('pump-7'))];
+      expect((await flash(boardOf('pump-7'), { pieces: along })).overridden).toEqual([]);
+      expect((await flash(boardOf('pump-7'), { pieces: build(), erase: true })).overridden).toEqual([]);
+      const nobody = new FakeBoard().put(0x8000, twoSlotsTable);
+      expect((await flash(nobody, { pieces: build() })).overridden).toEqual([]);
+    });
   });
 
   it('refuses one that was made for another board', async () => {

@@ -1,12 +1,12 @@
-import { AiotError, plural } from '../../core/index.js';
-import { type ChipName, espChips, type PartitionTable } from '../../formats/index.js';
+import { AiotError, plural, size } from '../../core/index.js';
+import { type ChipName, espChips, type PartitionTable, partitionTableOffset } from '../../formats/index.js';
 import type { Region } from '../loader/types.js';
 import { patchHeader } from './header.js';
-import { resolvePlace } from './place.js';
+import { hex, resolvePlace } from './place.js';
 import { objections } from './rules.js';
 import { joinSectors } from './sectors.js';
 import { tableInForce } from './table.js';
-import type { Board, HeaderChanges, Objection, Piece, WritePlan } from './types.js';
+import type { Board, HeaderChanges, LeftBehind, Objection, Piece, WritePlan } from './types.js';
 import { warnings } from './warnings.js';
 
 export interface PlanInput {
@@ -22,6 +22,8 @@ export interface PlanInput {
   device?: { name: string; chip: ChipName | null; mac?: string | null } | null;
   /** The device whose identity the board has now; null = none that can be read. */
   held?: string | null;
+  /** The identity that the written table leaves where no NVS is any more. */
+  left?: LeftBehind | null;
 }
 
 /**
@@ -40,9 +42,10 @@ export function planWrite(input: PlanInput): WritePlan {
     ...eraseObjections(input),
     ...chipObjections(input),
     ...identityObjections(input),
+    ...leftObjections(input, regions),
     ...objections(regions, board, known),
   ];
-  if (told.length > 0 && !force) throw refused(told);
+  if (told.length > 0 && !force) throw refused(told, input.left ?? null);
   return { regions, overridden: told, warnings: warnings(regions, board, known) };
 }
 
@@ -97,9 +100,28 @@ function identityObjections({ device, board, held }: PlanInput): Objection[] {
   return told.map((message) => ({ rule: 'identity' as const, region: name, message }));
 }
 
-function refused(told: readonly Objection[]): AiotError {
+/** A table of another layout: the program would look for its identity elsewhere, and find none. */
+function leftObjections({ left }: PlanInput, regions: readonly Region[]): Objection[] {
+  if (!left) return [];
+  const { device, from, to } = left;
+  const table = regions.find(
+    ({ offset, data }) => offset <= partitionTableOffset && offset + data.length > partitionTableOffset,
+  );
+  const region = table?.name ?? 'the partition table';
+  const place = ({ offset, size: bytes }: typeof from) => `${hex(offset)} (${size(bytes)})`;
+  const moved = to ? `${region} puts NVS at ${place(to)}` : `${region} has no NVS`;
+  const message = `${moved}, and the identity of ${device} is at ${place(from)}: the board would not find it any more`;
+  return [{ rule: 'identity', region, message }];
+}
+
+const leaveOut =
+  'Leave the partition table out (aiot flash app.bin@ota_0): the board keeps its own. --force writes the table; make the board the device again afterwards.';
+
+function refused(told: readonly Objection[], left: LeftBehind | null): AiotError {
   const [only] = told;
-  if (told.length === 1 && only) return new AiotError('AIOT_FLASH_REFUSED', only.message);
+  if (told.length === 1 && only) {
+    return new AiotError('AIOT_FLASH_REFUSED', only.message, left ? { next: leaveOut } : {});
+  }
   const all = told.map(({ message }) => message).join('; ');
   return new AiotError('AIOT_FLASH_REFUSED', `${plural(told.length, 'reason')}: ${all}`);
 }

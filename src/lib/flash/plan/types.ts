@@ -1,4 +1,4 @@
-import type { ChipName, PartitionTable } from '../../formats/index.js';
+import type { ChipName, Partition, PartitionTable } from '../../formats/index.js';
 import type { ChipInfo, Region } from '../loader/types.js';
 
 /** Something to be written, and where: an offset, or a name that chip and partition table give one to. */
@@ -52,6 +52,14 @@ export interface Objection {
   region: string;
   /** What is wrong and what it would lead to, one sentence without a full stop. */
   message: string;
+}
+
+/** A device whose identity is where the table that is written has no NVS any more. */
+export interface LeftBehind {
+  device: string;
+  from: Pick<Partition, 'offset' | 'size'>;
+  /** null = the new table has no NVS. */
+  to: Pick<Partition, 'offset' | 'size'> | null;
 }
 
 /** A table that is in force, and where it was found. */

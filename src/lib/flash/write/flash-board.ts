@@ -7,7 +7,7 @@ import { planWrite } from '../plan/plan.js';
 import { readBoardTable, tableInForce } from '../plan/table.js';
 import type { Board, HeaderChanges, Piece } from '../plan/types.js';
 import { keepGiven } from './given.js';
-import { heldDevice } from './held.js';
+import { heldDevice, leftBehind } from './held.js';
 import type { DeviceIdentity } from './identity.js';
 import type { Flashed } from './result.js';
 import { notStarted } from './started.js';
@@ -68,7 +68,9 @@ async function writeJob(
   const boardTable = await tableOf(loader, job);
   const { pieces, header, erase, force, verify, device } = job;
   const held = device ? await heldDevice(loader) : null;
-  const plan = planWrite({ pieces, board, boardTable, header, erase, force, device, held });
+  // An identity among the pieces brings its own NVS, and --erase says that nothing of the board's is to stay.
+  const left = device || erase ? null : await leftBehind(loader, pieces);
+  const plan = planWrite({ pieces, board, boardTable, header, erase, force, device, held, left });
   const old = new Map<number, Uint8Array>();
   const { known } = tableInForce(plan.regions, boardTable, null);
   for (const { place, data, name } of job.old) {
