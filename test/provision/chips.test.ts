@@ -158,6 +158,16 @@ describe('the image of a chip', () => {
     },
   );
 
+  it('keeps the partition table that it was made with when it is rotated', async () => {
+    const table = () => readFile(join(at('own-table'), 'partitions.bin'));
+    const before = await table();
+    await ok(provisionedDeviceSchema, [
+      ...['device', 'rotate', 'own-table', '--out', at('own-table'), '--nvs-version', '1'],
+    ]);
+    expect(before.equals(await table())).toBe(true);
+    expect((await stat(join(at('own-table'), 'nvs.bin'))).size).toBe(0x8000);
+  });
+
   it('is told where it is damaged', async () => {
     await cp(at('pump-1'), at('damaged'), { recursive: true });
     await writeFile(at('damaged', 'nvs.bin'), new Uint8Array(4096 * 5));

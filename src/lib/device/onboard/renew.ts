@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { AiotError, readBytes, readJson, systemClock } from '../../core/index.js';
 import type { LoaderOptions } from '../../flash/index.js';
-import type { ChipName } from '../../formats/index.js';
+import { type ChipName, readPartitionTable } from '../../formats/index.js';
 import {
   type CommonImage,
   chipOfType,
@@ -62,13 +62,16 @@ export async function renewDevice(request: RenewRequest): Promise<ProvisionedDev
   }
   const folder = out ?? '';
   if (kind === 'replace' || !request.now) await requireSettled(client, device, { kind, folder });
-  const own = await chipIn(folder, device, kind);
-  const chip = request.chip ?? own ?? chipOfType(device.type);
+  const made = await chipIn(folder, device, kind);
+  const chip = request.chip ?? made ?? chipOfType(device.type);
   const how = await howFor(request, device, mac);
   const old = kind === 'rotate' && chip ? await oldIn(folder, name) : null;
-  const options = chip === null ? null : ({ ...image, chip, old } satisfies CommonImage & { chip: ChipName });
-  const made = await makeDevice({ client, name, how, chip: options, out: folder, privatePem, now });
-  const { enrolled: _, ...renewed } = made;
+  const own = old && image.table === null ? await tableIn(folder, image) : {};
+  const options =
+    chip === null ? null : ({ ...image, ...own, chip, old } satisfies CommonImage & { chip: ChipName });
+  const { enrolled: _, ...renewed } = await makeDevice({
+    ...{ client, name, how, chip: options, out: folder, privatePem, now },
+  });
   return renewed;
 }
 
@@ -155,4 +158,19 @@ async function oldIn(folder: string, name: string) {
     );
   }
   return { nvs: await readBytes(nvs), keys: existsSync(keys) ? await readBytes(keys) : null };
+}
+
+/**
+ * The table that the folder's image is for: its board has it, and NVS is where it says. The one that a new board gets may
+ * have NVS elsewhere. It was held against the flash when it was made.
+ */
+async function tableIn(
+  folder: string,
+  { flashBytes }: CommonImage,
+): Promise<Partial<Pick<CommonImage, 'table' | 'flashBytes'>>> {
+  const path = join(folder, imageNames.partitions);
+  if (!existsSync(path)) return {};
+  const table = await readBytes(path);
+  const ends = readPartitionTable(table).partitions.map(({ offset, size }) => offset + size);
+  return { table, flashBytes: Math.max(flashBytes, ...ends) };
 }
