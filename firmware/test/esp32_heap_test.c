@@ -58,6 +58,12 @@ enum {
 /* Tasks of a second core: idle, and two that call from core to core. */
 enum { SECOND_CORE = (1536 + 360) + 2 * (1024 + 360) };
 
+/*
+ * A core dump has the whole stack of each task at most, with its registers, state and headers. Besides this program's there are, by ESP-IDF's Kconfig, those of
+ * main, Wi-Fi, TCP/IP, events, both timers, and on two cores idle and calls; and the interrupts'.
+ */
+enum { SYSTEM_TASKS = 10, SYSTEM_STACKS = 3584 + 6656 + 3072 + 2304 + 3584 + 2048 + 2 * (1536 + 1024) + 2096, DUMPED_TASK = 1024 };
+
 /* By ESP-IDF's linker scripts and memory_layout.c, the RAM of a chip for data: what code in IRAM takes of it is subtracted as static RAM. */
 #if defined(CONFIG_IDF_TARGET_ESP32C3)
 #define CHIP "ESP32-C3"
@@ -313,7 +319,11 @@ esp_err_t esp_ota_mark_app_valid_cancel_rollback(void) { return ESP_OK; }
 esp_err_t esp_ota_mark_app_invalid_rollback_and_reboot(void) { return ESP_OK; }
 
 /* What provisioning wrote. */
-esp_err_t nvs_flash_init(void) { return ESP_OK; }
+/* Of each page 84 bytes, by ESP-IDF 5.5.5's nvs_page.hpp on 32 bits, and a block of hashes for each of the four that an identity fills. */
+esp_err_t nvs_flash_init(void) {
+  if (counted("NVS") == 0) count("NVS", AIOT_NVS_BYTES / 4096 * 84 + 4 * 128);
+  return ESP_OK;
+}
 esp_err_t nvs_open(const char *name, nvs_open_mode_t mode, nvs_handle_t *handle) {
   *handle = 1;
   return mode == NVS_READWRITE || strcmp(name, "aiot_trust") == 0;
@@ -567,5 +577,8 @@ int main(void) {
   printf("%s|**needed at most**|%u\n", CHIP, (unsigned)needed);
   printf("%s|**to spare, of what is needed**|%u %%\n", CHIP, at_start > needed ? (unsigned)((at_start - needed) * 100 / needed) : 0);
   check_at(&c, "a fifth to spare", CHIP, needed, needed + needed / 5 <= at_start);
+  size_t dump = SYSTEM_STACKS + (SYSTEM_TASKS + task_count) * DUMPED_TASK;
+  for (size_t i = 0; i < task_count; i++) dump += tasks[i].stack;
+  check_at(&c, "room for a core dump", CHIP, dump, dump <= AIOT_COREDUMP_BYTES);
   return checks_end(&c);
 }

@@ -1,18 +1,24 @@
+import { readFileSync } from 'node:fs';
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { onboardedSchema } from '../../src/lib/device/index.js';
 import { SimulatedChip, type SimulatedChipOptions, serveChip } from '../../src/lib/flash/index.js';
 import {
+  decryptNvs,
   parsePartitionsCsv,
   partitionTableOffset,
   readNvs,
+  readNvsKeys,
   readPartitionTable,
   writeNvs,
   writePartitionTable,
 } from '../../src/lib/formats/index.js';
 import { verifiedDeviceSchema } from '../../src/lib/provision/index.js';
 import { clientFor, deviceSchema, devicesChangedSchema } from '../../src/lib/registry/index.js';
-import { runCli } from '../support/cli.js';
+import { root, runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
 let own: UpForTests;
@@ -34,8 +40,16 @@ async function plugged(options: SimulatedChipOptions) {
   return { chip, port: address };
 }
 
+const tableOn = (chip: SimulatedChip) => readPartitionTable(chip.flash.bytes.subarray(0x8000, 0x8c00));
+
+/** The bytes of a chip's NVS, where its own table says. */
+function nvsBytes(chip: SimulatedChip): Uint8Array {
+  const { offset, size } = tableOn(chip).partitions.find(({ label }) => label === 'nvs')!;
+  return chip.flash.bytes.subarray(offset, offset + size);
+}
+
 function nvsIn(chip: SimulatedChip): Map<string, unknown> {
-  const { entries } = readNvs(chip.flash.bytes.subarray(0x9000, 0x9000 + 0x5000));
+  const { entries } = readNvs(nvsBytes(chip));
   return new Map(entries.map(({ namespace, key, value }) => [`${namespace}/${key}`, value]));
 }
 
@@ -54,8 +68,11 @@ describe('aiot device provision --port', () => {
     const values = nvsIn(chip);
     expect(values.get('aiot/name')).toBe(name);
     expect(values.get('aiot/chip_id')).toBe(chipId);
-    const { partitions } = readPartitionTable(chip.flash.bytes.subarray(0x8000, 0x8c00));
-    expect(partitions[0]).toMatchObject({ label: 'nvs', offset: 0x9000 });
+    expect(tableOn(chip).partitions).toContainEqual(
+      expect.objectContaining({ label: 'nvs', offset: 0x3d_c000, size: 0xc000 }),
+    );
+    // An NVS of earlier tables, Arduino's and PlatformIO's is there: an upload with one of these finds it free.
+    expect(chip.flash.bytes.subarray(0x9000, 0xe000).every((byte) => byte === 0xff)).toBe(true);
     expect(await ok(deviceSchema, ['device', 'show', name])).toMatchObject({ mac, chipId, type });
     const { verified, birth, checks } = await ok(verifiedDeviceSchema, [
       'device',
@@ -78,6 +95,86 @@ describe('aiot device provision --port', () => {
       ['nvs', 0x12000, 0x4000],
     ]);
     expect(readPartitionTable(chip.flash.bytes.subarray(0x8000, 0x8c00))).toEqual(table);
+  });
+
+  /** Earlier boards: NVS of 20 KiB, and every partition that an update needs. */
+  const earlier = readFileSync(
+    join(root, 'test', 'golden', 'flash', 'partitions', 'board_earlier.csv'),
+    'utf8',
+  );
+  const current = join(root, 'firmware', 'hal', 'esp32', 'partitions.csv');
+  async function earlierBoard(mac: string, name: string, flags: readonly string[] = []) {
+    const flash = new Uint8Array(0x40_0000).fill(0xff);
+    flash.set(
+      writePartitionTable(parsePartitionsCsv(earlier, { file: 'earlier.csv' })),
+      partitionTableOffset,
+    );
+    const board = await plugged({ chip: 'esp32', mac, flash });
+    await ok(onboardedSchema, ['device', 'provision', name, '--port', board.port, ...flags]);
+    expect(nvsBytes(board.chip).byteOffset).toBe(0x9000);
+    return board;
+  }
+
+  it('leaves a board with an earlier table its NVS of 20 KiB, when it is rotated too', async () => {
+    const { chip, port } = await earlierBoard('24:0a:c4:00:11:01', 'earlier-1');
+    const table = Buffer.from(chip.flash.bytes.subarray(0x8000, 0x9000));
+    const before = nvsIn(chip);
+    const { board } = await ok(onboardedSchema, ['device', 'rotate', 'earlier-1', '--port', port]);
+    expect(board.regions).toMatchObject([{ name: 'nvs', offset: 0x9000, bytes: 0x5000 }]);
+    expect(nvsIn(chip).get('aiot/key')).not.toBe(before.get('aiot/key'));
+    expect(table.equals(Buffer.from(chip.flash.bytes.subarray(0x8000, 0x9000)))).toBe(true);
+  });
+
+  it.each([
+    ['plain', []],
+    ['encrypted', ['--encrypt-nvs']],
+  ] as const)(
+    'moves an NVS that is %s into the larger one of a table that rotate is given',
+    async (kind, flags) => {
+      const name = `moved-${kind}`;
+      const { chip, port } = await earlierBoard(
+        kind === 'plain' ? '24:0a:c4:00:11:02' : '24:0a:c4:00:11:03',
+        name,
+        [...['--wifi-ssid', 'open-net', ...flags]],
+      );
+      const keys = Buffer.from(chip.flash.bytes.subarray(0x3d_0000, 0x3d_1000));
+      const argv = ['device', 'rotate', name, '--port', port, '--partitions', current, '--now'];
+      const { board, wifi } = await ok(onboardedSchema, argv);
+      expect(wifi).toMatchObject({ ssid: 'open-net' });
+      // The identity is in its new place before the table says so, and the old one is erased last.
+      expect(board.regions.map(({ name, offset, bytes }) => [name, offset, bytes])).toEqual([
+        ['nvs', 0x3d_c000, 0xc000],
+        ['partitions', 0x8000, 0xc00],
+        ['nvs of the old table', 0x9000, 0x5000],
+      ]);
+      expect(chip.flash.bytes.subarray(0x9000, 0xe000).every((byte) => byte === 0xff)).toBe(true);
+      const plain = kind === 'plain' ? nvsBytes(chip) : decryptNvs(nvsBytes(chip), readNvsKeys(keys));
+      const values = new Map(
+        readNvs(plain).entries.map((entry) => [`${entry.namespace}/${entry.key}`, entry.value]),
+      );
+      expect([values.get('aiot/name'), values.get('wifi/ssid')]).toEqual([name, 'open-net']);
+      expect(keys.equals(Buffer.from(chip.flash.bytes.subarray(0x3d_0000, 0x3d_1000)))).toBe(true);
+      expect((await ok(verifiedDeviceSchema, ['device', 'verify', name, '--port', port])).verified).toBe(
+        true,
+      );
+    },
+  );
+
+  it('refuses a table that has the keys of an encrypted NVS elsewhere, before anything is asked or written', async () => {
+    const { chip, port } = await earlierBoard('24:0a:c4:00:11:04', 'keyed', ['--encrypt-nvs']);
+    const file = join(await mkdtemp(join(tmpdir(), 'aiot-boards-')), 'other.csv');
+    const rows = [
+      'nvs,data,nvs,0x9000,0x6000',
+      'k,data,nvs_keys,0xf000,0x1000',
+      'app,app,factory,0x10000,1M',
+    ];
+    await writeFile(file, rows.join('\n'));
+    const before = Buffer.from(chip.flash.bytes);
+    const error = await refusal(['device', 'rotate', 'keyed', '--port', port, '--partitions', file]);
+    expect(error).toMatchObject({ code: 'AIOT_PARTITIONS_MALFORMED' });
+    expect(error.message).toContain('the keys of its encrypted NVS at 0x3d0000');
+    expect(before.equals(Buffer.from(chip.flash.bytes))).toBe(true);
+    expect((await ok(deviceSchema, ['device', 'show', 'keyed'])).next).toBeNull();
   });
 
   it('takes the registration back where the board is lost, and works when it is repeated', async () => {
@@ -134,7 +231,7 @@ describe('aiot device rotate and replace at a port', () => {
     const mac = '24:0a:c4:00:20:05';
     const { chip, port } = await plugged({ chip: 'esp32', mac });
     await ok(onboardedSchema, ['device', 'provision', 'erased', '--port', port]);
-    chip.flash.bytes.fill(0xff, 0x9000, 0xe000);
+    nvsBytes(chip).fill(0xff);
     const argv = ['device', 'rotate', 'erased', '--port', port];
     expect(await refusal(argv)).toMatchObject({ code: 'AIOT_NVS_MALFORMED', exit: 2 });
     expect((await ok(deviceSchema, ['device', 'show', 'erased'])).next).toBeNull();
@@ -149,7 +246,7 @@ describe('aiot device rotate and replace at a port', () => {
     expect(stderr).toContain(`aiot device rotate same --port ${port}`);
     expect(before.equals(Buffer.from(chip.flash.bytes))).toBe(true);
     expect((await ok(deviceSchema, ['device', 'show', 'same'])).id).toBe(id);
-    chip.flash.bytes.fill(0xff, 0x9000, 0xe000);
+    nvsBytes(chip).fill(0xff);
     const again = await ok(onboardedSchema, ['device', 'replace', 'same', '--port', port]);
     expect(again.id).not.toBe(id);
   });
@@ -231,7 +328,7 @@ describe('aiot device rotate and replace at a port', () => {
   it('rotate tells of an NVS without room before the platform is asked', async () => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:09' });
     await ok(onboardedSchema, ['device', 'provision', 'full', '--port', port]);
-    const nvs = chip.flash.bytes.subarray(0x9000, 0xe000);
+    const nvs = nvsBytes(chip);
     const { entries } = readNvs(nvs);
     const blob = (key: string, n: number) => ({
       ...{ namespace: 'app', key, type: 'blob' as const },
@@ -240,8 +337,8 @@ describe('aiot device rotate and replace at a port', () => {
     const filled = writeNvs(
       [
         ...entries.filter(({ namespace }) => namespace === 'aiot').slice(0, 3),
-        blob('a', 8000),
-        blob('b', 5000),
+        blob('a', 30_000),
+        blob('b', 11_000),
       ],
       { size: nvs.length, version: 2 },
     );

@@ -47,6 +47,7 @@ export {
   provisionFleet,
 } from './fleet/provision-fleet.js';
 export { defaultTable } from './image/default-table.js';
+export { imageTable } from './image/image.js';
 export type { DeviceImage, ImagePart } from './image/types.js';
 export { labelDevices, labelOf, requireLabelFile, writeLabels } from './labels/write.js';
 export { ensureOperatorKey, operatorKey } from './operator-key.js';

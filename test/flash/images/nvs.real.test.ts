@@ -4,15 +4,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { generateKeyPair, publicKeyOf } from '../../../src/lib/core/index.js';
 import {
   decryptNvs,
   encryptNvs,
+  type NvsEntry,
   parseNvsCsv,
   readNvs,
   readNvsKeys,
+  readPartitionTable,
+  trustRootOf,
   writeNvs,
   writeNvsKeys,
 } from '../../../src/lib/formats/index.js';
+import { selfSignedCa } from '../../../src/lib/provision/certificates.js';
+import { deviceImage } from '../../../src/lib/provision/image/index.js';
+import { root } from '../../support/cli.js';
 import { fc, runs } from '../../support/property.js';
 import { describeReal, python } from '../../support/real.js';
 
@@ -55,6 +62,18 @@ function csvOf(rows: readonly (readonly string[])[], version: 1 | 2): string {
     ...lines.slice(half),
     '',
   ].join('\n');
+}
+
+/** Entries as rows for the generator, in their order. */
+function csvOfEntries(entries: readonly NvsEntry[]): string {
+  let open = '';
+  const rows = entries.flatMap(({ namespace, key, type, value }) => {
+    const opened = namespace === open ? [] : [`${namespace},namespace,,`];
+    open = namespace;
+    if (type === 'blob') return [...opened, `${key},data,hex2bin,${Buffer.from(value).toString('hex')}`];
+    return [...opened, `${key},data,${type},"${String(value)}"`];
+  });
+  return ['key,type,encoding,value', ...rows, ''].join('\n');
 }
 
 describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
@@ -123,6 +142,37 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
     writeFileSync(at('c.bin'), encryptNvs(plain, keys));
     await generator('decrypt', 'c.bin', 'k.bin', 'd.bin');
     expect(Buffer.compare(bytes('d.bin'), plain)).toBe(0);
+  });
+
+  it('agree on the NVS of a new board, and of one with an earlier table, encrypted too', async () => {
+    const earlier = readFileSync(
+      join(root, 'test', 'golden', 'flash', 'partitions', 'board_earlier.csv'),
+      'utf8',
+    );
+    const key = generateKeyPair().privatePem;
+    const certificate = await selfSignedCa(key, 'motor-1', Date.UTC(2026, 10, 20));
+    const identity = {
+      ...{ name: 'motor-1', id: 'dev_01k', type: 'esp32', chip: 'esp32' as const, chipId: '10276844' },
+      ...{ key, certificate },
+    };
+    const options = {
+      ...{ wifi: { ssid: 'Workshop', password: 'correct horse' }, trust: trustRootOf(publicKeyOf(key)) },
+      ...{ release: { sequence: 7, floor: 3 }, version: 2 as const, flashBytes: 4 << 20 },
+      platform: { http: 'https://pi.local:8443', mqtts: 'mqtts://pi.local:8883', ca: certificate },
+    };
+    for (const table of [null, earlier]) {
+      const { nvs, partitions } = deviceImage(identity, { ...options, table, encrypt: false });
+      const row = readPartitionTable(partitions.data).partitions.find(({ label }) => label === 'nvs');
+      expect(nvs).toMatchObject({ offset: row?.offset, data: { length: row?.size } });
+      writeFileSync(at('board.csv'), csvOfEntries(readNvs(nvs.data).entries));
+      await generator('generate', 'board.csv', 'board.bin', `0x${nvs.data.length.toString(16)}`);
+      expect(Buffer.compare(nvs.data, bytes('board.bin'))).toBe(0);
+      const secret = deviceImage(identity, { ...options, table, encrypt: true });
+      writeFileSync(at('board-keys.bin'), secret.keys!.data);
+      writeFileSync(at('secret.bin'), secret.nvs.data);
+      await generator('decrypt', 'secret.bin', 'board-keys.bin', 'open.bin');
+      expect(Buffer.compare(nvs.data, bytes('open.bin'))).toBe(0);
+    }
   });
 
   it('still puts a key of a namespace opened twice into the newest one, which we do not', async () => {

@@ -57,7 +57,7 @@ function update(to: FakeBoard, data: Uint8Array, watch?: SlotOptions['watch'], f
   return flashModel(job, { port: 'fake', loader: anyLoader, open: to.opener(), watch });
 }
 
-const nvsOf = (at: FakeBoard) => at.bytes(0x9000, 0x5000);
+const nvsOf = (at: FakeBoard) => at.bytes(0x3dc000, 0xc000);
 const numberOf = (at: FakeBoard, wanted: string) =>
   readNvs(nvsOf(at)).entries.find(({ key }) => key === wanted)?.value;
 
@@ -108,7 +108,7 @@ describe('a model over the cable', () => {
     expect(writes[0]).toBe(`write 370000 ${bundle.length}`);
     expect(new Set(writes.slice(1)).size).toBe(writes.length - 1);
     expect(writes.length).toBeLessThanOrEqual(3);
-    for (const write of writes.slice(1)) expect(write).toMatch(/^write [9ab]000 4096$/);
+    for (const write of writes.slice(1)) expect(write).toMatch(/^write 3d[cdef]000 4096$/);
   });
 
   it('does it in an encrypted NVS too', async () => {

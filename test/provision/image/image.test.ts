@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { generateKeyPair, keyIdOf, publicKeyOf } from '../../../src/lib/core/index.js';
 import {
@@ -25,6 +26,8 @@ import { root } from '../../support/cli.js';
 const key = generateKeyPair().privatePem;
 const certificate = await selfSignedCa(key, 'motor-1', Date.UTC(2026, 10, 20));
 const publicKey = publicKeyOf(key);
+/** Made with ESP-IDF's gen_esp32part.py; see test/golden/flash/README.md. */
+const golden = join(root, 'test', 'golden', 'flash', 'partitions');
 const identity: ImageIdentity = {
   name: 'motor-1',
   id: 'dev_01k',
@@ -54,7 +57,7 @@ describe('the image of one device', () => {
   it.each([1, 2] as const)('holds all that firmware needs (version %d)', (version) => {
     const { nvs, keys } = deviceImage(identity, { ...options, version });
     expect(keys).toBeUndefined();
-    expect(nvs).toMatchObject({ offset: 0x9000, data: { length: 0x5000 } });
+    expect(nvs).toMatchObject({ offset: 0x3dc000, data: { length: 0xc000 } });
     expect(valuesOf(nvs.data)).toEqual({
       'aiot.layout': 1,
       'aiot.name': 'motor-1',
@@ -108,11 +111,42 @@ describe('the image of one device', () => {
     expect(partitions.offset).toBe(0x8000);
     const table = readPartitionTable(partitions.data);
     const at = Object.fromEntries(table.partitions.map(({ label, offset }) => [label, offset]));
-    expect(at).toMatchObject({ nvs: 0x9000, otadata: 0xe000, ota_0: 0x10000, model_0: 0x310000 });
+    expect(at).toMatchObject({ otadata: 0xe000, ota_0: 0x10000, model_0: 0x310000 });
     const sizes = otaSlots(table).map(({ size }) => size);
     expect(sizes).toEqual([0x180000, 0x180000]);
     const last = table.partitions.at(-1)!;
     expect(last.offset + last.size).toBe(4 << 20);
+  });
+
+  it('moves nothing but NVS and the core dump of the tables that boards have already', () => {
+    const earlier = parsePartitionsCsv(readFileSync(join(golden, 'board_earlier.csv'), 'utf8'), {
+      file: 'earlier.csv',
+    }).partitions;
+    const { partitions } = readPartitionTable(deviceImage(identity, options).partitions.data);
+    const moved = earlier.filter((old) => !partitions.some((now) => isDeepStrictEqual(old, now)));
+    expect(moved.map(({ label }) => label)).toEqual(['nvs', 'coredump']);
+    // An upload for a board with such a table writes its NVS there: nothing of ours may be in it.
+    const [nvs] = moved;
+    const inside = partitions.filter(
+      ({ offset, size }) => offset < nvs!.offset + nvs!.size && nvs!.offset < offset + size,
+    );
+    expect(inside).toEqual([]);
+  });
+
+  it('has room for the longest root that firmware reads, where the earlier NVS had none', () => {
+    // firmware/hal/esp32/main/identity.c: ROOT_BYTES.
+    const envelope = (bytes: number) => ({
+      payload: Buffer.alloc(bytes, 7).toString('base64'),
+      signatures: [{ keyid: 'a', sig: 'AAAA' }],
+    });
+    const longest = envelope(12_240);
+    const bytes = JSON.stringify(longest).length;
+    expect(bytes > 16_370 && bytes <= 16_384).toBe(true);
+    const imageOf = (table: string | null) => deviceImage(identity, { ...options, root: longest, table });
+    expect(identityInImage({ nvs: imageOf(null).nvs.data, keys: null }, 'nvs.bin').root).toEqual(longest);
+    expect(() => imageOf('nvs,data,nvs,0x9000,0x5000')).toThrow(
+      expect.objectContaining({ code: 'AIOT_NVS_UNFIT' }),
+    );
   });
 
   it('has the table of the firmware for ESP32s, with records for models and for programs', () => {
@@ -120,6 +154,8 @@ describe('the image of one device', () => {
     const own = parsePartitionsCsv(readFileSync(file, 'utf8'), { tableOffset: 0x8000, file });
     const { partitions } = readPartitionTable(deviceImage(identity, options).partitions.data);
     expect(partitions).toEqual(own.partitions);
+    // As ESP-IDF's own program makes it of that file.
+    expect(deviceImage(identity, options).partitions.data).toEqual(readFileSync(join(golden, 'board.bin')));
     // Two sectors a kind: firmware/hal/esp32/main/flash.c takes programs over the air from four on.
     expect(partitions.find(({ label }) => label === 'records')?.size).toBe(4 * 0x1000);
     expect(partitions.find(({ label }) => label === 'trust')?.size).toBe(2 * 0x1000);
@@ -149,7 +185,7 @@ describe('the image of one device', () => {
     [
       'a table past the flash',
       { flashBytes: 2 << 20 },
-      'the default partition table:5: partition "ota_1": ends at 0x310000, and the flash at 0x200000',
+      'the default partition table:4: partition "ota_1": ends at 0x310000, and the flash at 0x200000',
     ],
     [
       'a table without nvs',

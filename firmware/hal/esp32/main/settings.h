@@ -62,8 +62,9 @@
 #else
 #define AIOT_CHIP_MEMORY_KIB 47u
 #endif
-/* An IMU's telemetry is longer; a microphone's buffers are. */
-#define AIOT_CHIP_MEMORY_BYTES ((AIOT_CHIP_MEMORY_KIB + (AIOT_SOURCE_FAST ? 4u : 0u) - (AIOT_SOURCE == AIOT_SOURCE_INMP441 ? 6u : 0u)) * 1024u)
+/* An IMU's telemetry is longer; a microphone's buffers are, and a clamp's messages of one field. */
+#define AIOT_CHIP_MEMORY_LESS (AIOT_SOURCE == AIOT_SOURCE_INMP441 ? 6u : AIOT_SOURCE == AIOT_SOURCE_ACS712 ? 2u : 0u)
+#define AIOT_CHIP_MEMORY_BYTES ((AIOT_CHIP_MEMORY_KIB + (AIOT_SOURCE_FAST ? 4u : 0u) - AIOT_CHIP_MEMORY_LESS) * 1024u)
 #define AIOT_CHIP_QUEUE_BYTES ((AIOT_SOURCE_FAST ? 8u : 4u) * 1024u)
 #define AIOT_CHIP_MESSAGE_ROOM ((AIOT_SOURCE_FAST ? 6u : 4u) * 1024u)
 #define AIOT_CHIP_ENVELOPE_ROOM (8u * 1024u)

@@ -90,3 +90,19 @@ export async function staleKeys(
   if (there.every((byte) => byte === emptyByte)) return null;
   return { name: place.label, offset: place.offset, data: new Uint8Array(place.size).fill(emptyByte) };
 }
+
+/**
+ * The NVS of the table that a board had, as a region that erases it: where the new table has no partition, a private key
+ * and the Wi-Fi's password would stay readable for ever. null where there is none, or it is written over anyway.
+ */
+export async function staleNvs(
+  loader: Pick<Loader, 'read'>,
+  { old, next }: { old: PartitionTable; next: PartitionTable },
+): Promise<{ name: string; offset: number; data: Uint8Array } | null> {
+  const place = partitionOf(old, 'nvs');
+  if (!place) return null;
+  const { offset, size, label } = place;
+  const taken = next.partitions.some((p) => p.offset < offset + size && offset < p.offset + p.size);
+  if (taken || (await loader.read(offset, size)).every((byte) => byte === emptyByte)) return null;
+  return { name: `${label} of the old table`, offset, data: new Uint8Array(size).fill(emptyByte) };
+}

@@ -8,18 +8,19 @@ import {
   openLoader,
   type RegionResult,
 } from '../../flash/index.js';
-import { chipNames, readPartitionTable } from '../../formats/index.js';
+import { chipNames, type PartitionTable, readPartitionTable } from '../../formats/index.js';
 import {
   type CommonImage,
   type DeviceImage,
   type Enrolment,
   imageParts,
+  imageTable,
   type MakeOptions,
   makeDevice,
   type OldNvs,
   provisionedDeviceSchema,
 } from '../../provision/index.js';
-import { birthChipOf, nvsOf, requireOpen, staleKeys, tableOf } from './board.js';
+import { birthChipOf, nvsOf, partitionOf, requireOpen, staleKeys, staleNvs, tableOf } from './board.js';
 
 export const onboardedSchema = provisionedDeviceSchema.extend({
   board: z.object({
@@ -108,13 +109,14 @@ async function make(loader: Loader, options: OnboardOptions) {
     const table = await tableOf(loader);
     return table && (await nvsOf(loader, table.table));
   });
-  const { image, keepsTable } = await imageOn(loader, options.image, how);
+  const { image, keepsTable, replaced } = await imageOn(loader, options.image, how);
   if (image.old) options.requireOld?.(image.old);
   let regions: Onboarded['board']['regions'] = [];
   const write = async (made: DeviceImage) => {
     onStage?.(`writing the identity of ${name}`);
     regions = await writeImage(loader, made, {
       keepsTable,
+      replaced,
       encrypted: Boolean(made.keys ?? image.old?.keys),
     });
     return birthChipOf(chip);
@@ -127,10 +129,23 @@ async function make(loader: Loader, options: OnboardOptions) {
   return { device, regions };
 }
 
+/** A rotation keeps the keys of an encrypted NVS, and writes them nowhere. @throws AIOT_PARTITIONS_MALFORMED */
+function requireKeysStay(before: PartitionTable, next: PartitionTable): void {
+  const [from, to] = [partitionOf(before, 'nvs_keys'), partitionOf(next, 'nvs_keys')];
+  if (!from || to?.offset === from.offset) return;
+  const at = `0x${from.offset.toString(16)}`;
+  throw new AiotError(
+    'AIOT_PARTITIONS_MALFORMED',
+    `the board has the keys of its encrypted NVS at ${at}, and the given table has no nvs_keys partition there`,
+    { next: `Give a table with this row: nvs_keys,data,nvs_keys,${at},0x1000,encrypted` },
+  );
+}
+
 /** The image for this board: with its own table, where it has one and no other is given, and what a device keeps. */
 async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
-  const own = asked.table === null ? await tableOf(loader) : null;
-  const old = how.kind === 'rotate' && own ? await nvsOf(loader, own.table) : null;
+  const there = await tableOf(loader);
+  const own = asked.table === null ? there : null;
+  const old = how.kind === 'rotate' && there ? await nvsOf(loader, there.table) : null;
   if (how.kind === 'rotate' && old === null) {
     throw new AiotError(
       'AIOT_NVS_MALFORMED',
@@ -143,19 +158,29 @@ async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
   // As its bytes are: a table may have rows that no text of ours says, or no checksum.
   const table = asked.table ?? own?.bytes ?? null;
   const flashBytes = loader.chip.flash.bytes ?? asked.flashBytes;
-  return { image: { ...asked, table, flashBytes, old }, keepsTable: own !== null };
+  const replaced = own === null && there ? there.table : null;
+  const image = { ...asked, table, flashBytes, old };
+  if (old?.keys && replaced) requireKeysStay(replaced, imageTable(image));
+  return { image, keepsTable: own !== null, replaced };
 }
 
 async function writeImage(
   loader: Loader,
   image: DeviceImage,
-  { keepsTable, encrypted }: { keepsTable: boolean; encrypted: boolean },
+  {
+    keepsTable,
+    replaced,
+    encrypted,
+  }: { keepsTable: boolean; replaced: PartitionTable | null; encrypted: boolean },
 ) {
-  const stale = encrypted ? null : await staleKeys(loader, readPartitionTable(image.partitions.data));
+  const next = readPartitionTable(image.partitions.data);
+  const keys = encrypted ? null : await staleKeys(loader, next);
+  const nvs = replaced && (await staleNvs(loader, { old: replaced, next }));
   const parts = imageParts(image).filter(({ name }) => name !== 'partitions' || !keepsTable);
   const regions = [
     ...parts.map(({ name, offset, data }) => ({ name: name as string, offset, data })),
-    ...(stale ? [stale] : []),
+    ...(keys ? [keys] : []),
+    ...(nvs ? [nvs] : []),
   ];
   const results: RegionResult[] = await loader.write(regions);
   return results.map((result, i) => ({ name: regions[i]?.name ?? '', ...result }));
