@@ -124,6 +124,7 @@ bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *
   snprintf(identity->name, sizeof identity->name, "Pump_7");
   snprintf(identity->mqtts, sizeof identity->mqtts, "mqtts://platform.lan:8883");
   if (sim.part != WIFI_CREDENTIALS) snprintf(identity->ssid, sizeof identity->ssid, "hall");
+  snprintf(identity->password, sizeof identity->password, "correct horse");
   return sim.part != IDENTITY;
 }
 void aiot_esp32_identity_keep(const aiot_record *record) {}
@@ -376,6 +377,8 @@ static void test_network(checks *c) {
   check_at(c, "network", "the driver writes nothing into NVS", 0, out->nvs == 0);
   check_at(c, "network", "a name", 0, strcmp(out->hostname, "pump-7") == 0);
   check_at(c, "network", "the strongest access point", 0, out->config.scan_method == WIFI_ALL_CHANNEL_SCAN && out->config.sort_method == WIFI_CONNECT_AP_BY_SIGNAL);
+  check_at(c, "network", "no open one in the place of one with a password", 0,
+           strcmp((const char *)out->config.password, "correct horse") == 0 && out->config.threshold.authmode == WIFI_AUTH_WPA2_PSK);
   check_at(c, "network", "WPA3 in both ways", 0, out->config.sae_pwe_h2e == WPA3_SAE_PWE_BOTH && out->config.pmf_cfg.capable && !out->config.pmf_cfg.required);
   check_at(c, "time", "DHCP's server first", 0, out->sntp.server_from_dhcp && out->sntp.index_of_first_server == 1 && out->sntp.renew_servers_after_new_IP && !out->sntp.start);
   check_at(c, "time", "then the platform's host, then the usual one", 0,

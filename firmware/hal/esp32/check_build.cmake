@@ -72,6 +72,14 @@ foreach(line "idf: \">=5.3,<6.0\"" "version: \"^1.3\"" "- if: \"$AIOT_TFLM in [o
     string(APPEND problems "\nidf_component.yml has no ${line}")
   endif()
 endforeach()
+# Options without which the program would do something else than its sources say, and build all the same.
+file(STRINGS "${PROJECT}/sdkconfig.defaults" options REGEX "^CONFIG_")
+foreach(option CONFIG_PARTITION_TABLE_CUSTOM=y CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE=y CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y
+    CONFIG_ESP_COREDUMP_FLASH_NO_OVERWRITE=y CONFIG_MBEDTLS_CERTIFICATE_BUNDLE=n CONFIG_MBEDTLS_HAVE_TIME_DATE=y CONFIG_LWIP_DHCP_GET_NTP_SRV=y)
+  if(NOT option IN_LIST options)
+    string(APPEND problems "\nsdkconfig.defaults has no ${option}")
+  endif()
+endforeach()
 # PlatformIO takes a board's flash size under `board_upload`.
 file(READ "${PROJECT}/platformio.ini" platformio)
 if(NOT platformio MATCHES "board_upload.flash_size = 4MB" OR platformio MATCHES "board_build.flash_size")
