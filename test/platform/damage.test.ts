@@ -111,6 +111,11 @@ describe('a journal that was deleted', () => {
     expect((await runCli(['status', '--context', 'lab'])).stdout).toContain(
       '200 rows of motion from motor-1',
     );
+    // A stream of which nothing is left: its name is known from what was lost.
+    const file = join(own.folder, 'motion.csv');
+    const refused = await runCli(['data', 'export', 'motion', '--out', file, '--context', 'lab']);
+    expect(refused.code).toBe(4);
+    expect(refused.stderr).toContain('all stored rows of the stream motion are lost: 200,');
     const looked = await runCli(['platform', 'acknowledge', '--dry-run', '--context', 'lab']);
     expect(looked.stdout).toContain(damage?.id);
     expect((await own.client.status()).damage).toHaveLength(1);

@@ -211,6 +211,66 @@ describe('a journal that was cut short, emptied or deleted', () => {
     await second.close();
   });
 
+  it.each<[string, (first: string, second: string, last: string) => Promise<void>, [number, string][]]>([
+    [
+      'swapped with another',
+      async (first, second) => {
+        const [a, b] = [await readFile(first), await readFile(second)];
+        expect(a.length).toBeGreaterThan(b.length);
+        await writeFile(first, b);
+        await writeFile(second, a);
+      },
+      [
+        [0, 'is shorter than it was'],
+        [1, 'is not what was written'],
+      ],
+    ],
+    [
+      'replaced by longer content',
+      async (first, second) =>
+        writeFile(first, Buffer.concat([await readFile(second), await readFile(first)])),
+      [[0, 'is not what was written']],
+    ],
+    [
+      'replaced, the open one by an older one',
+      async (first, _, last) =>
+        writeFile(last, Buffer.concat([await readFile(first), await readFile(first)])),
+      [[-1, 'is not what was written']],
+    ],
+    [
+      'replaced by an earlier state of itself',
+      async (first) => {
+        const bytes = await readFile(first);
+        await truncate(first, bytes.lastIndexOf('\n', bytes.length - 2) + 1);
+      },
+      [[0, 'is shorter than it was']],
+    ],
+  ])('is reported when a segment was %s, once, and is read as it is now', async (_, damage, expected) => {
+    const first = await open(2000);
+    await fill(first, ['a'], 0, 100);
+    await first.close();
+    const names = await segments();
+    const paths = [names[0], names[1], names.at(-1)].map((name) => join(folder, name ?? '')) as [
+      string,
+      string,
+      string,
+    ];
+    await damage(...paths);
+    const second = await open(2000);
+    expect(reports.flat().map(({ place, problem }) => [place, problem])).toEqual(
+      expected.map(([at, problem]) => [`journal/${names.at(at)}`, problem]),
+    );
+    // An export of the stream is incomplete by them, also where no row is missing.
+    for (const { lost } of reports.flat()) expect(lost).toMatchObject({ stream: 's', device: 'a' });
+    await read(second, 'a');
+    await fill(second, ['a'], 100, 105);
+    await second.close();
+    const third = await open(2000);
+    expect((await read(third, 'a')).found).toEqual(expect.arrayContaining([100, 101, 102, 103, 104]));
+    await third.close();
+    expect(reports).toHaveLength(1);
+  });
+
   it('is not reported where only a line was torn, or where recordings were removed', async () => {
     const first = await open(2000);
     await fill(first, ['a', 'q'], 0, 50);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { plural } from '../core/index.js';
 import { time } from './fields.js';
 import { everyPage, pageSchema } from './page.js';
 import type { Transport } from './transport.js';
@@ -55,7 +56,7 @@ export function damageCalls(transport: Transport) {
 
 /** `500 rows of motion from motor-1 between … and …`; as much as is known. */
 export function lostText({ stream, device, from, to, rows }: LostTelemetry): string {
-  const what = rows === undefined ? 'rows' : `${rows} ${rows === 1 ? 'row' : 'rows'}`;
+  const what = rows === undefined ? 'rows' : plural(rows, 'row');
   const whose = `${stream === undefined ? '' : ` of ${stream}`}${device === undefined ? '' : ` from ${device}`}`;
   const when =
     from === undefined ? '' : from === to || to === undefined ? ` at ${from}` : ` between ${from} and ${to}`;

@@ -1,5 +1,6 @@
 import { plural, size } from '../../core/index.js';
 import type { Verified } from '../../platform/index.js';
+import { lostText } from '../../registry/index.js';
 import { bold, green, red } from './style.js';
 import { facts, table } from './text.js';
 
@@ -15,16 +16,21 @@ export function damageText({ data, checked, findings, unrepaired, from, running 
     const told = count === null ? 'not looked at: the database cannot be read' : String(count);
     return [part, bytes === null ? told : `${told}, ${size(bytes)}`];
   });
-  const rows = findings.map(({ part, place, problem, repaired }) => [
+  const isLost = findings.some(({ lost }) => lost !== undefined);
+  const rows = findings.map(({ part, place, problem, lost, repaired }) => [
     part,
     place,
     problem,
+    ...(isLost ? [lost === undefined ? null : lostText(lost)] : []),
     repaired === null ? red('no') : green(repaired),
   ]);
   const how: [string, string][] = [
     ...(running ? [['platform', 'runs: looked at beside it'] as [string, string]] : []),
     ...(from === null ? [] : [['backup', from] as [string, string]]),
   ];
-  const list = rows.length === 0 ? '' : `\n\n${table(['part', 'place', 'problem', 'repaired'], rows)}`;
+  const list =
+    rows.length === 0
+      ? ''
+      : `\n\n${table(['part', 'place', 'problem', ...(isLost ? ['lost'] : []), 'repaired'], rows)}`;
   return `${head}\n${facts([...looked, ...how])}${list}`;
 }

@@ -32,7 +32,9 @@ export function streamsTable(datasets: readonly DatasetInfo[]): string {
 export function damagedText({ rows, places, more }: Exported['damaged']): string {
   const lines = places.map((lost) => `\n  ${oneLine(lostText(lost))}`).join('');
   const rest = more > 0 ? `\n  and ${plural(more, 'further place')}` : '';
-  return `${yellow('!')} ${plural(rows, 'stored row')} cannot be read:${lines}${rest}`;
+  const what =
+    rows > 0 ? `${plural(rows, 'stored row')} cannot be read` : 'stored rows are not what was written';
+  return `${yellow('!')} ${what}:${lines}${rest}`;
 }
 
 /** One line a recording of the platform; what went wrong only where something did. */

@@ -6,15 +6,17 @@ import { serially } from '../store/turns.js';
 import { type Ledger, type LogFile, noteEveryMs } from '../verify/ledger.js';
 import type { JournalRecord } from './entry.js';
 import { Tallies, type Tally } from './lost.js';
-import { type Position, type SegmentFile, scanSegment, segmentPath } from './segments.js';
+import { listSegments, type Position, type SegmentFile, scanSegment, segmentPath } from './segments.js';
 
 export type SegmentNote = LogFile<Tally[]>;
 
-/** A segment that is not as long as it was, or not there at all. */
+/** A segment that is not as long as it was, not there at all, or another one than was written. */
 export interface MissingSegment {
   note: SegmentNote;
   /** null = it is gone. */
   bytes: number | null;
+  /** As long as it was, or longer, and not what was written. */
+  altered: boolean;
 }
 
 interface Tail {
@@ -69,7 +71,10 @@ export class SegmentLedger {
     return sums;
   }
 
-  /** Holds the files against what is known of them, by their lengths. */
+  /**
+   * Holds the files against what is known of them: closed ones by their lengths, the open one by its checksum, too. Whether a closed one
+   * of the right length is what was written is for the scrub, which reads all.
+   */
   async missing(): Promise<MissingSegment[]> {
     const found: MissingSegment[] = [];
     for (const number of new Set(this.notes.map((note) => note.number))) {
@@ -77,8 +82,11 @@ export class SegmentLedger {
       if (notes.some(({ generation, bytes }) => generation < 0 || bytes === 0)) continue;
       const sizes = await Promise.all(notes.map((note) => this.sizeOf(note)));
       // While a segment is written anew both of its files are known.
-      if (notes.some(({ bytes }, i) => (sizes[i] ?? -1) >= bytes)) continue;
-      found.push({ note: notes.at(-1) as SegmentNote, bytes: sizes.at(-1) ?? null });
+      const whole = notes.findIndex(({ bytes }, i) => (sizes[i] ?? -1) >= bytes);
+      const at = whole < 0 ? notes.length - 1 : whole;
+      const [note, bytes] = [notes[at] as SegmentNote, sizes[at] ?? null];
+      const altered = whole >= 0 && (await this.isAltered(note, bytes ?? 0));
+      if (whole < 0 || altered) found.push({ note, bytes, altered });
     }
     return found;
   }
@@ -206,6 +214,31 @@ export class SegmentLedger {
   /** In their order. One that fails, on a full disk say, is made good by the next. */
   private async later(task: () => Promise<void>): Promise<void> {
     await this.inTurn(task).catch(this.failed);
+  }
+
+  /** Damaged lines are not meant: whoever reads them says so. */
+  private async isAltered(note: SegmentNote, size: number): Promise<boolean> {
+    if (note.digest !== null) return size > note.bytes;
+    const { segment, generation } = { segment: note.number, generation: note.generation };
+    const file = (await listSegments(this.folder)).find(
+      (each) => each.segment === segment && each.generation === generation,
+    );
+    if (!file) return false;
+    let crc = 0;
+    const path = segmentPath(this.folder, file);
+    for await (const chunk of createReadStream(path, { end: note.bytes - 1, highWaterMark: 1 << 20 }))
+      crc = crc32(chunk as Buffer, crc);
+    if (crc === note.crc) return false;
+    let broken = 0;
+    await scanSegment(
+      this.folder,
+      file,
+      0,
+      () => {},
+      false,
+      () => broken++,
+    );
+    return broken === 0;
   }
 
   private async sizeOf({ number, generation }: SegmentNote): Promise<number | null> {

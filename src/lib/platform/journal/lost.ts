@@ -131,6 +131,18 @@ export function findingsOf(
   return tallies.map((tally) => ({ part, place, problem, repairable: true, lost: lostOf(tally) }));
 }
 
+export const notWritten = 'is not what was written';
+
+/** Findings of a segment that holds other lines than were written: which rows it lacks, or that its streams cannot be trusted. */
+export function alteredFindings(place: string, before: readonly Tally[], after: readonly Tally[]): Finding[] {
+  const less = lessBy(before, after);
+  if (less.length > 0) return findingsOf(place, notWritten, less);
+  return findingsOf(place, notWritten, before).map(({ lost, ...finding }) => {
+    const { rows: _, ...whose } = lost ?? {};
+    return lost === undefined ? finding : { ...finding, lost: whose };
+  });
+}
+
 export function lostOf({ stream, device, from, to, rows }: Tally): NonNullable<Finding['lost']> {
   const time = (t: number) => (Math.abs(t) <= 8.64e15 ? new Date(t).toISOString() : undefined);
   const [begin, end] = [time(from), time(to)];

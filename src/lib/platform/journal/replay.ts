@@ -6,8 +6,17 @@ import type { JournalRecord, Place } from './entry.js';
 import { openIndexDatabase, removeIndex } from './index/database.js';
 import { JournalIndex } from './index/index.js';
 import { IndexDamage, isIndexDamage } from './index/rows.js';
-import type { SegmentLedger } from './ledger.js';
-import { brokenLines, type DamagedRange, findingsOf, lessBy, salvaged, Tallies, type Tally } from './lost.js';
+import type { MissingSegment, SegmentLedger } from './ledger.js';
+import {
+  alteredFindings,
+  brokenLines,
+  type DamagedRange,
+  findingsOf,
+  lessBy,
+  salvaged,
+  Tallies,
+  type Tally,
+} from './lost.js';
 import {
   listSegments,
   type Position,
@@ -51,8 +60,9 @@ export async function openIndex(parts: ReplayParts): Promise<OpenedIndex> {
   let { index } = opened;
   const gone = await missingParts(folder, index, files);
   const missing = (await ledger?.missing()) ?? [];
-  if (gone.length > 0 || missing.length > 0) await report(await lostFindings(parts, index, gone));
-  if (gone.length > 0) index = await emptyIndex(folder, index);
+  if (gone.length > 0 || missing.length > 0) await report(await lostFindings(parts, index, gone, missing));
+  // Of a segment with other lines, the index has the places of those that were there.
+  if (gone.length > 0 || missing.some(({ altered }) => altered)) index = await emptyIndex(folder, index);
   await ledger?.accept(missing);
   index.claim();
   const current = await withoutLeftovers(folder, index, files);
@@ -151,11 +161,11 @@ async function missingParts(
 
 /** By the index, which knows each message; what it had not come to yet, by the ledger. */
 async function lostFindings(
-  { folder, ledger }: ReplayParts,
+  { folder }: ReplayParts,
   index: JournalIndex,
   gone: readonly MissingPart[],
+  missing: readonly MissingSegment[],
 ): Promise<Finding[]> {
-  const missing = (await ledger?.missing()) ?? [];
   const findings: Finding[] = [];
   for (const segment of new Set(
     [...gone, ...missing.map(({ note }) => ({ segment: note.number }))].map((each) => each.segment),
@@ -175,6 +185,10 @@ async function lostFindings(
     const covers =
       position.segment > segment ||
       (position.segment === segment && position.offset >= (known?.note.bytes ?? 0));
+    if (known?.altered) {
+      findings.push(...alteredFindings(placeOf(file), known.note.counts, await tallied(folder, file)));
+      continue;
+    }
     if (known && !(part && covers)) tallies = await lessThanNoted(folder, file, there, known.note.counts);
     if (part === undefined || tallies.length > 0 || known) {
       const problem = there ? 'is shorter than it was' : 'is gone';
@@ -190,9 +204,13 @@ async function lessThanNoted(
   there: boolean,
   before: readonly Tally[],
 ): Promise<Tally[]> {
-  const left = new Tallies();
-  if (there) await scanSegment(folder, file, 0, (record) => left.addRecord(record), false);
-  return lessBy(before, left.all());
+  return lessBy(before, there ? await tallied(folder, file) : []);
+}
+
+async function tallied(folder: string, file: SegmentFile): Promise<Tally[]> {
+  const there = new Tallies();
+  await scanSegment(folder, file, 0, (record) => there.addRecord(record), false);
+  return there.all();
 }
 
 /** A removal that was cut short leaves two generations of a segment: the index knows which one counts. */

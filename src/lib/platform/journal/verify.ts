@@ -11,7 +11,16 @@ import { indexForm, removeIndex } from './index/database.js';
 import { JournalIndex } from './index/index.js';
 import { isIndexDamage } from './index/rows.js';
 import type { SegmentNote } from './ledger.js';
-import { brokenLines, type DamagedRange, findingsOf, lessBy, salvaged, Tallies, type Tally } from './lost.js';
+import {
+  alteredFindings,
+  brokenLines,
+  type DamagedRange,
+  findingsOf,
+  lessBy,
+  salvaged,
+  Tallies,
+  type Tally,
+} from './lost.js';
 import { listSegments, placeOf, type SegmentFile, scanSegment, segmentPath } from './segments.js';
 
 export interface VerifyOptions {
@@ -121,7 +130,7 @@ async function verifySegment({ folder, file, note }: Segment): Promise<Finding[]
     return findingsOf(place, brokenLines, mostKnown(tallies, lost));
   }
   const altered = note && (read.crc !== note.crc || (note.digest !== null && read.digest !== note.digest));
-  return altered ? findingsOf(place, 'is not what was written', lost) : [];
+  return altered ? alteredFindings(place, note.counts, there.all()) : [];
 }
 
 /** Times are those of damaged lines, rows those that the ledger misses: a line that says nothing of itself is counted there alone. */

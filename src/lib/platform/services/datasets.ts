@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, thousands } from '../../core/index.js';
 import {
   type DatasetInfo,
   type DatasetListing,
@@ -84,6 +84,17 @@ export function datasetsOf(
   const find = async (name: string): Promise<StreamTotals> => {
     const found = await telemetry.stream(name);
     if (found) return found;
+    const lost = (await lostOf(name)).filter(({ stream }) => stream === name);
+    const rows = lost.reduce((sum, each) => sum + (each.rows ?? 0), 0);
+    if (rows > 0) {
+      throw new AiotError(
+        'AIOT_NOT_FOUND',
+        `all stored rows of the stream ${name} are lost: ${thousands(rows)}, since the journal was damaged`,
+        {
+          next: 'aiot status has the files. Stop the platform, then: aiot platform verify --repair --from BACKUP',
+        },
+      );
+    }
     throw new AiotError('AIOT_NOT_FOUND', `nothing was recorded in the stream ${name}`, {
       next: "aiot stream tail 'aiot:///aiot/v1/+/telemetry/#' shows what arrives.",
     });
