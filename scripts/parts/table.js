@@ -313,6 +313,11 @@ export const parts = {
     mb: 44,
     ...environment('sbom', ['cyclonedx-python-lib[json-validation]==11.12.0']),
   },
+  sklearn: {
+    for: 'scikit-learn: its small tables, and logistic regression on the same rows',
+    mb: 330,
+    ...environment('sklearn', ['scikit-learn==1.9.1']),
+  },
   socat: {
     for: 'a terminal line for a simulated chip',
     mb: 1,

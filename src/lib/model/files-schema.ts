@@ -4,6 +4,7 @@ import { bundleInfoSchema } from './bundle/info-schema.js';
 import { evaluateResultSchema } from './evaluate/result.js';
 import type { EvaluationFile } from './evaluate/types.js';
 import { networkKinds } from './network/types.js';
+import { baselineSchema, choiceSchema } from './train/result.js';
 import type { TrainingFile } from './train/types.js';
 
 const { signal, standardization, lineage } = bundleInfoSchema.shape;
@@ -67,10 +68,9 @@ export const trainingFileSchema = z.object({
   ),
   bestEpoch: z.int(),
   refitted: z.int().nullable().optional(),
-  baseline: z
-    .object({ valAccuracy: z.number().nullable(), valRmse: z.number().nullable() })
-    .nullable()
-    .optional(),
+  choice: choiceSchema.nullable().optional(),
+  chosen: z.object({ digest: z.string(), standardization }).nullable().optional(),
+  baseline: baselineSchema.nullable().optional(),
   interrupted: z.boolean(),
   seconds: z.number(),
   backend: z.string(),

@@ -15,6 +15,8 @@ export function buildFiles(project: Project) {
   return {
     folder: build,
     float: join(build, 'model.float.tflite'),
+    /** The network before it learned from the validation rows, too; there where `training.chosen` is. */
+    chosen: join(build, 'model.validated.tflite'),
     training: join(build, 'training.json'),
     checkpoint: join(build, 'checkpoint.json'),
     folds: join(build, 'folds.json'),

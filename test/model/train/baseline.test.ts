@@ -1,8 +1,14 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { gaussian, seededRandom } from '../../../src/lib/core/index.js';
-import { readTraining } from '../../../src/lib/model/files.js';
+import { digestOf, gaussian, seededRandom } from '../../../src/lib/core/index.js';
+import { readTrained } from '../../../src/lib/model/built.js';
+import type { EvaluateResult } from '../../../src/lib/model/evaluate/result.js';
+import { buildFiles, readTraining } from '../../../src/lib/model/files.js';
 import { openModelProject, trainModel } from '../../../src/lib/model/index.js';
-import { linearBaseline } from '../../../src/lib/model/train/baseline.js';
+import type { NetworkOutput } from '../../../src/lib/model/network/types.js';
+import type { QuantizeResult } from '../../../src/lib/model/quantize/result.js';
+import { figuresOf, linearModel } from '../../../src/lib/model/train/baseline.js';
+import type { Lesson } from '../../../src/lib/model/train/types.js';
 import { runCli } from '../../support/cli.js';
 import { rowsFolder } from './support.js';
 
@@ -31,6 +37,11 @@ const lesson = (rows: number[][], classes: number[], values: number[] | null = n
   values: values && Float32Array.from(values),
 });
 
+function linearBaseline(train: Lesson, asked: Lesson, output: NetworkOutput) {
+  const plan = { network: { kind: 'mlp' as const, inputShape: [train.inputSize], layers: [], output } };
+  return figuresOf(linearModel(train, plan, 'none')!, plan, [asked]);
+}
+
 describe('the linear model beside a training', () => {
   it('separates what a line separates, in any unit, and leaves the examples as they are', () => {
     const random = seededRandom(1);
@@ -38,9 +49,9 @@ describe('the linear model beside a training', () => {
     const classes = rows.map(([x, y]) => (x! / 1000 + y! / 0.01 > 0 ? 1 : 0));
     const own = lesson(rows, classes);
     const before = own.inputs.slice();
-    const { valAccuracy, valRmse } = linearBaseline(own, own, { kind: 'probability' })!;
-    expect(valAccuracy).toBeGreaterThan(0.97);
-    expect(valRmse).toBeNull();
+    const { accuracy, rmse } = linearBaseline(own, own, { kind: 'probability' });
+    expect(accuracy).toBeGreaterThan(0.97);
+    expect(rmse).toBeNull();
     expect(own.inputs).toEqual(before);
   });
 
@@ -51,8 +62,8 @@ describe('the linear model beside a training', () => {
     const own = lesson(rows, rows.map(classOf));
     const others = Array.from({ length: 400 }, () => [gaussian(random), gaussian(random)]);
     const unseen = lesson(others, others.map(classOf));
-    const { valAccuracy } = linearBaseline(own, unseen, { kind: 'classes', count: 2 })!;
-    expect(valAccuracy).toBeLessThan(0.62);
+    const { accuracy } = linearBaseline(own, unseen, { kind: 'classes', count: 2 });
+    expect(accuracy).toBeLessThan(0.62);
   });
 
   it('gives the error of values in their unit', () => {
@@ -64,19 +75,97 @@ describe('the linear model beside a training', () => {
       rows.map(() => 0),
       values,
     );
-    const { valRmse, valAccuracy } = linearBaseline(own, own, { kind: 'value', count: 1 })!;
-    expect(valRmse).toBeGreaterThan(17);
-    expect(valRmse).toBeLessThan(23);
-    expect(valAccuracy).toBeNull();
+    const { accuracy, rmse } = linearBaseline(own, own, { kind: 'value', count: 1 });
+    expect(rmse).toBeGreaterThan(17);
+    expect(rmse).toBeLessThan(23);
+    expect(accuracy).toBeNull();
   });
 
   it('is in the result, the file and what is printed', async () => {
     const { result, training, dir, file } = await trained(clouds(150, 1));
     expect(result.baseline!.valAccuracy).toBeGreaterThan(0.8);
     expect(training.baseline).toEqual(result.baseline);
-    const { stdout } = await runCli(['model', 'train', '--project', dir, '--data', file, '--epochs', '5']);
+    const { stdout } = await runCli([
+      ...['model', 'train', '--project', dir, '--data', file, '--epochs', '5', '--kind', 'mlp'],
+    ]);
     expect(stdout).toMatch(/Linear model\s+\d+\.\d % on the same examples/);
     expect(stdout).toMatch(/Trained again\s+on 1\d\d rows, those of validation among them/);
+  });
+});
+
+/** Rings around each other, which no line separates. */
+function rings(rows: number, seed: number): string {
+  const random = seededRandom(seed);
+  const lines = Array.from({ length: rows }, (_, i) => {
+    const [a, b] = [gaussian(random), gaussian(random)];
+    const radius = (i % 2 === 0 ? 1 : 3) / Math.hypot(a, b);
+    return `${a * radius + 0.2 * gaussian(random)},${b * radius + 0.2 * gaussian(random)},${i % 2}`;
+  });
+  return `x,y,label\n${lines.join('\n')}\n`;
+}
+
+describe('the choice between a network and a linear model', () => {
+  it('takes the linear model where the network is not better on unseen rows, and says so', async () => {
+    const { result, training, dir, file } = await trained(clouds(150, 1));
+    expect(result.choice).toMatchObject({
+      kept: 'linear',
+      folds: 5,
+      rows: result.windows.train + result.windows.validation,
+    });
+    expect(result.choice!.linear.accuracy).toBeGreaterThan(0.8);
+    expect(training.network.layers).toEqual([]);
+    expect(training.choice).toEqual(result.choice);
+    // Ten inputs, three classes: 30 weights and 3 biases.
+    const { float } = await readTrained(await openModelProject(dir, file), {});
+    expect(float.graph.operators.map(({ op }) => op)).toEqual(['FULLY_CONNECTED', 'SOFTMAX']);
+    const { stdout } = await runCli(['model', 'train', '--project', dir, '--data', file, '--epochs', '5']);
+    expect(stdout).toMatch(/Network\s+a linear model, one dense layer/);
+    expect(stdout.replace(/\s+/g, ' ')).toMatch(
+      /Chosen the linear model: \d+\.\d % on \d+ rows in 5 folds, with hidden layers \d+\.\d %/,
+    );
+  });
+
+  it('keeps the network where no line helps', async () => {
+    const { result, training } = await trained(rings(200, 1), { epochs: 100 });
+    expect(result.choice).toMatchObject({ kept: 'network', folds: 5 });
+    expect(result.choice!.linear.accuracy).toBeLessThan(0.7);
+    expect(result.choice!.network.accuracy).toBeGreaterThan(0.9);
+    expect(training.network.layers).toHaveLength(2);
+  });
+
+  it('is not asked where a kind or layers were asked for', async () => {
+    expect((await trained(clouds(150, 1), { kind: 'mlp' })).result.choice).toBeNull();
+    const { result, training } = await trained(clouds(150, 1), { layers: '8' });
+    expect(result.choice).toBeNull();
+    expect(training.network.layers).toHaveLength(1);
+  });
+
+  it('runs as int8 on the device, and is measured beside the linear model on the test rows', async () => {
+    const { dir, file } = await trained(clouds(240, 2));
+    const at = ['--project', dir, '--data', file];
+    expect((await runCli(['model', 'quantize', ...at])).code).toBe(0);
+    const { json } = await runCli(['model', 'evaluate', ...at, '--json']);
+    const result = json as EvaluateResult;
+    expect(result.int8.accuracy).toBeGreaterThan(0.75);
+    expect(result.baseline!.accuracy).toBeCloseTo(result.float.accuracy!, 10);
+    const { stdout } = await runCli(['model', 'evaluate', ...at]);
+    expect(stdout).toMatch(/Linear model\s+\d+\.\d % of the same rows/);
+  });
+
+  it('has a loss of quantization that is measured by a network without the validation rows', async () => {
+    const { dir, file, training } = await trained(clouds(150, 3), { kind: 'mlp' });
+    const project = await openModelProject(dir, file);
+    const chosen = await readFile(buildFiles(project).chosen);
+    expect(training.chosen!.digest).toBe(digestOf(chosen));
+    const at = ['model', 'quantize', '--project', dir, '--data', file, '--max-loss', '100'];
+    const { json } = await runCli([...at, '--json']);
+    const last = training.history[training.bestEpoch - 1]!;
+    // Of the network that is written it would be the accuracy on rows that it has learned.
+    expect((json as QuantizeResult).loss!.float).toBeCloseTo(last.valAccuracy!, 10);
+    await writeFile(buildFiles(project).chosen, 'x');
+    const refused = await runCli(at);
+    expect(refused.stderr).toContain('model.validated.tflite');
+    expect(refused.code).not.toBe(0);
   });
 });
 
@@ -103,7 +192,7 @@ describe('training on a small table', () => {
       const { dir, file } = await rowsFolder(clouds(120, seed));
       const project = await openModelProject(dir, file);
       const material = await openMaterial(project, { data: file });
-      const plan = planTraining(project, material);
+      const plan = planTraining(project, material, 'mlp');
       const division = divide(project, material, plan);
       const learned = await learn(lessonsOf(material, division, undefined), {
         ...{ plan, train: { ...project.config.model.train, epochs: 40, batch: 16 } },
@@ -117,7 +206,7 @@ describe('training on a small table', () => {
         );
       };
       accuracies.all += right(learned.answers) / seeds.length;
-      accuracies.some += right(learned.chosenAnswers) / seeds.length;
+      accuracies.some += right(learned.chosen.answers) / seeds.length;
       learned.dispose();
     }
     expect(accuracies.all).toBeGreaterThan(accuracies.some);

@@ -137,7 +137,11 @@ describe('training on the rows of a table', () => {
 
   it('answers with a value in the labels’ own unit', async () => {
     const csv = rowsCsv({ label: (_, value) => (50 * value + 1000).toFixed(3), rows: 400 });
-    const { project, file, result } = await trained(csv, undefined, { output: 'value', epochs: 60 });
+    const { project, file, result } = await trained(csv, undefined, {
+      output: 'value',
+      epochs: 60,
+      kind: 'mlp',
+    });
     expect(result).toMatchObject({ output: 'value', classes: [], metrics: { valAccuracy: null } });
     const { float, examples, training } = await readTrained(project, { data: file });
     const { inputs, inputSize, values } = examples('validation');
@@ -289,7 +293,7 @@ describe('aiot model train on a table', () => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const { stdout, stderr, json, code } = await runCli([
       ...['model', 'train', '--project', dir, '--data', file],
-      ...['--epochs', '4', '--batch', '32', '--seed', '7', '--json'],
+      ...['--epochs', '4', '--batch', '32', '--seed', '7', '--kind', 'mlp', '--json'],
     ]);
     expect(code).toBe(0);
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);

@@ -62,6 +62,9 @@ function certainty(result: EvaluateResult): [string, string][] {
       '95 % interval',
       `${between(interval, (value) => value.toPrecision(4))} (mean absolute error)`,
     ]);
+  const { accuracy: linear = null, rmse = null } = result.baseline ?? {};
+  if (linear !== null) lines.push(['Linear model', `${percent(linear)} of the same ${unit}s`]);
+  if (rmse !== null) lines.push(['Linear model', `RMSE ${rmse.toPrecision(4)} on the same ${unit}s`]);
   const { macroF1 } = intervals;
   if (macroF1) lines.push(['Macro-F1', `95 %: ${between(macroF1, (value) => value.toFixed(3))}`]);
   lines.push([

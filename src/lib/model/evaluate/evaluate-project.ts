@@ -8,6 +8,7 @@ import { multiplyAdds } from '../inspect/costs.js';
 import { precisionOf } from '../inspect/precision.js';
 import { refusalOfMicro } from '../inspect/refusal.js';
 import { unfit } from '../train/examples.js';
+import type { TrainingFile } from '../train/types.js';
 import { gateFigures } from './accepted.js';
 import { networkFigures } from './figures-of-network.js';
 import { gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
@@ -76,6 +77,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
       predicted && isVoted(outputs)
         ? votedFigures(outputs, device!.predicted ?? predicted, vote, figures.classes.length)
         : null,
+    baseline: baselineOf(training),
     folds: folds && { ...folds.together, voted: folds.vote === vote ? folds.together.voted : null },
     agreement: agreementOf(device!.predicted, litert!.predicted),
     worst: worstWindows(worst, outputs.groups, built),
@@ -87,6 +89,12 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   const file: EvaluationFile = { spec: 'aiot-evaluation/2', vote, ...result };
   await writeJsonAtomic(buildFiles(project).evaluation, file);
   return result;
+}
+
+/** As training measured it: the test part is the same. */
+function baselineOf({ baseline }: TrainingFile): EvaluateResult['baseline'] {
+  const { testAccuracy = null, testRmse = null } = baseline ?? {};
+  return testAccuracy === null && testRmse === null ? null : { accuracy: testAccuracy, rmse: testRmse };
 }
 
 /** What is true of the rows, in the terms of `judge`. */

@@ -48,6 +48,11 @@ export const evaluateResultSchema = z.object({
   litert: networkFiguresSchema,
   /** The quantized network's after the vote; null where nothing is voted on. */
   voted: networkFiguresSchema.nullable(),
+  /** What a linear model that learned from the same examples reaches on these; null where none was trained. */
+  baseline: z
+    .object({ accuracy: z.number().nullable(), rmse: z.number().nullable() })
+    .nullable()
+    .default(null),
   /** By folds over all recordings, float; null where `model train --folds` has not measured this data with these settings. */
   folds: foldsFiguresSchema.nullable(),
   /** Share of windows in which both runtimes name the same class; null where none is named. */

@@ -1,10 +1,13 @@
 import { basename, join } from 'node:path';
-import { type Project, refuseInputs, writeJsonAtomic, writeTogether } from '../../core/index.js';
+import { digestOf, type Project, refuseInputs, writeJsonAtomic, writeTogether } from '../../core/index.js';
+import type { Graph } from '../../formats/index.js';
+import type { Standardization } from '../../signal/index.js';
 import { readTrained, type Trained } from '../built.js';
 import type { DataSource } from '../dataset.js';
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
 import { isStandardizing, metadataOf } from '../file-metadata.js';
-import { buildFiles, type QuantizationFile } from '../files.js';
+import { buildFiles, type QuantizationFile, readNetwork } from '../files.js';
+import { stale } from '../fresh.js';
 import { standardizeAll } from '../train/standardize.js';
 import type { Evaluation } from './evaluation.js';
 import { type Answer, evaluationOf, noAnswer } from './judge-rows.js';
@@ -12,7 +15,13 @@ import { outcomeOf } from './outcome.js';
 import { prepareGraph } from './prepare.js';
 import type { QuantizeResult } from './result.js';
 import { affordableOf, rowsOf } from './rows.js';
-import { type SearchOptions, searchQuantization } from './search.js';
+import {
+  type Found,
+  quantizeAlike,
+  type Material as Search,
+  type SearchOptions,
+  searchQuantization,
+} from './search.js';
 
 export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
   project: Project;
@@ -23,7 +32,7 @@ export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
 
 /**
  * build/model.float.tflite → build/model.MODE.tflite by model.quantize of aiot.yaml, which options override; calibrated on
- * the training part, its loss measured on the validation part. build/quantization.json says which file it is.
+ * the training part, its loss measured on the validation part (`withinLoss`). build/quantization.json says which file it is.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_QUANTIZE_UNFIT, AIOT_QUANTIZE_LOSS, AIOT_FILE_NOT_WRITABLE
  */
 export async function quantizeProject(options: QuantizeOptions): Promise<QuantizeResult> {
@@ -38,9 +47,11 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
   await refuseInputs([file], [buildFiles(project).float]);
   const prepared = prepareGraph(float.graph);
   const { rows, note } = affordableOf(prepared, trained.part('train'), training.standardization);
-  const evaluation = settings.maxLoss === null ? null : validationOf(trained);
-  const material = { rows, evaluation, lesson: { rows, evaluation } };
-  const { quantized, steps, loss } = await searchQuantization(prepared, material, settings);
+  const material = materialOf(rows, null);
+  const { quantized, steps, loss } =
+    settings.maxLoss === null
+      ? await searchQuantization(prepared, material, settings)
+      : await withinLoss(project, trained, { prepared, material }, settings);
   options.onFound?.(quantized, rows);
   const graph = { ...quantized.graph, description: float.graph.description };
   const { contents, ...outcome } = outcomeOf({ ...quantized, graph }, { steps, loss }, metadataOf(training));
@@ -70,6 +81,37 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
   };
 }
 
+function materialOf(rows: readonly Float32Array[], evaluation: Evaluation | null): Search {
+  return { rows, evaluation, lesson: { rows, evaluation } };
+}
+
+/**
+ * The loss is measured on the validation part. A network that was trained on it, too, is quantized as the one before it that was not:
+ * rows that it has learned would hide the loss.
+ * @throws AIOT_MODEL_STALE where that one is not there any more
+ */
+async function withinLoss(
+  project: Project,
+  trained: Trained,
+  last: { prepared: Graph; material: Search },
+  settings: SearchOptions,
+): Promise<Found> {
+  const { training } = trained;
+  if ((training.refitted ?? null) === null) {
+    const material = materialOf(last.material.rows, validationOf(trained, training.standardization));
+    return await searchQuantization(last.prepared, material, settings);
+  }
+  const file = buildFiles(project).chosen;
+  const { bytes, graph } = await readNetwork(file, 'train');
+  if (!training.chosen || digestOf(bytes) !== training.chosen.digest)
+    throw stale(`${basename(file)} is not the network that training.json tells of`);
+  const prepared = prepareGraph(graph);
+  const { standardization } = training.chosen;
+  const { rows } = affordableOf(prepared, trained.part('train'), standardization);
+  const material = materialOf(rows, validationOf(trained, standardization));
+  return await quantizeAlike({ prepared, material }, last, settings);
+}
+
 type Wanted = Pick<SearchOptions, 'mode' | 'io' | 'calibration' | 'biasCorrection' | 'equalize'> & {
   finetune?: number | undefined;
   maxLoss?: number | undefined;
@@ -95,11 +137,11 @@ function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
 }
 
 /** The validation part, each example with its class. */
-function validationOf({ training, examples }: Trained): Evaluation {
+function validationOf({ training, examples }: Trained, by: Standardization): Evaluation {
   const { kind } = training.network.output;
   if (kind === 'value' || (kind === 'reconstruction' && training.threshold === null)) throw noAnswer(kind);
   const part = examples('validation');
-  const rows = rowsOf(standardizeAll(part, training.standardization), part.inputSize);
+  const rows = rowsOf(standardizeAll(part, by), part.inputSize);
   const answer: Answer = kind === 'classes' ? { kind } : { kind, threshold: training.threshold ?? 0.5 };
   return evaluationOf(rows, part.classes, answer, part.recordings);
 }

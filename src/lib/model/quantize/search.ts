@@ -23,6 +23,14 @@ export interface Found {
   quantized: Compared;
   steps: FallbackStep[];
   loss: Loss | null;
+  /** How it was made of the float network. */
+  way: Way;
+}
+
+/** Settings, and epochs of fine-tuning before them. */
+interface Way {
+  settings: QuantizeSettings;
+  epochs: number;
 }
 
 /** Epochs of fine-tuning as the last resort. */
@@ -40,9 +48,8 @@ export interface Material {
   lesson: { rows: readonly Float32Array[]; evaluation: Evaluation | null };
 }
 
-interface Tried {
+interface Tried extends Way {
   did: string;
-  settings: QuantizeSettings;
   quantized: Compared;
   loss: Loss;
 }
@@ -66,12 +73,14 @@ export async function searchQuantization(
   if (evaluation === null) {
     const graph = finetune > 0 ? await search.tuned(settings, finetune) : prepared;
     const quantized = quantizePrepared(graph, rows, settings, { reference: prepared });
-    return { quantized, steps: [], loss: null };
+    return { quantized, steps: [], loss: null, way: { settings, epochs: finetune } };
   }
   const afterwards = lesson.evaluation ?? evaluation;
   if (finetune > 0) {
     const graph = await search.tuned(settings, finetune);
-    if (search.attempt(`fine-tuned for ${finetune} epochs`, settings, afterwards, graph))
+    if (
+      search.attempt(`fine-tuned for ${finetune} epochs`, settings, afterwards, { graph, epochs: finetune })
+    )
       return search.found();
   } else if (search.attempt('as asked', settings, evaluation)) return search.found();
   for (const [did, by] of otherCalibrations(settings))
@@ -81,9 +90,27 @@ export async function searchQuantization(
     if (search.attempt(did, by, evaluation)) return search.found();
   if (finetune === 0 && roundsWeights(settings)) {
     const graph = await search.tuned(best, lastResort);
-    if (search.attempt(`fine-tuned for ${lastResort} epochs`, best, afterwards, graph)) return search.found();
+    const tuned = { graph, epochs: lastResort };
+    if (search.attempt(`fine-tuned for ${lastResort} epochs`, best, afterwards, tuned)) return search.found();
   }
   throw search.refusal(maxLoss!);
+}
+
+/**
+ * Searches by one network and quantizes another in the way that was found: of equal layers, which learned more rows, so that rows
+ * which show the loss of the first one would flatter it. Steps and loss are those of the first.
+ * @throws as `searchQuantization`
+ */
+export async function quantizeAlike(
+  first: { prepared: Graph; material: Material },
+  { prepared, material }: { prepared: Graph; material: Material },
+  options: SearchOptions,
+): Promise<Found> {
+  const found = await searchQuantization(first.prepared, first.material, options);
+  const { settings, epochs } = found.way;
+  const graph = epochs > 0 ? await new Search(prepared, material, options).tuned(settings, epochs) : prepared;
+  const quantized = quantizePrepared(graph, material.rows, settings, { reference: prepared });
+  return { ...found, quantized };
 }
 
 /** What was tried so far, and trying. */
@@ -104,7 +131,12 @@ class Search {
   }
 
   /** Whether this way keeps the limit; without a limit every way does. */
-  attempt(did: string, settings: QuantizeSettings, on: Evaluation, graph: Graph = this.prepared): boolean {
+  attempt(
+    did: string,
+    settings: QuantizeSettings,
+    on: Evaluation,
+    { graph, epochs } = { graph: this.prepared, epochs: 0 },
+  ): boolean {
     const { maxLoss, onStep, signal } = this.options;
     signal?.throwIfAborted();
     onStep?.(did);
@@ -113,19 +145,19 @@ class Search {
     this.#float.set(on, float);
     const lost = lossOf(float, hits(quantized.graph, on), on.groups, maxLoss);
     const loss = { ...lost, calibrated: on.calibrated === true };
-    this.#tried.push({ did, settings, quantized, loss });
+    this.#tried.push({ did, settings, epochs, quantized, loss });
     return loss.passed !== false;
   }
 
   found(): Found {
-    const { quantized, loss } = this.#tried.at(-1)!;
+    const { quantized, loss, settings, epochs } = this.#tried.at(-1)!;
     const steps = this.#tried.map(({ did, quantized: { report }, loss: { points, interval } }) => ({
       did,
       points,
       interval,
       sqnrDb: report.sqnrDb,
     }));
-    return { quantized, loss, steps };
+    return { quantized, loss, steps, way: { settings, epochs } };
   }
 
   closest(): Tried {

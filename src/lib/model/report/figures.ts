@@ -12,7 +12,7 @@ export function tiles({ evaluation, live, bytes, training }: ReportData): Html {
   else {
     const best = training.history[training.bestEpoch - 1];
     if (best && best.valAccuracy !== null) list.push(['validation accuracy', percent(best.valAccuracy)]);
-    const linear = training.baseline?.valAccuracy ?? null;
+    const linear = training.choice?.kept === 'linear' ? null : (training.baseline?.valAccuracy ?? null);
     if (linear !== null) list.push(['a linear model, on the same', percent(linear)]);
   }
   if (live) {
@@ -29,7 +29,7 @@ export function tiles({ evaluation, live, bytes, training }: ReportData): Html {
 }
 
 function evaluationTiles(evaluation: NonNullable<ReportData['evaluation']>): [string, string][] {
-  const { int8, voted, float, vote, precision, auc, calibrationError } = evaluation;
+  const { int8, voted, float, vote, precision, auc, calibrationError, baseline } = evaluation;
   const list: [string, string][] = [];
   const add = (name: string, value: number | null | undefined) => {
     if (value !== null && value !== undefined) list.push([name, score(value)]);
@@ -37,9 +37,11 @@ function evaluationTiles(evaluation: NonNullable<ReportData['evaluation']>): [st
   add(`macro-F1, ${precision} by window`, int8.macroF1);
   if (vote !== 'none') add(`macro-F1 after ${vote}`, voted?.macroF1);
   add('macro-F1, float', float.macroF1);
+  add('accuracy of a linear model', baseline?.accuracy);
   add('AUC', auc);
   add('calibration error', calibrationError);
   add('mean absolute error', int8.mae);
+  add('RMSE of a linear model', baseline?.rmse);
   add('R²', int8.r2);
   return list;
 }

@@ -93,7 +93,7 @@ export function lineage({ training, settings }: ReportData): Html {
         ] as [string, string][])),
     [
       'Network',
-      `${network.kind} of ${network.layers.length} layers, answers with ${answerOf(network.output)}; ${training.history.length} epochs in ${training.seconds.toFixed(1)} s on ${training.backend}${training.interrupted ? ', stopped before the last one' : ''}`,
+      `${training.choice?.kept === 'linear' ? 'a linear model, one dense layer' : `${network.kind} of ${network.layers.length} layers`}, answers with ${answerOf(network.output)}; ${training.history.length} epochs in ${training.seconds.toFixed(1)} s on ${training.backend}${training.interrupted ? ', stopped before the last one' : ''}`,
     ],
     ...(settings
       ? ([

@@ -4,39 +4,33 @@ import type { Standardization } from '../../signal/index.js';
 import { finishGraph } from '../lower/finish.js';
 import type { NetworkSpec } from '../network/types.js';
 import { type Answers, answersOf, errorQuantile } from './answers.js';
-import type { Backend } from './engine/types.js';
+import { type Choice, choose } from './choose.js';
 import { unfit } from './examples.js';
-import { augmenter } from './fit/augment.js';
-import type { Checkpoint } from './fit/checkpoint.js';
+import { fitLinear } from './fit/fit-linear.js';
 import { fitNetwork } from './fit/fit-network.js';
-import { hasClasses, type Part } from './fit/part.js';
+import { hasClasses } from './fit/part.js';
+import { fitLesson, type LessonOptions, someOf, together } from './fit-lesson.js';
 import type { Plan } from './plan.js';
 import { scaledOutput } from './scaled-output.js';
-import { standardizationFor, standardizeInPlace } from './standardize.js';
+import { standardizeInPlace } from './standardize.js';
 import type { EpochFigures, Lesson } from './types.js';
 
 /** How to train; the fields of model.train in aiot.yaml. */
 export type TrainConfig = ProjectConfig['model']['train'];
 
-export interface LearnOptions {
-  plan: Plan;
-  train: TrainConfig;
-  backend: Backend;
+export interface LearnOptions extends LessonOptions {
   /** Goes into the file. */
   description: string;
   /** The project's: where a command that trains runs. */
   folder: string;
-  from?: Checkpoint;
-  onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
-  onEpoch?: (figures: EpochFigures) => void;
   /** What is being done besides epochs, in a few words. */
   onStep?: (text: string) => void;
   /**
-   * Trains once more, on the training and validation rows of a small table together, for as many epochs as did best. Its figures
-   * are those of the first training, which knew nothing of the validation rows.
+   * Of a small table: a linear model takes the network's place where it is the better one (`plan.linear`), and what was kept is
+   * trained once more, on the training and validation rows together, for as many epochs as did best. Its figures are those of the
+   * training before, which knew nothing of the validation rows.
    */
   refit?: boolean;
-  signal?: AbortSignal;
 }
 
 /** Rows of a table that is small: a quarter more of them to learn from decides more than it costs. */
@@ -53,8 +47,12 @@ export interface Learned {
   bestEpoch: number;
   interrupted: boolean;
   backend: string;
+  /** The network that it is: the one asked for, or a linear model in its place, which has no hidden layer. */
+  network: NetworkSpec;
   /** Examples that the network was trained on again, validation among them; null where that was not done. */
   refitted: number | null;
+  /** Whether a linear model took the network's place, and why; null where that was not asked. */
+  choice: Choice | null;
   /** Root of the mean squared error on the validation part, in the unit of the values; null for other outputs. */
   valRmse: number | null;
   /**
@@ -62,8 +60,8 @@ export interface Learned {
    * reconstruction the class follows from the threshold.
    */
   answers(examples: Lesson): Answers;
-  /** The same by the network that the validation part chose, which was not trained on it. */
-  chosenAnswers(examples: Lesson): Answers;
+  /** The network that the validation part chose and that was not trained on it: the same one where nothing was trained again. */
+  chosen: Pick<Learned, 'graph' | 'standardization' | 'answers'>;
   dispose(): void;
 }
 
@@ -75,94 +73,87 @@ export async function learn(
   examples: { train: Lesson; validation: Lesson },
   options: LearnOptions,
 ): Promise<Learned> {
-  const { network, rows } = options.plan;
+  const { network } = options.plan;
   const { train: training, validation } = normalOnly(examples, network);
   requireExamples({ train: training, validation }, options.plan);
-  const count = training.classes.length + validation.classes.length;
-  const again = options.refit && rows && network.output.kind !== 'reconstruction' && count <= smallTable;
   // Before the inputs are standardized in place.
-  const both = again ? together(training, validation) : null;
+  const rows =
+    options.refit && isSmall(options.plan, training, validation) ? together(training, validation) : null;
   const first = await learnFrom(training, validation, options);
-  const { history, bestEpoch, interrupted } = first;
-  const own = { history, bestEpoch, interrupted, backend: first.backend, valRmse: first.valRmse };
-  const only = { ...first, ...own, refitted: null, chosenAnswers: first.answers };
-  if (both === null || interrupted) return only;
-  options.onStep?.(`training and validation rows together, ${bestEpoch} epochs`);
+  const only = (of: typeof first) => ({ ...of, refitted: null, choice: null, chosen: of });
+  if (rows === null || first.interrupted) return only(first);
+  let kept = first;
   try {
     const { plan, train, backend, description, folder, signal } = options;
+    const { bestEpoch } = first;
+    const common = { plan, backend, description, folder, signal };
+    const choice = plan.linear && (await chosenOf(rows, training.classes.length, bestEpoch, options));
+    const fit = choice?.kept === 'linear' ? fitLinear : fitNetwork;
+    if (fit === fitLinear) {
+      const count = training.classes.length;
+      const places = Array.from(rows.classes.keys());
+      const parts = [someOf(rows, places.slice(0, count)), someOf(rows, places.slice(count))] as const;
+      kept = await learnFrom(...parts, { ...common, train }, fit);
+      first.dispose();
+    }
+    options.onStep?.(
+      `training and validation rows together${fit === fitLinear ? '' : `, ${bestEpoch} epochs`}`,
+    );
     const settings = { ...train, epochs: bestEpoch, patience: undefined };
-    const last = await learnFrom(both, null, { plan, backend, description, folder, signal, train: settings });
+    const last = await learnFrom(rows, null, { ...common, train: settings }, fit);
     if (last.interrupted) {
       last.dispose();
-      return only;
+      return { ...only(kept), choice };
     }
     const dispose = () => {
-      first.dispose();
+      kept.dispose();
       last.dispose();
     };
-    return { ...last, ...own, refitted: count, chosenAnswers: first.answers, dispose };
+    const { history, backend: engine, valRmse } = kept;
+    const own = { history, bestEpoch: kept.bestEpoch, interrupted: false, backend: engine, valRmse };
+    return { ...last, ...own, refitted: rows.classes.length, choice, chosen: kept, dispose };
   } catch (error) {
     // Ctrl-C before its first epoch: what was chosen is kept.
-    if (options.signal?.aborted) return { ...only, interrupted: true };
-    first.dispose();
+    if (options.signal?.aborted) return { ...only(kept), interrupted: true };
+    kept.dispose();
     throw error;
   }
 }
 
-/** Rows of both, one after the other, in memory of their own. */
-function together(a: Lesson, b: Lesson): Lesson {
-  const inputs = new Float32Array(a.inputs.length + b.inputs.length);
-  inputs.set(a.inputs);
-  inputs.set(b.inputs, a.inputs.length);
-  return {
-    inputs,
-    inputSize: a.inputSize,
-    classes: Int32Array.of(...a.classes, ...b.classes),
-    values: a.values && b.values && Float32Array.of(...a.values, ...b.values),
-  };
+/** Whether validation rows are learned from, too, in the end: a small table of labelled rows. */
+export function isSmall({ network, rows }: Plan, train: Lesson, validation: Lesson): boolean {
+  const count = train.classes.length + validation.classes.length;
+  return rows && network.output.kind !== 'reconstruction' && count <= smallTable;
 }
 
-/** @param validation null = the last epoch is kept */
+/** @throws what `signal` was aborted with */
+async function chosenOf(rows: Lesson, training: number, epochs: number, options: LearnOptions) {
+  options.onStep?.('the network beside a linear model');
+  const choice = await choose(rows, training, epochs, options);
+  options.signal?.throwIfAborted();
+  return choice;
+}
+
 async function learnFrom(
   training: Lesson,
   validation: Lesson | null,
-  { plan, train, backend, description, ...rest }: LearnOptions,
-): Promise<Omit<Learned, 'refitted' | 'chosenAnswers'>> {
-  const { network, windows } = plan;
-  const standardization = standardizationFor(training, plan);
-  const target = targetScale(training.values);
-  const parts = {
-    train: partOf(training, standardization, target),
-    validation: validation && partOf(validation, standardization, target),
-  };
-  const augmentation = { ...train.augment, noise: train.augment.noise ?? plan.noise };
-  const { inputSize } = training;
-  const window = windows
-    ? { samples: inputSize / plan.signal.fields.length, fields: plan.signal.fields.length }
-    : null;
-  const fitted = await fitNetwork({
-    ...train,
-    ...rest,
-    spec: network,
-    ...parts,
-    augment: augmenter(augmentation, inputSize, standardization, window),
-    backend,
-  });
+  options: LearnOptions,
+  fit = fitNetwork,
+): Promise<Omit<Learned, 'refitted' | 'chosen' | 'choice'>> {
+  const { plan, train, description } = options;
+  const network = fit === fitNetwork ? plan.network : { ...plan.network, layers: [] };
+  const { fitted, standardization, target, train: own } = await fitLesson(training, validation, options, fit);
   const kind = network.output.kind;
   const { forward } = fitted;
   const threshold =
     kind === 'reconstruction'
-      ? errorQuantile(
-          forward(parts.train.inputs, parts.train.classes.length),
-          parts.train.inputs,
-          network,
-          train.quantile,
-        )
+      ? errorQuantile(forward(own.inputs, own.classes.length), own.inputs, network, train.quantile)
       : null;
   const ending = kind === 'classes' ? 'SOFTMAX' : kind === 'probability' ? 'LOGISTIC' : 'none';
   const trained = target === null ? fitted.trained : scaledOutput(fitted.trained, target);
   const { history, bestEpoch, interrupted } = fitted;
   return {
+    network,
     graph: finishGraph(trained, { ending }, description),
     standardization,
     threshold: kind === 'probability' ? 0.5 : threshold,
@@ -217,27 +208,4 @@ export function requireExamples(parts: Record<'train' | 'validation', Lesson>, p
         : `the ${part} part has no window${of}: its recordings are shorter than one window (${signal.windowSamples} samples at ${signal.resampleHz} Hz), or there are none`,
     );
   }
-}
-
-interface Scale {
-  mean: number;
-  deviation: number;
-}
-
-/** Values are learned standardized: their unit decides nothing then. */
-function targetScale(values: Float32Array | null): Scale | null {
-  if (values === null) return null;
-  let mean = 0;
-  for (const value of values) mean += value / values.length;
-  let variance = 0;
-  for (const value of values) variance += (value - mean) ** 2 / values.length;
-  const deviation = Math.sqrt(variance);
-  return { mean, deviation: deviation > 0 ? deviation : 1 };
-}
-
-function partOf(examples: Lesson, standardization: Standardization, target: Scale | null): Part {
-  const { inputSize, classes, values } = examples;
-  const inputs = standardizeInPlace(examples, standardization);
-  const scaled = target && values ? values.map((value) => (value - target.mean) / target.deviation) : null;
-  return { inputs, inputSize, classes, values: scaled };
 }

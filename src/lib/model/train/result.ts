@@ -3,6 +3,26 @@ import type { Proportion } from '../evaluate/proportion.js';
 import { type FoldsFile, foldsFileSchema } from './folds/types.js';
 import type { TrainingFile } from './types.js';
 
+const figures = z.object({ accuracy: z.number().nullable(), loss: z.number() });
+
+/** See `Choice`. */
+export const choiceSchema = z.object({
+  kept: z.enum(['network', 'linear']),
+  folds: z.int().nullable(),
+  rows: z.int(),
+  standardError: z.number(),
+  network: figures,
+  linear: figures,
+});
+
+/** See `Baseline`. */
+export const baselineSchema = z.object({
+  valAccuracy: z.number().nullable(),
+  valRmse: z.number().nullable(),
+  testAccuracy: z.number().nullable().optional(),
+  testRmse: z.number().nullable().optional(),
+});
+
 export const trainResultSchema = z.object({
   /** Name of the model. */
   model: z.string(),
@@ -24,8 +44,10 @@ export const trainResultSchema = z.object({
     /** Root of the mean squared error on the validation part, in the unit of the values. */
     valRmse: z.number().nullable(),
   }),
-  /** What a linear model reaches on the same validation part, from the same training part; null for a reconstruction. */
-  baseline: z.object({ valAccuracy: z.number().nullable(), valRmse: z.number().nullable() }).nullable(),
+  /** What a linear model reaches on the same rows; null for a reconstruction. */
+  baseline: baselineSchema.nullable(),
+  /** Whether a linear model took the network's place on a small table, and why; null where that was not asked. */
+  choice: choiceSchema.nullable(),
   /**
    * Rows of a small table that the network was trained on once more, validation among them, after the epoch was chosen; null where
    * that was not done. The metrics are those of the training before, which knew nothing of the validation rows.
@@ -77,6 +99,7 @@ export function resultOf(
       valGroups: validation?.groups ?? null,
     },
     baseline: training.baseline ?? null,
+    choice: training.choice ?? null,
     refitted: training.refitted ?? null,
     epochs: history.length,
     seconds: training.seconds,

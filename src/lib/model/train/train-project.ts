@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import {
   AiotError,
   canonicalJson,
@@ -15,19 +16,20 @@ import { metadataOf } from '../file-metadata.js';
 import { buildFiles, modelName } from '../files.js';
 import { type Material, openMaterial } from '../material.js';
 import type { NetworkKind } from '../network/types.js';
-import { linearBaseline } from './baseline.js';
+import { type Baseline, figuresOf, linearModel } from './baseline.js';
 import { divide, leaksOf } from './divide.js';
 import type { Backend } from './engine/types.js';
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './fit/checkpoint.js';
+import { together } from './fit-lesson.js';
 import { foldsOf } from './folds/folds.js';
 import type { FoldsAsked } from './folds/types.js';
-import type { Learned, learn } from './learn.js';
+import { isSmall, type Learned, type learn } from './learn.js';
 import { lineageOf, sourceOf } from './lineage.js';
 import { type Division, lessonsOf, piecesOfPart } from './parts.js';
-import { planTraining } from './plan.js';
+import { type Plan, planTraining } from './plan.js';
 import { resultOf, type TrainResult } from './result.js';
 import { trainerOf } from './trainer.js';
-import type { EpochFigures, TrainingFile } from './types.js';
+import type { EpochFigures, Lesson, TrainingFile } from './types.js';
 
 export interface TrainOptions extends DataSource {
   project: Project;
@@ -75,7 +77,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     ? await foldsOf(options.folds, { ...options, backend, material, plan, division })
     : null;
   const windows = { train: examples.train.classes.length, validation: examples.validation.classes.length };
-  const baseline = linearBaseline(examples.train, examples.validation, plan.network.output);
+  const baseline = baselineOf(material, division, plan, train.classWeights, examples);
   const learned = await (options.trainer ?? trainerOf(train))(examples, {
     plan,
     train,
@@ -96,13 +98,18 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     model: modelName(project),
     classes: plan.classes.names,
     standardization,
-    network: plan.network,
+    network: learned.network,
   };
   const bytes = writeTflite(learned.graph, { metadata: metadataOf(told) });
+  const before = learned.refitted === null ? null : writeTflite(learned.chosen.graph);
+  const chosen = before && {
+    digest: digestOf(before),
+    standardization: learned.chosen.standardization,
+  };
   const training: TrainingFile = {
     spec: 'aiot-training/2',
     model: modelName(project),
-    network: plan.network,
+    network: learned.network,
     classes: plan.classes.names,
     labels: plan.classes.labels,
     threshold: learned.threshold,
@@ -115,6 +122,8 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     history: learned.history,
     bestEpoch: learned.bestEpoch,
     refitted: learned.refitted,
+    choice: learned.choice,
+    chosen,
     baseline,
     interrupted: learned.interrupted,
     seconds: Math.round(performance.now() - started) / 1000,
@@ -124,19 +133,41 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     digest: digestOf(bytes),
   };
   await writeFileAtomic(buildFiles(project).float, bytes);
+  if (before) await writeFileAtomic(buildFiles(project).chosen, before);
+  else await rm(buildFiles(project).chosen, { force: true });
   await writeJsonAtomic(buildFiles(project).training, training);
   if (learned.interrupted) throw stopped(training);
   return resultOf(buildFiles(project).float, training, bytes.length, learned.valRmse, validation, folds);
 }
 
+/** A linear model's figures on the parts that the network's are of. Examples stay as they are. */
+function baselineOf(
+  material: Material,
+  division: Division,
+  plan: Plan,
+  classWeights: 'balanced' | 'none',
+  { train, validation }: { train: Lesson; validation: Lesson },
+): Baseline | null {
+  const model = linearModel(train, plan, classWeights);
+  if (model === null) return null;
+  const small = isSmall(plan, train, validation);
+  const last = small ? linearModel(together(train, validation), plan, classWeights)! : model;
+  const val = figuresOf(model, plan, [validation]);
+  const test = figuresOf(last, plan, piecesOfPart(material, division, 'test').pieces());
+  return {
+    ...{ valAccuracy: val.accuracy, valRmse: val.rmse },
+    ...{ testAccuracy: test.accuracy, testRmse: test.rmse },
+  };
+}
+
 /** The accuracy on the part that chose the epoch, as `proportionOf` has it. */
 function validationOf(material: Material, division: Division, learned: Learned) {
-  const { history, bestEpoch, chosenAnswers } = learned;
+  const { history, bestEpoch, chosen } = learned;
   if ((history[bestEpoch - 1]?.valAccuracy ?? null) === null) return null;
   const right: boolean[] = [];
   const groups: string[] = [];
   for (const piece of piecesOfPart(material, division, 'validation').pieces()) {
-    const { classes } = chosenAnswers(piece);
+    const { classes } = chosen.answers(piece);
     for (const [row, truth] of piece.classes.entries()) right.push(classes[row] === truth);
     groups.push(...piece.recordings);
   }

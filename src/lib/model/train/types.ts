@@ -3,6 +3,7 @@ import type { SignalSpec, Standardization } from '../../signal/index.js';
 import type { Lineage } from '../bundle/types.js';
 import type { NetworkSpec } from '../network/types.js';
 import type { Baseline } from './baseline.js';
+import type { Choice } from './choose.js';
 
 /** What a network learns from: inputs before standardization, each with what it should be answered with. */
 export interface Lesson {
@@ -91,7 +92,11 @@ export interface TrainingFile {
    * the training before that.
    */
   refitted?: number | null;
-  /** What a linear model reaches on the validation part; null for a reconstruction. */
+  /** Whether a linear model took the network's place; null where that was not asked. */
+  choice?: Choice | null;
+  /** Of `model.validated.tflite`, the network before it learned from the validation rows; null where it did not. */
+  chosen?: { digest: string; standardization: Standardization } | null;
+  /** What a linear model reaches on the validation and test part; null for a reconstruction. */
   baseline?: Baseline | null;
   /** Stopped by Ctrl-C before its last epoch. */
   interrupted: boolean;

@@ -10,7 +10,7 @@ import type { EpochFigures } from '../types.js';
 import type { Augment } from './augment.js';
 import type { Checkpoint } from './checkpoint.js';
 import { assess, classOf } from './loss.js';
-import { balancedWeights, fillBatch, hasClasses, lossOf, type Part } from './part.js';
+import { classFactors, fillBatch, hasClasses, lossOf, type Part } from './part.js';
 
 export interface FitOptions {
   spec: NetworkSpec;
@@ -70,11 +70,7 @@ export async function fitNetwork(options: FitOptions): Promise<Fitted> {
     let best = from?.best;
     let last = from?.last;
     if (last) engine.load(last);
-    const weighted = options.classWeights === 'balanced' && hasClasses(spec.output.kind);
-    const { output } = spec;
-    const weights = weighted
-      ? balancedWeights(train.classes, output.kind === 'classes' ? output.count : 2)
-      : null;
+    const weights = classFactors(train.classes, spec, options.classWeights);
     let written = performance.now();
     while (history.length < epochs && history.length - (best?.epoch ?? history.length) < patience) {
       if (signal?.aborted) break;

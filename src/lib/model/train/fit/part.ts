@@ -49,3 +49,14 @@ export function balancedWeights(classes: Int32Array, count: number): Float32Arra
   for (const c of classes) seen[c]! += 1;
   return Float32Array.from(seen, (n) => (n === 0 ? 0 : classes.length / (count * n)));
 }
+
+/** What each class's loss counts by model.train.classWeights; null = 1. */
+export function classFactors(
+  classes: Int32Array,
+  spec: Pick<NetworkSpec, 'output' | 'inputShape'>,
+  by: 'balanced' | 'none',
+): Float32Array | null {
+  const { kind } = spec.output;
+  if (by !== 'balanced' || !hasClasses(kind)) return null;
+  return balancedWeights(classes, kind === 'probability' ? 2 : outputSize(spec));
+}

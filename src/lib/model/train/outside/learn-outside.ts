@@ -108,6 +108,7 @@ export async function measured(
     return answersOf(forward(inputs), inputs, network, threshold);
   };
   return {
+    network,
     graph,
     standardization,
     threshold,
@@ -116,9 +117,10 @@ export async function measured(
     interrupted: false,
     backend,
     refitted: null,
+    choice: null,
     valRmse: kind === 'value' ? Math.sqrt(validation.loss) : null,
     answers,
-    chosenAnswers: answers,
+    chosen: { graph, standardization, answers },
     dispose: () => litert.close(),
   };
 }
