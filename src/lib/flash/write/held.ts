@@ -20,7 +20,7 @@ export async function heldDevice(loader: Pick<Loader, 'chip' | 'read' | 'stub'>)
  * another. null where no table is written, or NVS stays where it is, or is written as well.
  */
 export async function leftBehind(
-  loader: Pick<Loader, 'chip' | 'read'>,
+  loader: Pick<Loader, 'chip' | 'read' | 'stub'>,
   pieces: readonly Piece[],
 ): Promise<LeftBehind | null> {
   if (loader.chip.security.secureDownload) return null;
