@@ -27,7 +27,7 @@
 #include "esp_wifi.h"
 #include "driver/i2s_std.h"
 #include "driver/ledc.h"
-#include "freertos/queue.h"
+#include "fake_queue.h"
 #include "freertos/stream_buffer.h"
 #include "mqtt_client.h"
 #include "nvs.h"
@@ -169,10 +169,6 @@ char *__wrap_strdup(const char *text) {
 }
 
 /* The system: queues that work, tasks that are run by hand. */
-struct QueueDefinition {
-  size_t length, bytes, count, first;
-  uint8_t *items;
-};
 static struct QueueDefinition queues[8];
 static size_t queue_count;
 static QueueHandle_t rows;
@@ -192,28 +188,10 @@ QueueHandle_t xQueueCreateStatic(UBaseType_t length, UBaseType_t bytes, uint8_t 
   return rows = queue_of(length, bytes, room);
 }
 
-BaseType_t xQueueSend(QueueHandle_t queue, const void *item, TickType_t ticks) {
-  (void)ticks;
-  if (queue->count == queue->length) return 0;
-  memcpy(queue->items + (queue->first + queue->count++) % queue->length * queue->bytes, item, queue->bytes);
-  return pdTRUE;
-}
-
 BaseType_t xQueueOverwrite(QueueHandle_t queue, const void *item) {
   queue->count = 0;
   return xQueueSend(queue, item, 0);
 }
-
-BaseType_t xQueueReceive(QueueHandle_t queue, void *item, TickType_t ticks) {
-  (void)ticks;
-  if (queue->count == 0) return 0;
-  memcpy(item, queue->items + queue->first * queue->bytes, queue->bytes);
-  queue->first = (queue->first + 1) % queue->length;
-  queue->count--;
-  return pdTRUE;
-}
-
-UBaseType_t uxQueueSpacesAvailable(QueueHandle_t queue) { return (UBaseType_t)(queue->length - queue->count); }
 
 StreamBufferHandle_t xStreamBufferCreate(size_t bytes, size_t trigger) {
   (void)trigger;
@@ -319,7 +297,7 @@ esp_err_t esp_ota_mark_app_valid_cancel_rollback(void) { return ESP_OK; }
 esp_err_t esp_ota_mark_app_invalid_rollback_and_reboot(void) { return ESP_OK; }
 
 /* What provisioning wrote. */
-/* Of each page 84 bytes, by ESP-IDF 5.5.5's nvs_page.hpp on 32 bits, and a block of hashes for each of the four that an identity fills. */
+/* 84 bytes for each page, by ESP-IDF 5.5.5's nvs_page.hpp on 32 bits, and a block of hashes for each of the four pages that an identity fills. */
 esp_err_t nvs_flash_init(void) {
   if (counted("NVS") == 0) count("NVS", AIOT_NVS_BYTES / 4096 * 84 + 4 * 128);
   return ESP_OK;

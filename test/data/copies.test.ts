@@ -100,7 +100,7 @@ describe('independent recordings', () => {
 });
 
 describe('a copy', () => {
-  /** Of movements, or of a vibration: as many others as there are states. */
+  /** Recordings to compare with: movements, or a vibration, one for each state. */
   const others = {
     movement: (random: Random) => [movement(random, 3000), movement(random, 3000)],
     vibration: (random: Random, state: number) =>

@@ -91,7 +91,7 @@ describe('the dependencies', () => {
           .join('/'),
       ),
     );
-    // Of those whose files are inside aiot, the types alone.
+    // Packages whose files are inside aiot give types alone.
     const known = { ...dependencies, ...peerDependencies, ...vendored };
     expect([...names].filter((name) => !name.startsWith('node:') && !(name in known))).toEqual([]);
   });

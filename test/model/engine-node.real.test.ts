@@ -39,7 +39,7 @@ describeReal('tfjs-node', 'training on TensorFlow for Node', () => {
     writeFileSync(rows, ['a,b,label', ...lines].join('\n'));
     const project = join(folder, 'project');
     mkdirSync(project);
-    // Of a kind that is named: on a table this small a linear model could take the network's place.
+    // `--kind` keeps the network: on a table this small a linear model could take its place.
     const how = ['--data', rows, '--kind', 'mlp', '--epochs', '2', '--backend', 'node', '--json'];
     const { code, json } = await runCli(['model', 'train', '--project', project, ...how]);
     expect(code).toBe(0);

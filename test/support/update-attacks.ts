@@ -18,7 +18,7 @@ export interface UpdateAttack {
   off: readonly UpdateCheck[];
   /** Checks before it that are off while it is tried to succeed, for they would hide it. */
   before?: readonly UpdateCheck[];
-  /** Of the manifest of the release that runs, where it differs. */
+  /** Fields of the running release's manifest that differ. */
   base?: Partial<UnsignedManifest>;
   /** The device wants two signatures, the operator's and a colleague's. */
   twoKeys?: boolean;
@@ -77,7 +77,7 @@ const brokenOff =
 const text = (envelope: object) => Buffer.from(JSON.stringify(envelope));
 
 interface Battlefield {
-  /** Whose releases the victim takes. */
+  /** Private key of the operator whose releases the victim takes. */
   operator: () => string;
   /** A model, another one for each seed. */
   bytesOf: (seed: number) => Uint8Array;
@@ -384,7 +384,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
   };
 }
 
-/** Whom a device trusts that wants two signatures. */
+/** Trust root of a device that wants two signatures. */
 export function twoKeys(operator: string): TrustRoot {
   const keys = [operator, colleague].map(publicKeyOf);
   return {

@@ -58,7 +58,7 @@ aiot_code aiot_prepare_softmax(const aiot_operator *operator) {
   /* From 512 nearly equal inputs on, the sum overflows. */
   if (classes > CLASSES_MAX) return AIOT_MODEL_UNSUPPORTED;
   const double wide = (double)aiot_flatbuffer_f32(file, operator->options, 0, 0.0f) * input.scale * (1 << DIFFERENCE_BITS);
-  /* What is no number stays none, and is refused. */
+  /* NaN passes the comparison unchanged and is refused below. */
   const double real = wide > 2147483647.0 ? 2147483647.0 : wide;
   softmax_plan *plan = aiot_network_step(operator->network, run_softmax, sizeof *plan,
                                          aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));

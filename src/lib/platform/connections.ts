@@ -18,7 +18,7 @@ export interface ConnectionLimits {
   patienceMs: number;
 }
 
-/** Of one address over HTTPS: connections at a time, and new ones: at once, and a second. */
+/** Limits for one address over HTTPS: open connections, burst of new ones, and new ones per second. */
 export const httpAddressLimits: AddressLimits = {
   connectionsPerAddress: 4000,
   burstPerAddress: 4000,

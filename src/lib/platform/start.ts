@@ -78,7 +78,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   }
 }
 
-/** Of a start itself: who holds the folder, and what it logs. */
+/** Files that a start makes before anything else: its locks and its log. */
 const lockFiles = ['lock', 'lock-journal'];
 const startFiles = new Set([...lockFiles, 'platform.log']);
 

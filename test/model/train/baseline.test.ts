@@ -160,7 +160,7 @@ describe('the choice between a network and a linear model', () => {
     const at = ['model', 'quantize', '--project', dir, '--data', file, '--max-loss', '100'];
     const { json } = await runCli([...at, '--json']);
     const last = training.history[training.bestEpoch - 1]!;
-    // Of the network that is written it would be the accuracy on rows that it has learned.
+    // The written network has learned these rows: its accuracy on them would be too high.
     expect((json as QuantizeResult).loss!.float).toBeCloseTo(last.valAccuracy!, 10);
     await writeFile(buildFiles(project).chosen, 'x');
     const refused = await runCli(at);

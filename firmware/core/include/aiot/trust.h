@@ -28,7 +28,7 @@ typedef struct {
   /* Attempts in a row that brought nothing, and when the next one may begin. */
   uint32_t failures;
   uint64_t not_before_ms;
-  /* Of the platform's silence, and of the request. */
+  /* Times of the last byte and of the request: silence and slowness are limited. */
   uint64_t since_ms;
   uint64_t opened_ms;
 } aiot_document;

@@ -134,7 +134,7 @@ typedef struct aiot_update {
   uint64_t not_before_ms;
   /* Of the silence of the platform, or of the heartbeat. */
   uint64_t since_ms;
-  /* Of the blob's pace: since when it is measured, the bytes since then, and those of this attempt. */
+  /* How fast the blob arrives: start of the measurement, bytes since then, and bytes of this attempt. */
   uint64_t pace_ms;
   uint32_t pace_bytes;
   uint32_t attempt_bytes;

@@ -10,7 +10,7 @@
 #include "sdkconfig.h"
 #include "soc/soc_caps.h"
 
-/* Of two or four bytes a conversion: the store lasts for 50 ms at 20 kHz, for the sampler's task goes before all others of this program. */
+/* A conversion is two bytes on an ESP32 and four on the others. The store holds 50 ms at 20 kHz, which is enough: the sampler's task has the highest priority of this program. */
 #ifdef CONFIG_IDF_TARGET_ESP32
 enum { STORE = 2048 };
 #else

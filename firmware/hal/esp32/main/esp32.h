@@ -35,8 +35,8 @@ void aiot_esp32_identity_keep(const aiot_record *record);
 
 extern const aiot_clock aiot_esp32_clock;
 /*
- * Who is asked for the time, in this order: the server that DHCP names, the platform's host (a URL of it), then `server`; "" = nobody. Called once the network's interface is
- * there and before it has an address, or DHCP would not be asked. False: nobody can be asked.
+ * Sets the time servers, in this order: the one that DHCP names, the host of `platform` (a URL), then `server`; "" = none. Call it when the network interface exists
+ * but has no address yet, or DHCP's server is not used. False: there is no server.
  */
 bool aiot_esp32_clock_prepare(const char *platform, const char *server);
 /* To be called in the loop: asks from the first address on, again and again. */

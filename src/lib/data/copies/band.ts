@@ -34,7 +34,7 @@ export function movingSizes(sizes: number[], recordings: Recording[]): number[] 
   });
 }
 
-/** Of a double, with room for a few operations. */
+/** Relative rounding error of a double after a few operations. */
 const lastDigits = 1e-13;
 
 /** What moves in each recording between half a hertz and eight, at a given rate. */

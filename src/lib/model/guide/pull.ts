@@ -47,7 +47,7 @@ export function pullFromGuide(
     const model = name === 'latest' ? models.at(-1) : models.find((one) => one.name === name);
     if (!model) throw unknownModel(context.name, name, models);
     const bytes = await client.download(model.name);
-    // Of a FlatBuffer, the identifier behind the root's offset (TensorFlow Lite's schema).
+    // The identifier of a FlatBuffer follows its root's offset (TensorFlow Lite's schema).
     if (Buffer.from(bytes.subarray(4, 8)).toString('latin1') !== 'TFL3')
       throw new AiotError('AIOT_PLATFORM_FAILED', `${model.url} is no TensorFlow Lite model`, {
         endpoint: model.url,

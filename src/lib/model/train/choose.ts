@@ -29,7 +29,7 @@ export interface Choice {
 }
 
 const foldsOfRows = 5;
-/** Of more rows the validation part is large enough to tell the two apart. */
+/** Above this, the validation part is large enough to tell the two models apart. */
 const mostRows = 1000;
 /** Rows learned from in one fold, an epoch each time: a second or so. */
 const mostLearned = 500_000;

@@ -94,7 +94,7 @@ export interface TrainingFile {
   refitted?: number | null;
   /** Whether a linear model took the network's place; null where that was not asked. */
   choice?: Choice | null;
-  /** Of `model.validated.tflite`, the network before it learned from the validation rows; null where it did not. */
+  /** Describes `model.validated.tflite`, the network before it learned from the validation rows; null where it did not. */
   chosen?: { digest: string; standardization: Standardization } | null;
   /** What a linear model reaches on the validation and test part; null for a reconstruction. */
   baseline?: Baseline | null;

@@ -1,6 +1,6 @@
 import type { BrokerLimits } from './limits.js';
 
-/** Of one address: connections at a time, and new ones: at once, and a second. */
+/** Limits for one address: open connections, burst of new ones, and new ones per second. */
 export type AddressLimits = Pick<
   BrokerLimits,
   'connectionsPerAddress' | 'burstPerAddress' | 'ratePerAddress'

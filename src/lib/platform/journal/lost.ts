@@ -42,7 +42,7 @@ export class Tallies {
     known.to = Math.max(known.to, to);
   }
 
-  /** Of what is stored: repeats and notes of removals are no rows. */
+  /** Counts stored rows only: repeats and notes of removals are none. */
   addRecord(record: JournalRecord): void {
     if (!isEntry(record) || record.repeat) return;
     this.add(tallyOf(record));

@@ -61,7 +61,7 @@ export async function openIndex(parts: ReplayParts): Promise<OpenedIndex> {
   const gone = await missingParts(folder, index, files);
   const missing = (await ledger?.missing()) ?? [];
   if (gone.length > 0 || missing.length > 0) await report(await lostFindings(parts, index, gone, missing));
-  // Of a segment with other lines, the index has the places of those that were there.
+  // The index has the places of a segment's former lines.
   if (gone.length > 0 || missing.some(({ altered }) => altered)) index = await emptyIndex(folder, index);
   await ledger?.accept(missing);
   index.claim();

@@ -78,7 +78,7 @@ export async function scanSegment(
   return { end: offset, damaged };
 }
 
-/** Of a damaged line, what is looked at; a segment without any newline is one line. */
+/** Bytes of a damaged line that are examined: a segment without any newline is one line. */
 const mostSalvaged = 1 << 20;
 
 /** Whole lines only, without their newline. */

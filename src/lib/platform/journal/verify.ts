@@ -142,7 +142,7 @@ function mostKnown(tallies: readonly Tally[], lost: readonly Tally[]): Tally[] {
   });
 }
 
-/** Of a file's first bytes: all that was noted, or all of it. */
+/** Checksums of a file's first `most` bytes; null = of all. */
 async function sumsOf(path: string, most: number | null) {
   const hash = createHash('sha256');
   let [bytes, crc] = [0, 0];
@@ -228,7 +228,7 @@ export async function verifyIndex(
     database.exec('PRAGMA query_only = ON');
     const { user_version: form } = database.prepare('PRAGMA user_version').get() as { user_version: number };
     if (form !== indexForm) {
-      // Of another version: it is made anew at the next start, and no damage.
+      // An index of another version is rebuilt at the next start: no damage.
       database.close();
       return [];
     }

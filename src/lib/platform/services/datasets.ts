@@ -38,7 +38,7 @@ export interface Datasets {
     stream: string,
     query: PageQuery & { device?: string | undefined; label?: string | undefined },
   ): Promise<DatasetListing>;
-  /** That a message of each of these has arrived: telemetry of the stream, or an inference. @throws AIOT_NOT_FOUND naming the first without */
+  /** Requires that telemetry of the stream, or an inference, has arrived for each recording. @throws AIOT_NOT_FOUND naming the first without */
   requireRecordings(
     stream: string,
     recordings: readonly { device: string; recording: string }[],

@@ -10,7 +10,7 @@ export interface Engine {
   turns: Turns;
   changes: Changes;
   leader: Leader;
-  /** Of SQLite's file; another engine checks its own. */
+  /** Whether SQLite's file is sound; another engine checks its own. */
   soundness: Soundness;
   /** Why requests cannot be served just now; null = they can. */
   trouble(): Promise<AiotError | null>;

@@ -37,7 +37,7 @@ export interface ScrubParts {
   /** The data folder, and where damage of its journal and its broker's log is noted. */
   dataDir: string;
   damages: Pick<Damages, 'note'>;
-  /** Of SQLite; null = the database is PostgreSQL. */
+  /** Path of SQLite's file; null = the database is PostgreSQL. */
   database: string | null;
   log: Logger;
   /** ms since 1970 */

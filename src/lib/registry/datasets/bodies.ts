@@ -144,7 +144,7 @@ export const exportQuerySchema = z.object({
 /** Trailer of an export's answer (RFC 9110, 6.5): JSON of `ExportSummary`. Without it the export has broken off. */
 export const exportTrailer = 'aiot-export';
 export const exportSummarySchema = z.object({
-  /** That the file has; 0 where nobody counts them. */
+  /** Rows in the file; 0 where nobody counts them. */
   rows: z.int(),
   /** Rows that were stored and cannot be read. The first of the places; `more`: how many there are besides. */
   damaged: z.object({ rows: z.int(), places: z.array(lostSchema), more: z.int() }),

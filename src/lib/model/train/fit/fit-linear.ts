@@ -37,7 +37,7 @@ export function linearLayer(part: Part, output: NetworkOutput, factors: Float32A
   const spec = { kind: 'mlp' as const, inputShape: [inputs], layers: [], output };
   fillBatch(part, spec, rows, { inputs: x, targets });
   const weightOf = Float64Array.from(rows, (row) => (factors?.[part.classes[row]!] ?? 1) / rows.length);
-  // Of two classes' weights only the difference counts, which halves the penalty of one.
+  // With two classes only the difference of their weights counts, which halves the penalty.
   const penalty = (output.kind === 'classes' && units === 2 ? 2 : 1) / rows.length;
   const size = inputs + 1;
   const bend = output.kind === 'classes' ? 0.5 : output.kind === 'probability' ? 0.25 : 1;

@@ -91,7 +91,7 @@ export class SegmentRows {
     for (const take of takes) this.seen.forget(take);
   }
 
-  /** Of recordings that are there: spots of a segment, in no order. */
+  /** Spots of a segment whose recordings still exist, in no order. */
   livingSpots(segment: number): Spot[] {
     const rows = this.sql.all<ChunkRow>('SELECT * FROM chunks WHERE segment = ?', segment);
     return rows.flatMap((row) => decodeSpots(wholeChunk(row).spots));
