@@ -1,5 +1,11 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { follow, kafkaAddress } from '../../src/lib/platform/compat/relay/kafka.js';
+import { openStore } from '../../src/lib/platform/store/database.js';
 import { ask, type TestGuide, testGuide } from '../support/guide.js';
 import { type KafkaBroker, type KafkaVersion, kcatWrite, startKafka } from '../support/kafka.js';
 import { connect } from '../support/mqtt.js';
@@ -100,6 +106,28 @@ describeReal('kafka', 'the guide’s relay', () => {
       const values = new Set(lines.slice(before).map((line) => /"current": (\d+)/.exec(line)?.[1]));
       expect(values.size).toBe(30);
     }, 90_000);
+
+    it('ends when it is told to at any moment, also while it opens a topic', async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'aiot-relay-'));
+      const store = await openStore(join(folder, 'state.db'));
+      const options = {
+        ...{ address: kafkaAddress(`kafka://${kafka.address}`), name: control, store },
+        ...{ log: pino({ level: 'silent' }), now: () => 1_700_000_000_000 },
+      };
+      try {
+        for (let ms = 0; ms < 100; ms += 5) {
+          const ending = new AbortController();
+          const following = follow(options, ending.signal, async () => {});
+          await delay(ms);
+          ending.abort();
+          const late = delay(5000, `it went on, told to end after ${ms} ms`);
+          expect(await Promise.race([following, late])).toBeUndefined();
+        }
+      } finally {
+        await store.destroy();
+        await rm(folder, { recursive: true, force: true });
+      }
+    }, 60_000);
 
     describeReal('postgres', 'with its state in PostgreSQL', () => {
       let postgres: Postgres;

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { stripVTControlCharacters } from 'node:util';
 import { Command, type Interfaces } from '@oclif/core';
 import type { ZodType } from 'zod';
-import { AiotError, jsonLine, letYoungHeapGrow } from '../core/index.js';
+import { AiotError, jsonLine, letYoungHeapGrow, onAbort } from '../core/index.js';
 import { confirm, needsYes } from './confirm.js';
 import { showError } from './errors.js';
 import { common } from './flags.js';
@@ -138,11 +138,11 @@ export abstract class AiotCommand extends Command {
     return new Promise((resolve) => {
       const done = () => {
         process.stdout.off('drain', done);
-        this.signal.removeEventListener('abort', done);
+        leave();
         resolve();
       };
       process.stdout.on('drain', done);
-      this.signal.addEventListener('abort', done);
+      const leave = onAbort(this.signal, done);
     });
   }
 

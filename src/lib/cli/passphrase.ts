@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Flags } from '@oclif/core';
-import { AiotError, readText } from '../core/index.js';
+import { AiotError, onAbort, readText } from '../core/index.js';
 
 interface Terminal {
   input: NodeJS.ReadStream;
@@ -56,7 +56,7 @@ async function ask(question: string, signal: AbortSignal, { input, output }: Ter
   try {
     return await new Promise<string>((resolve, reject) => {
       const stop = () => reject(new AiotError('AIOT_INTERRUPTED', 'no passphrase was given'));
-      signal.addEventListener('abort', stop, { once: true });
+      onAbort(signal, stop);
       lines.once('SIGINT', stop);
       lines.once('close', stop);
       lines.question('', resolve);

@@ -2,7 +2,7 @@
  * What every room may use: errors, ids, clock, chance, atomic files, crypto, the user's contexts and the project file.
  * Imports from no other room.
  */
-export { whenAborted } from './abort.js';
+export { onAbort, untilAborted } from './abort.js';
 export { missingGroups, ownFolders, userName, whoRuns } from './account.js';
 export { type Clock, systemClock } from './clock.js';
 export {

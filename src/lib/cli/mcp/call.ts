@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { startProgram, systemCode } from '../../core/index.js';
+import { onAbort, startProgram, systemCode } from '../../core/index.js';
 import { withheld } from './classes.js';
 import type { Callable } from './tools.js';
 
@@ -49,8 +49,7 @@ export async function runCommand(
     over = 'time';
     stop();
   }, timeoutMs);
-  signal.addEventListener('abort', stop);
-  if (signal.aborted) stop();
+  const leave = onAbort(signal, stop);
   const parts: Buffer[] = [];
   let bytes = 0;
   child.stdout?.on('data', (part: Buffer) => {
@@ -67,7 +66,7 @@ export async function runCommand(
   );
   clearTimeout(timer);
   for (const timer of hard) clearTimeout(timer);
-  signal.removeEventListener('abort', stop);
+  leave();
   if (typeof code === 'object' && code !== null) return code;
   if (over === 'time')
     return { failed: `not done within ${timeoutMs / 1000} s, and ended (aiot mcp --timeout)` };

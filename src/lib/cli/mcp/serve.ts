@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Config } from '@oclif/core';
-import { AiotError } from '../../core/index.js';
+import { AiotError, onAbort } from '../../core/index.js';
 import { asAiotError } from '../errors.js';
 import { askFor, redeem } from './approvals.js';
 import { type CallOptions, runCommand } from './call.js';
@@ -48,7 +48,7 @@ export async function serveMcp(options: ServeOptions): Promise<{ calls: number }
   const server = new Server(options);
   const { input, signal } = options;
   const stop = () => input.destroy();
-  signal.addEventListener('abort', stop);
+  const leave = onAbort(signal, stop);
   let rest = '';
   try {
     input.setEncoding('utf8');
@@ -63,7 +63,7 @@ export async function serveMcp(options: ServeOptions): Promise<{ calls: number }
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
-    signal.removeEventListener('abort', stop);
+    leave();
     await server.end();
   }
   return { calls: server.calls };

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, type Project } from '../../core/index.js';
+import { AiotError, onAbort, type Project } from '../../core/index.js';
 import { deliveriesOf, openSource, type Source, type StreamOptions } from '../../stream/index.js';
 import { addRecordings, changeData, listingOf } from '../disk/write.js';
 import { refuseLabel } from '../import.js';
@@ -109,8 +109,7 @@ async function listen(source: Source, options: RecordOptions, fields: string[]) 
     stopped = true;
   };
   const timer = forMs === undefined ? undefined : setTimeout(stop, forMs);
-  signal?.addEventListener('abort', stop);
-  if (signal?.aborted) stop();
+  const leave = onAbort(signal, stop);
   try {
     for await (const delivery of deliveriesOf(source)) {
       if (stopped) break;
@@ -131,7 +130,7 @@ async function listen(source: Source, options: RecordOptions, fields: string[]) 
     failure = error;
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', stop);
+    leave();
     stop();
     await closing;
   }

@@ -1,6 +1,6 @@
 import type { MqttClient } from 'mqtt';
 import type { ZodType } from 'zod';
-import { AiotError, whenAborted } from '../../core/index.js';
+import { AiotError, untilAborted } from '../../core/index.js';
 import { brokerError, connectBroker, disconnectBroker } from '../../stream/index.js';
 import { decodeMessage } from '../protocol/codec.js';
 import { logSchema, replySchema } from '../protocol/control.js';
@@ -66,8 +66,6 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const open = () => connectBroker(url, { ...who, ...(signal ? { signal } : {}) });
   const client = await open();
   const seen: Seen[] = [];
-  const aborted = signal ? [whenAborted(signal)] : [];
-  for (const promise of aborted) promise.catch(() => {});
   let heard = () => {};
   client.on('message', (topic, payload, { qos, retain }) => {
     const message = read(topic, payload, qos, retain);
@@ -88,7 +86,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
         const more = new Promise<void>((resolve) => {
           heard = resolve;
         });
-        await within(more, left, aborted);
+        await within(more, left, signal);
       }
     },
     async publish(channel, payload) {
@@ -101,7 +99,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     async retained() {
       const another = await open();
       try {
-        return await readRetained(another, device, url, aborted);
+        return await readRetained(another, device, url, signal);
       } finally {
         await disconnectBroker(another);
       }
@@ -115,7 +113,7 @@ async function readRetained(
   client: MqttClient,
   device: string,
   url: string,
-  aborted: Promise<never>[],
+  signal: AbortSignal | undefined,
 ): Promise<Seen[]> {
   const found: Seen[] = [];
   const wanted = new Set<string>(['presence', 'reported']);
@@ -129,7 +127,7 @@ async function readRetained(
     });
   });
   await subscribe(client, `aiot/v1/${device}/#`, url);
-  await within(all, retainedMs, aborted);
+  await within(all, retainedMs, signal);
   return found;
 }
 
@@ -162,14 +160,14 @@ function read(topic: string, payload: Buffer, qos: number, retained: boolean): S
   }
 }
 
-/** Resolves with the promise, or when the time is over. @throws what `aborted` rejects with */
-async function within(promise: Promise<void>, ms: number, aborted: Promise<never>[]): Promise<void> {
+/** Resolves with the promise, or when the time is over. @throws the signal's reason */
+async function within(promise: Promise<void>, ms: number, signal: AbortSignal | undefined): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, ms);
   });
   try {
-    await Promise.race([promise, late, ...aborted]);
+    await untilAborted(Promise.race([promise, late]), signal);
   } finally {
     clearTimeout(timer);
   }

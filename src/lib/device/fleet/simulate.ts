@@ -3,6 +3,7 @@ import {
   AiotError,
   inParallel,
   issueText,
+  onAbort,
   preload,
   readJson,
   readText,
@@ -234,9 +235,8 @@ function refusal(cause: Error, endpoint: string): AiotError {
 
 function ended(signal: AbortSignal | undefined, forMs: number | undefined): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
     const timer = forMs === undefined ? undefined : setTimeout(resolve, forMs);
-    signal?.addEventListener('abort', () => {
+    onAbort(signal, () => {
       clearTimeout(timer);
       resolve();
     });

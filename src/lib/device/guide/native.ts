@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AiotError, systemClock, timeLimit, whenAborted } from '../../core/index.js';
+import { AiotError, systemClock, timeLimit, untilAborted } from '../../core/index.js';
 import { hostAndPort, parseStreamUrl } from '../../stream/index.js';
 import { nativeProgram, programAt } from '../native/build.js';
 import { type NativeProcess, startNative } from '../native/process.js';
@@ -76,18 +76,15 @@ async function run(
   });
   ended.catch(() => {});
   try {
-    const stopped = whenAborted(end);
-    stopped.catch(() => {});
-    await Promise.race([activated.promise, ended, stopped]);
+    await untilAborted(Promise.race([activated.promise, ended]), end);
     const late = systemClock.sleep(connectMs, waiting.signal).then(() => {
       throw new AiotError('AIOT_BROKER_UNREACHABLE', `${to} did not answer in ${connectMs / 1000} s`);
     });
     late.catch(() => {});
-    await Promise.race([connected.promise, ended, stopped, late]);
+    await untilAborted(Promise.race([connected.promise, ended, late]), end);
     waiting.abort();
-    if (role === 'level-1' && (await feed(board, sensor, count, end)))
-      await Promise.race([board.end(), stopped]);
-    else await Promise.race([ended, stopped]);
+    if (role === 'level-1' && (await feed(board, sensor, count, end))) await untilAborted(board.end(), end);
+    else await untilAborted(ended, end);
   } catch (error) {
     if (!end.aborted) throw error;
   } finally {

@@ -1,4 +1,4 @@
-import { AiotError, systemClock, whenAborted } from '../../core/index.js';
+import { AiotError, systemClock, untilAborted } from '../../core/index.js';
 import type { Recording } from '../../data/index.js';
 import { type DeviceEvent, deviceEventSchema } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
@@ -153,8 +153,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
       });
       late.catch(() => {});
       try {
-        const stopped = signal ? [whenAborted(signal)] : [];
-        await Promise.race([wasOnline.promise, ended, late, ...stopped]);
+        await untilAborted(Promise.race([wasOnline.promise, ended, late]), signal);
       } catch (error) {
         running = null;
         await started.stop();

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { AiotError, systemClock, timeLimit } from '../../core/index.js';
+import { AiotError, onAbort, systemClock, timeLimit } from '../../core/index.js';
 import type { MotorState, Recording } from '../../data/index.js';
 import type { DeviceEvent } from '../events.js';
 import { type DeviceIdentity, readIdentity } from '../identity/identity.js';
@@ -165,8 +165,5 @@ async function firstModel(device: Simulated, options: SimulateOptions, end: Abor
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  return new Promise((resolve) => onAbort(signal, resolve));
 }

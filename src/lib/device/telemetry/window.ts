@@ -1,3 +1,4 @@
+import { onAbort } from '../../core/index.js';
 /** Bounds how many publishes are unacknowledged at a time; the next one waits. */
 export interface InFlight {
   /** Starts `send` when there is room, and resolves then, not when it is acknowledged. Rejects once any send has failed. */
@@ -16,7 +17,7 @@ export function createInFlight(limit: number, signal?: AbortSignal): InFlight {
   const aborted = new Promise<never>((_, reject) => {
     stop = () => reject(signal?.reason);
   });
-  signal?.addEventListener('abort', stop, { once: true });
+  const leave = onAbort(signal, stop);
   aborted.catch(() => {});
   const check = () => {
     if (failure) throw failure.error;
@@ -36,6 +37,6 @@ export function createInFlight(limit: number, signal?: AbortSignal): InFlight {
       await Promise.race([Promise.all(running), aborted]);
       check();
     },
-    end: () => signal?.removeEventListener('abort', stop),
+    end: () => leave(),
   };
 }

@@ -1,4 +1,4 @@
-import { AiotError, aiotVersion, type Clock, type ErrorCode, whenAborted } from '../../core/index.js';
+import { AiotError, aiotVersion, type Clock, type ErrorCode, untilAborted } from '../../core/index.js';
 import { type DeviceConfig, defaultDeviceConfig } from '../../formats/index.js';
 import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
@@ -112,7 +112,7 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
     ...{ clock, trust: identity.trust, keeper: hardware.keeper, source, onDead: hardware.onDead },
     async heartbeat(_: Reported, signal: AbortSignal) {
       const { reported } = await ready.promise;
-      await Promise.race([radio.publish('reported', reported, { retain: true }), whenAborted(signal)]);
+      await untilAborted(radio.publish('reported', reported, { retain: true }), signal);
     },
   };
   const configs = await startUpdater({

@@ -1,4 +1,4 @@
-import { AiotError, type Clock, systemClock } from '../../core/index.js';
+import { AiotError, type Clock, onAbort, systemClock } from '../../core/index.js';
 import type { SerialLine } from '../port/types.js';
 import { op } from './commands.js';
 import { SlipReader, slipFrame } from './slip.js';
@@ -73,7 +73,7 @@ export class Wire {
       closed: (error) =>
         this.end(error ?? new AiotError('AIOT_SERIAL_LOST', `${line.address}: the port was closed`)),
     });
-    signal?.addEventListener('abort', aborted, { once: true });
+    onAbort(signal, aborted);
   }
 
   /** Milliseconds of the wire's clock, which only measure how long something takes. */

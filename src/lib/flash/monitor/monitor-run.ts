@@ -1,4 +1,4 @@
-import { AiotError, whenAborted } from '../../core/index.js';
+import { AiotError, onAbort, untilAborted } from '../../core/index.js';
 import { resetBoard } from '../loader/reset.js';
 import { openLine } from '../port/open-line.js';
 import type { SerialLine } from '../port/types.js';
@@ -53,7 +53,7 @@ export class MonitorRun {
       this.after(options.forMs, { why: 'for', matched: null }),
     ];
     const interrupt = () => this.finish({ why: 'interrupted' });
-    options.signal.addEventListener('abort', interrupt);
+    const leave = onAbort(options.signal, interrupt);
     const input = options.input?.[Symbol.asyncIterator]();
     try {
       options.onStart?.({ quit: () => this.quit(), reset: (mode) => this.reset(mode) });
@@ -63,7 +63,7 @@ export class MonitorRun {
       this.ending ??= { why: 'error', error };
     } finally {
       for (const timer of timers) clearTimeout(timer);
-      options.signal.removeEventListener('abort', interrupt);
+      leave();
       // Not awaited: an input that waits for a key does not answer.
       void input?.return?.();
     }
@@ -133,7 +133,7 @@ export class MonitorRun {
     });
     try {
       const begun = this.connections === 1 ? this.begin() : Promise.resolve();
-      return await Promise.race([begun.then(() => closed), closed, whenAborted(this.stop.signal)]);
+      return await untilAborted(Promise.race([begun.then(() => closed), closed]), this.stop.signal);
     } catch (error) {
       // A line lost while something is sent tells so here and to its listener: one of them is enough.
       if (this.ending || error instanceof AiotError) return this.ending ? null : (error as Error);

@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { onAbort } from '../../core/index.js';
 import { parseHostPort } from '../port/address.js';
 import { connected } from '../port/socket.js';
 import type { SerialLine } from '../port/types.js';
@@ -21,7 +22,7 @@ export async function openRfc2217Line(
   await connected(socket, address, options.signal);
   const line = new Rfc2217Line(address, socket);
   const abort = () => socket.destroy();
-  options.signal?.addEventListener('abort', abort, { once: true });
+  const leave = onAbort(options.signal, abort);
   try {
     await line.begin(options.baud);
     return line;
@@ -30,6 +31,6 @@ export async function openRfc2217Line(
     options.signal?.throwIfAborted();
     throw error;
   } finally {
-    options.signal?.removeEventListener('abort', abort);
+    leave();
   }
 }

@@ -1,3 +1,4 @@
+import { onAbort } from '../../core/index.js';
 import { type Delivery, openSource } from '../../stream/index.js';
 import { reading } from './layout.js';
 import { opened, reasonOf, type Stage } from './stage.js';
@@ -60,7 +61,7 @@ export async function* follow(
     if (!source) return;
     onOpen?.();
     const close = () => void source.close();
-    signal.addEventListener('abort', close, { once: true });
+    const leave = onAbort(signal, close);
     try {
       yield* settled(source, stage);
     } catch (error) {
@@ -68,7 +69,7 @@ export async function* follow(
         stage.tell({ kind: 'away', what: `${server.endpoint}, ${subject}`, why: reasonOf(error) });
       }
     } finally {
-      signal.removeEventListener('abort', close);
+      leave();
       await source.close();
     }
     if (!signal.aborted) await stage.clock.sleep(250, signal).catch(() => {});

@@ -1,4 +1,4 @@
-import { AiotError, newId } from '../../core/index.js';
+import { AiotError, newId, onAbort } from '../../core/index.js';
 import type { SampleBatch, SampleField } from '../../sensor/index.js';
 import type { Sensing } from '../types.js';
 import { pythonFloat } from './float.js';
@@ -16,7 +16,7 @@ export async function senseStage(stage: Stage, openSensing: () => Promise<Sensin
   const asRecords = server.subject !== '';
   const sensing = await openSensing();
   const close = () => void sensing.close();
-  signal.addEventListener('abort', close, { once: true });
+  const leave = onAbort(signal, close);
   try {
     const { fields } = sensing;
     if (!asRecords) requireAxes(fields);
@@ -40,7 +40,7 @@ export async function senseStage(stage: Stage, openSensing: () => Promise<Sensin
       await sender.close();
     }
   } finally {
-    signal.removeEventListener('abort', close);
+    leave();
     await sensing.close();
   }
 }

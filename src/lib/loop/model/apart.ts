@@ -6,6 +6,7 @@ import {
   AiotError,
   type ErrorCode,
   type ErrorDetails,
+  onAbort,
   type Project,
   packageRoot,
   startProgram,
@@ -32,12 +33,12 @@ export async function trainedApart(project: Project, settings: Settings): Promis
   settings.signal?.throwIfAborted();
   const child = start();
   const stop = () => child.kill('SIGKILL');
-  settings.signal?.addEventListener('abort', stop);
+  const leave = onAbort(settings.signal, stop);
   try {
     if (child.pid !== undefined) child.send({ project, cache: resolve(settings.cache) } satisfies Job);
     return await outcomeOf(child, settings);
   } finally {
-    settings.signal?.removeEventListener('abort', stop);
+    leave();
     stop();
   }
 }

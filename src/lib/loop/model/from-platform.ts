@@ -1,4 +1,4 @@
-import { AiotError, whenAborted } from '../../core/index.js';
+import { AiotError, untilAborted } from '../../core/index.js';
 import { parseModelReference } from '../../registry/index.js';
 import type { LoadedModel, ModelKeeper } from '../model-types.js';
 import { type Contract, contractOfModel } from './contract.js';
@@ -88,8 +88,7 @@ async function firstModel(
         },
       );
     });
-    const ended = settings.signal ? [whenAborted(settings.signal)] : [];
-    return await Promise.race([now, timeout, ...ended]);
+    return await untilAborted(Promise.race([now, timeout]), settings.signal);
   } catch (error) {
     settings.signal?.throwIfAborted();
     const before = await lastKnown(platform, settings, contract);

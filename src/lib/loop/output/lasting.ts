@@ -1,4 +1,4 @@
-import { AiotError, type Clock } from '../../core/index.js';
+import { AiotError, type Clock, onAbort } from '../../core/index.js';
 import type { OutgoingMessage, Sink } from '../../stream/index.js';
 
 export interface LastingOptions {
@@ -50,7 +50,7 @@ export async function openLasting(open: () => Promise<Sink>, options: LastingOpt
  */
 export function signalsUntil(giveUp: AbortSignal): { next(): AbortSignal } {
   let current = new AbortController();
-  giveUp.addEventListener('abort', () => current.abort(giveUp.reason), { once: true });
+  onAbort(giveUp, () => current.abort(giveUp.reason));
   return {
     next() {
       current.abort(new AiotError('AIOT_INTERRUPTED', 'begun again'));

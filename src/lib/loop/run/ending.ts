@@ -1,4 +1,5 @@
 import type { Clock } from '../../core/index.js';
+import { onAbort } from '../../core/index.js';
 import { sleepLong } from './limit.js';
 import type { LoopResult } from './result.js';
 
@@ -19,16 +20,12 @@ export async function untilEnd(
   const over = new AbortController();
   const ways: Promise<LoopResult['ended']>[] = [engine.then(() => 'sensor')];
   if (limitMs !== null) ways.push(sleepLong(clock, limitMs, over.signal).then(() => 'time'));
-  let stopped = () => {};
-  if (signal) {
-    ways.push(
-      new Promise((resolve) => {
-        stopped = () => resolve('stopped');
-        signal.addEventListener('abort', stopped);
-        if (signal.aborted) stopped();
-      }),
-    );
-  }
+  let leave = () => {};
+  ways.push(
+    new Promise((resolve) => {
+      leave = onAbort(signal, () => resolve('stopped'));
+    }),
+  );
   try {
     const ended = await Promise.race(ways);
     if (ended !== 'sensor')
@@ -38,7 +35,7 @@ export async function untilEnd(
       );
     return ended;
   } finally {
-    signal?.removeEventListener('abort', stopped);
+    leave();
     over.abort();
   }
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { makeFolder, packageRoot, startProgram, systemCode } from '../../core/index.js';
+import { makeFolder, onAbort, packageRoot, startProgram, systemCode } from '../../core/index.js';
 import { endGroup, identify, markVariable, peakOf } from './processes.js';
 import type { ProcessId } from './record.js';
 
@@ -107,14 +107,13 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     };
     const timer = timeoutMs === null ? undefined : setTimeout(() => end('time'), timeoutMs);
     const abort = () => end('abort');
-    signal.addEventListener('abort', abort);
-    if (signal.aborted) abort();
+    const leave = onAbort(signal, abort);
     // What it started and left behind ends with it: `close` would wait for whoever has its ways out.
     child.once('exit', () => void endGroup(own));
     const [exit, ended] = await closed;
     clearTimeout(timer);
     clearInterval(looking);
-    signal.removeEventListener('abort', abort);
+    leave();
     const by =
       why === null ? (ended === null ? null : { by: 'signal' as const, signal: ended }) : { by: why };
     return { exit: why === null ? exit : null, ended: by ?? { by: 'itself' }, stdout, last, peakBytes };

@@ -10,7 +10,7 @@ import {
   readBytes,
   startProgram,
   unless,
-  whenAborted,
+  untilAborted,
 } from '../../core/index.js';
 import type { StoredData } from '../../registry/index.js';
 import type { PipelineFolders } from '../folders.js';
@@ -107,7 +107,7 @@ async function start(
     for await (const line of createInterface({ input: stdout })) return line;
     return '';
   })();
-  const line = await Promise.race([first, whenAborted(signal)]).catch(() => '');
+  const line = await untilAborted(first, signal).catch(() => '');
   if (line.includes('"urls"')) return stop;
   await stop();
   signal.throwIfAborted();

@@ -1,3 +1,4 @@
+import { onAbort } from '../../core/index.js';
 import type { Source } from '../../stream/index.js';
 import { messageOf, type Trigger } from './watch.js';
 
@@ -69,7 +70,7 @@ async function follow(
     try {
       const source = await open(signal);
       const close = () => void source.close().catch(() => {});
-      signal.addEventListener('abort', close, { once: true });
+      const leave = onAbort(signal, close);
       try {
         for await (const batch of source) {
           for (const { message, ack } of batch) {
@@ -78,7 +79,7 @@ async function follow(
           }
         }
       } finally {
-        signal.removeEventListener('abort', close);
+        leave();
         if (!signal.aborted) await source.close().catch(() => {});
       }
     } catch (error) {

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { Clock } from '../../core/index.js';
+import { onAbort } from '../../core/index.js';
 import type { Cause } from '../run/record.js';
 import type { Outcome, WatchEvent } from './event.js';
 
@@ -40,9 +41,9 @@ export async function watchTriggers(options: WatchOptions): Promise<void> {
   };
   const ending = new AbortController();
   setMaxListeners(0, ending.signal);
-  ending.signal.addEventListener('abort', () => wake());
+  onAbort(ending.signal, () => wake());
   const stop = () => ending.abort(signal.reason);
-  signal.addEventListener('abort', stop);
+  const leave = onAbort(signal, stop);
   const failures: unknown[] = [];
   const watching = triggers.map(async (trigger) => {
     try {
@@ -84,7 +85,7 @@ export async function watchTriggers(options: WatchOptions): Promise<void> {
     }
   } finally {
     ending.abort();
-    signal.removeEventListener('abort', stop);
+    leave();
     await Promise.all(watching);
   }
   if (failures.length > 0) throw failures[0];

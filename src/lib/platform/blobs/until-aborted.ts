@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, onAbort } from '../../core/index.js';
 
 /** What comes, until somebody else takes the upload over. @throws AIOT_REQUEST_INVALID then */
 export async function* untilAborted(
@@ -11,8 +11,7 @@ export async function* untilAborted(
     stop = () => reject(new AiotError('AIOT_REQUEST_INVALID', 'somebody else goes on with this upload'));
   });
   stopped.catch(() => {});
-  if (signal.aborted) stop();
-  signal.addEventListener('abort', stop, { once: true });
+  const leave = onAbort(signal, stop);
   try {
     for (;;) {
       const next = await Promise.race([iterator.next(), stopped]);
@@ -20,7 +19,7 @@ export async function* untilAborted(
       yield next.value;
     }
   } finally {
-    signal.removeEventListener('abort', stop);
+    leave();
     void iterator.return?.()?.catch(() => {});
   }
 }

@@ -1,3 +1,4 @@
+import { onAbort } from '../../core/index.js';
 import type { EventFilter, PlatformEvent } from '../../registry/index.js';
 import type { Changes } from '../store/changes.js';
 import type { Store } from '../store/database.js';
@@ -55,7 +56,7 @@ export class EventFeed {
       wake();
     });
     const aborted = () => wake();
-    signal.addEventListener('abort', aborted);
+    const leave = onAbort(signal, aborted);
     try {
       for (let position = after; !signal.aborted; ) {
         if (!news) {
@@ -75,7 +76,7 @@ export class EventFeed {
         }
       }
     } finally {
-      signal.removeEventListener('abort', aborted);
+      leave();
       stop();
     }
   }

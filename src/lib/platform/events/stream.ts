@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { onAbort } from '../../core/index.js';
 import type { EventFilter, PlatformEvent } from '../../registry/index.js';
 import type { EventFeed } from './feed.js';
 
@@ -71,14 +72,12 @@ function drained(response: ServerResponse, signal: AbortSignal): Promise<boolean
     const end = (taken: boolean) => {
       clearTimeout(timer);
       response.off('drain', onDrain);
-      signal.removeEventListener('abort', onAbort);
+      leave();
       resolve(taken);
     };
     const onDrain = () => end(true);
-    const onAbort = () => end(false);
     const timer = setTimeout(() => end(false), patienceMs);
     response.on('drain', onDrain);
-    signal.addEventListener('abort', onAbort);
-    if (signal.aborted) end(false);
+    const leave = onAbort(signal, () => end(false));
   });
 }

@@ -7,6 +7,7 @@ import {
   catalogue,
   type ErrorCode,
   makeFolder,
+  onAbort,
   packageRoot,
   startProgram,
   systemCode,
@@ -42,11 +43,11 @@ export async function upDetached(options: UpOptions, signal?: AbortSignal): Prom
     },
   });
   const stop = () => child.kill('SIGTERM');
-  signal?.addEventListener('abort', stop);
+  const leave = onAbort(signal, stop);
   try {
     return resultOf(await firstLine(child), path);
   } finally {
-    signal?.removeEventListener('abort', stop);
+    leave();
     signal?.throwIfAborted();
     await log.close();
     child.stdout?.destroy();

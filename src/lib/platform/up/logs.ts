@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { AiotError, startProgram, systemCode } from '../../core/index.js';
+import { AiotError, onAbort, startProgram, systemCode } from '../../core/index.js';
 import { olderLog } from './log-file.js';
 import { platformFolder } from './options.js';
 
@@ -104,13 +104,13 @@ async function* journalLines(since: number, follow: boolean, signal: AbortSignal
     },
   );
   const stop = () => child.kill();
-  signal.addEventListener('abort', stop, { once: true });
+  const leave = onAbort(signal, stop);
   try {
     const error = await failed;
     if (error) throw error;
     yield* linesOf(child.stdout);
   } finally {
-    signal.removeEventListener('abort', stop);
+    leave();
     stop();
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { hasCode } from '../../core/index.js';
+import { hasCode, onAbort } from '../../core/index.js';
 import type { BlobHealth } from '../blobs/health.js';
 import type { BlobStore } from '../blobs/port.js';
 import { verifyBrokerLog } from '../broker/verify.js';
@@ -162,10 +162,10 @@ export class Scrub {
 
 async function checkDatabase(file: string, signal: AbortSignal): Promise<string[]> {
   const check = quickCheckApart(file);
-  signal.addEventListener('abort', check.stop, { once: true });
+  const leave = onAbort(signal, check.stop);
   try {
     return (await check.done) ?? [];
   } finally {
-    signal.removeEventListener('abort', check.stop);
+    leave();
   }
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { AiotError, systemCode } from '../../core/index.js';
@@ -44,6 +45,8 @@ export function startWorkers(
   states?: WorkerStates,
 ): () => Promise<void> {
   return leader.campaign(async (signal) => {
+    // Each of them waits for it, and Node warns of more than ten.
+    setMaxListeners(0, signal);
     log.debug({ workers: workers.map(({ name }) => name) }, 'leads');
     await Promise.all(workers.map((worker) => keepRunning(worker, signal, log, states)));
   }, role);

@@ -1,4 +1,4 @@
-import { AiotError, type Clock, percent, systemClock } from '../../core/index.js';
+import { AiotError, type Clock, onAbort, percent, systemClock } from '../../core/index.js';
 import type { SampleBatch, SourceFaults } from '../types.js';
 import type { SensorUrl } from '../url.js';
 import type { I2cBus } from './bus.js';
@@ -61,7 +61,7 @@ async function openChips(
     if (test && !test.passed) sayFailed(device, test, place, cautions);
   }
   const closing = new AbortController();
-  options.signal?.addEventListener('abort', () => closing.abort(), { once: true });
+  onAbort(options.signal, () => closing.abort());
   if (options.signal?.aborted) closing.abort();
   const onState = options.onState ?? (() => {});
   const [first, ...others] = devices as [Device, ...Device[]];

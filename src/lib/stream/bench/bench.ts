@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import { AiotError, onAbort } from '../../core/index.js';
 import type { Sink, Source } from '../message.js';
 import { openSink, openSource } from '../open.js';
 import type { StreamOptions } from '../options.js';
@@ -70,7 +70,7 @@ export async function benchStream(options: BenchOptions): Promise<Bench> {
   const source = await openSource(address, { ...options, overflow: 'wait', from: 'latest' });
   let sink: Sink | undefined;
   const stop = () => void source.close();
-  signal?.addEventListener('abort', stop);
+  const leave = onAbort(signal, stop);
   try {
     const reading = read(source, run, receipts, heard.resolve);
     reading.catch(heard.reject);
@@ -96,7 +96,7 @@ export async function benchStream(options: BenchOptions): Promise<Bench> {
       latency: receipts.latency() ?? null,
     };
   } finally {
-    signal?.removeEventListener('abort', stop);
+    leave();
     await source.close();
     await sink?.close();
   }

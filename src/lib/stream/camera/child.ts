@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { AiotError, startProgram, systemCode } from '../../core/index.js';
+import { AiotError, onAbort, startProgram, systemCode } from '../../core/index.js';
 import type { FrameCutter } from './frames.js';
 import type { CameraInput } from './input.js';
 
@@ -60,7 +60,7 @@ async function runProgram(
     child.kill('SIGTERM');
     setTimeout(() => child.kill('SIGKILL'), 1_000).unref();
   };
-  signal.addEventListener('abort', end, { once: true });
+  const leave = onAbort(signal, end);
   let seen = frames();
   const watch = setInterval(() => {
     stalled = frames() === seen;
@@ -68,11 +68,10 @@ async function runProgram(
     if (stalled) end();
   }, stallMs);
   try {
-    if (signal.aborted) end();
     const [code] = (await once(child, 'close')) as [number | null];
     return { code, said: said.trim(), stalled };
   } finally {
     clearInterval(watch);
-    signal.removeEventListener('abort', end);
+    leave();
   }
 }

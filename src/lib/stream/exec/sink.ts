@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AiotError, startProgram, systemCode } from '../../core/index.js';
+import { AiotError, onAbort, startProgram, systemCode } from '../../core/index.js';
 import { queryDuration } from '../file/settings.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 import type { StreamOptions } from '../options.js';
@@ -86,7 +86,7 @@ async function run(
     clearTimeout(last);
     last = setTimeout(() => end('SIGKILL'), graceMs);
   };
-  signal.addEventListener('abort', abort);
+  const leave = onAbort(signal, abort);
   try {
     const code = await new Promise<number | string>((resolve, reject) => {
       child.once('error', reject);
@@ -104,7 +104,7 @@ async function run(
   } finally {
     clearTimeout(timer);
     clearTimeout(last);
-    signal.removeEventListener('abort', abort);
+    leave();
     child.stderr.destroy();
   }
 }

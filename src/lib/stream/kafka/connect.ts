@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connect as tlsConnect } from 'node:tls';
 import type { KafkaConfig, logCreator } from 'kafkajs';
 import type { RequestQueue } from 'kafkajs/src/network/requestQueue/index.js';
-import { whenAborted } from '../../core/index.js';
+import { untilAborted } from '../../core/index.js';
 import type { KafkaCluster } from './cluster.js';
 import { isRetriableAnswer, kafkaError } from './errors.js';
 import type { KafkaSettings } from './settings.js';
@@ -77,9 +77,7 @@ export async function connectCluster(
     maxInFlightRequests: null,
   });
   try {
-    const connected = cluster.connect();
-    connected.catch(() => {});
-    await (settings.signal ? Promise.race([connected, whenAborted(settings.signal)]) : connected);
+    await untilAborted(cluster.connect(), settings.signal);
   } catch (error) {
     void cluster.disconnect().catch(() => {});
     throw settings.signal?.aborted ? settings.signal.reason : kafkaError(error, endpoint);

@@ -1,3 +1,4 @@
+import { onAbort } from '../../core/index.js';
 import type { StreamAdmin, TopicState } from '../admin.js';
 import type { StreamOptions } from '../options.js';
 import type { StreamUrl } from '../url.js';
@@ -24,7 +25,7 @@ async function heard(url: StreamUrl, options: StreamOptions, listenMs: number): 
   const topics = new Map<string, { live: number; bytes: number; last: number }>();
   const end = () => void source.close();
   const timer = setTimeout(end, listenMs);
-  options.signal?.addEventListener('abort', end);
+  const leave = onAbort(options.signal, end);
   try {
     for await (const batch of source) {
       for (const { message } of batch) {
@@ -40,7 +41,7 @@ async function heard(url: StreamUrl, options: StreamOptions, listenMs: number): 
     }
   } finally {
     clearTimeout(timer);
-    options.signal?.removeEventListener('abort', end);
+    leave();
     await source.close();
   }
   const seconds = listenMs / 1000;

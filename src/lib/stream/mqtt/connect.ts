@@ -1,5 +1,5 @@
 import type { IClientOptions, MqttClient } from 'mqtt';
-import { AiotError } from '../../core/index.js';
+import { AiotError, onAbort } from '../../core/index.js';
 import type { StreamOptions } from '../options.js';
 import { defaultQueue } from '../queue.js';
 import { parseStreamUrl, type StreamUrl } from '../url.js';
@@ -142,16 +142,15 @@ function firstConnection(client: MqttClient, timeoutMs: number, signal?: AbortSi
     const settle = (error?: unknown) => {
       clearTimeout(timer);
       client.off('connect', onConnect).off('error', settle).off('close', onClose);
-      signal?.removeEventListener('abort', onAbort);
+      leave();
       if (error) reject(error);
       else resolve();
     };
     const onConnect = () => settle();
     const onClose = () =>
       settle(Object.assign(new Error('the connection was closed'), { code: connectionClosed }));
-    const onAbort = () => settle(signal?.reason ?? new Error('aborted'));
     client.on('connect', onConnect).on('error', settle).on('close', onClose);
-    signal?.addEventListener('abort', onAbort);
+    const leave = onAbort(signal, () => settle(signal?.reason ?? new Error('aborted')));
   });
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
-import { AiotError, whenAborted } from '../../core/index.js';
+import { AiotError, untilAborted } from '../../core/index.js';
 import type { Delivery, Source } from '../message.js';
 import type { StreamOptions } from '../options.js';
 import { createQueue, defaultQueue, type Queue } from '../queue.js';
@@ -94,7 +94,7 @@ async function answered(
   });
   late.catch(() => {});
   try {
-    await Promise.race([subscribed, queue.whenAny(), late, ...(signal ? [whenAborted(signal)] : [])]);
+    await untilAborted(Promise.race([subscribed, queue.whenAny(), late]), signal);
   } finally {
     limit.abort();
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { whenAborted } from '../../core/index.js';
+import { untilAborted } from '../../core/index.js';
 import { openSink } from '../open.js';
 import type { StreamOptions } from '../options.js';
 import { shownUrl } from '../secrets.js';
@@ -38,7 +38,7 @@ export async function publishMessage(options: PublishOptions): Promise<Published
   const sink = await openSink(url, options);
   try {
     const written = sink.write([{ topic, payload, qos, retain }]);
-    await (signal ? Promise.race([written, whenAborted(signal)]) : written);
+    await untilAborted(written, signal);
   } finally {
     await sink.close();
   }

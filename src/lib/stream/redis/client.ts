@@ -1,3 +1,4 @@
+import { onAbort } from '../../core/index.js';
 import { withKeptCredentials } from '../credentials/index.js';
 import type { StreamOptions } from '../options.js';
 import { parseStreamUrl, type StreamUrl } from '../url.js';
@@ -73,7 +74,7 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   client.on('error', () => open && !client.isReady && options.onState?.('disconnected'));
   client.on('ready', () => options.onState?.('connected'));
   // A server that took the connection and says nothing would keep the process for half a minute.
-  options.signal?.addEventListener('abort', () => client.isOpen && client.destroy(), { once: true });
+  onAbort(options.signal, () => client.isOpen && client.destroy());
   try {
     await client.connect();
     // Without a password nothing has been asked yet.

@@ -1,9 +1,9 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, untilAborted } from '../../core/index.js';
 import { type Decoder, type DecoderName, decoderFor } from '../decode/index.js';
 import { compileExpression } from '../expression/index.js';
 import { type Delivery, dedupeHeader, type Header, type Message } from '../message.js';
 import type { Seen } from './dedupe.js';
-import { reasonOf, untilAborted } from './failures.js';
+import { reasonOf } from './failures.js';
 import { createFlight, type Part } from './flight.js';
 import { createGate } from './gate.js';
 import type { Outlet } from './outlet.js';

@@ -13,19 +13,6 @@ export async function backOff(failures: number, signal: AbortSignal): Promise<vo
   await delay(whole * (0.75 + Math.random() / 4), undefined, { signal, ref: true });
 }
 
-/**
- * What the promise gives, unless the signal is aborted before. Not Promise.race with one promise of the signal: each race would hang something on
- * that for as long as the signal lives.
- */
-export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
-}
-
 /** Whether opening may succeed later: a far side that is not there yet, and not a wrong address or password. */
 export function mayPass(error: unknown): boolean {
   if (!(error instanceof AiotError)) return true;

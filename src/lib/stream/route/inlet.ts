@@ -1,5 +1,6 @@
+import { untilAborted } from '../../core/index.js';
 import type { Delivery, Source } from '../message.js';
-import { backOff, mayPass, reasonOf, untilAborted } from './failures.js';
+import { backOff, mayPass, reasonOf } from './failures.js';
 import type { RouteState } from './types.js';
 
 export interface InletOptions {

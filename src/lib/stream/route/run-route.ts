@@ -1,12 +1,11 @@
 import { join } from 'node:path';
-import { AiotError } from '../../core/index.js';
+import { AiotError, onAbort, untilAborted } from '../../core/index.js';
 import { openSink, openSource } from '../open.js';
 import type { StreamOptions } from '../options.js';
 import { openSpool } from '../spool/index.js';
 import { parseStreamUrl } from '../url.js';
 import { createSeen } from './dedupe.js';
 import { type Counts, createEngine, type Engine, type Target } from './engine.js';
-import { untilAborted } from './failures.js';
 import { createInlet, type Inlet } from './inlet.js';
 import { createOutlet, type Outlet } from './outlet.js';
 import { processorNamed } from './processors.js';
@@ -196,9 +195,6 @@ function delayed(ms = defaultDrainMs): Promise<void> {
 }
 
 async function whenStopped(stop: AbortSignal, drainMs?: number): Promise<void> {
-  await new Promise<void>((resolve) => {
-    if (stop.aborted) resolve();
-    stop.addEventListener('abort', () => resolve(), { once: true });
-  });
+  await new Promise<void>((resolve) => onAbort(stop, resolve));
   await delayed(drainMs);
 }

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { AiotError } from '../../core/index.js';
+import { AiotError, untilAborted } from '../../core/index.js';
 import type { Sink } from '../message.js';
 import { keysIn, type Seen } from './dedupe.js';
-import { backOff, isMessagesOwn, mayPass, reasonOf, untilAborted } from './failures.js';
+import { backOff, isMessagesOwn, mayPass, reasonOf } from './failures.js';
 import type { Part } from './flight.js';
 import type { RouteState } from './types.js';
 

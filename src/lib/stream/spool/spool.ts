@@ -5,8 +5,8 @@ import {
   syncFolder,
   systemCode,
   takeLock,
+  untilAborted,
   unwritable,
-  whenAborted,
   writeJsonAtomic,
 } from '../../core/index.js';
 import type { OutgoingMessage } from '../message.js';
@@ -190,7 +190,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     for (;;) {
       const full = await exclusive(() => tryAppend(bytes, all.length));
       if (!full) return;
-      await Promise.race([full.room, ...(signal ? [whenAborted(signal)] : [])]);
+      await untilAborted(full.room, signal);
     }
   }
 

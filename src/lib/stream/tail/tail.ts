@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, onAbort } from '../../core/index.js';
 import type { Delivery, Payloads } from '../message.js';
 import { openSource } from '../open.js';
 import { type Ending, endOf } from './ending.js';
@@ -134,14 +134,13 @@ function endingOf({ forMs, timeoutMs, withinMs, signal }: TailOptions, close: ()
     },
     clear() {
       for (const timer of timers) clearTimeout(timer);
-      signal?.removeEventListener('abort', interrupt);
+      leave();
     },
   };
   const after = (ms: number | undefined, why: 'for' | 'timeout' | 'within') =>
     ms === undefined ? [] : [setTimeout(() => ending.end(why), ms)];
   const timers = [...after(forMs, 'for'), ...after(timeoutMs, 'timeout'), ...after(withinMs, 'within')];
   const interrupt = () => ending.end('interrupted');
-  signal?.addEventListener('abort', interrupt);
-  if (signal?.aborted) interrupt();
+  const leave = onAbort(signal, interrupt);
   return ending;
 }

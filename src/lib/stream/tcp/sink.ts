@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { z } from 'zod';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, onAbort, systemCode } from '../../core/index.js';
 import { queryBytes, queryDuration } from '../file/settings.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 import type { StreamOptions } from '../options.js';
@@ -79,14 +79,14 @@ function exchange(
     let bytes = 0;
     const settle = (error?: Error) => {
       clearTimeout(timer);
-      signal.removeEventListener('abort', abort);
+      leave();
       socket.destroy();
       if (error) reject(error);
       else resolve(Buffer.concat(chunks).subarray(0, limit));
     };
     const timer = setTimeout(() => settle(new Error(`no answer within ${wait} ms`)), wait);
     const abort = () => settle(new Error('stopped'));
-    signal.addEventListener('abort', abort);
+    const leave = onAbort(signal, abort);
     if (signal.aborted) return abort();
     socket.on('error', settle);
     socket.on('connect', () => {

@@ -1,4 +1,5 @@
 import type { Clock } from '../../../core/index.js';
+import { onAbort } from '../../../core/index.js';
 
 /** A clock that moves only when everybody who looks at it sleeps: hours pass in seconds, in the same order as in real time. */
 export function createVirtualClock(startMs = 0): Clock {
@@ -40,11 +41,11 @@ export function createVirtualClock(startMs = 0): Clock {
           at: now + Math.max(0, ms),
           order: order++,
           wake: () => {
-            signal?.removeEventListener('abort', stop);
+            leave();
             resolve();
           },
         };
-        signal?.addEventListener('abort', stop, { once: true });
+        const leave = onAbort(signal, stop);
         sleepers.push(sleeper);
         schedule();
       }),

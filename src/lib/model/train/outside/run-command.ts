@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { AiotError, startProgram, systemCode } from '../../../core/index.js';
+import { AiotError, onAbort, startProgram, systemCode } from '../../../core/index.js';
 
 /** How long a program may take to end after it was asked to, ms. */
 const graceMs = 5000;
@@ -37,15 +37,14 @@ export async function runCommand(
     end(child, 'SIGTERM');
     timer = setTimeout(() => end(child, 'SIGKILL'), graceMs);
   };
-  signal?.addEventListener('abort', stop, { once: true });
-  if (signal?.aborted) stop();
+  const leave = onAbort(signal, stop);
   try {
     const { code, by } = await ended(child, program);
     signal?.throwIfAborted();
     if (code !== 0) throw failed(program, by ? `was ended by ${by}` : `ended with code ${code}`, last);
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', stop);
+    leave();
   }
 }
 

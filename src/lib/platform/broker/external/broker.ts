@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { onAbort } from '../../../core/index.js';
 import { decodeMessage, isProtocolTopic, parseTopic, presenceSchema } from '../../../device/index.js';
 import { type Delivery, openSink, openSource, type Source, shownUrl } from '../../../stream/index.js';
 import type { Devices } from '../../services/devices.js';
@@ -100,7 +101,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
     await new Promise<void>((begun) => {
       const run = async (signal: AbortSignal) => {
         const messages = await openSource(`${base}/${everything}`, { ...session, ...watched('messages') });
-        signal.addEventListener('abort', () => void messages.close(), { once: true });
+        onAbort(signal, () => void messages.close());
         begun();
         try {
           await each(messages, (delivery) => void store(delivery, signal));

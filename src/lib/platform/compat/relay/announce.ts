@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { onAbort, untilAborted } from '../../../core/index.js';
 import { openSink, type Sink } from '../../../stream/index.js';
 import type { GuideFiles } from '../files.js';
 import type { Bell } from './bell.js';
 import { controlMessage } from './control.js';
-import { atMost, untilAborted } from './until.js';
+import { atMost } from './until.js';
 
 /** Before it is tried again, ms. */
 const pauseMs = 2000;
@@ -40,7 +41,7 @@ export async function announceAll(
 /** Says it on a topic of Kafka. The connection stays open until the signal ends. */
 export function sayerTo(url: string, signal: AbortSignal): (message: Buffer) => Promise<void> {
   let sink: Sink | undefined;
-  signal.addEventListener('abort', () => void sink?.close().catch(() => {}), { once: true });
+  onAbort(signal, () => void sink?.close().catch(() => {}));
   return async (payload) => {
     sink ??= await openSink(url, { connectTimeoutMs: 5000, signal });
     try {

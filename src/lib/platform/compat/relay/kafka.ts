@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { AiotError } from '../../../core/index.js';
+import { AiotError, onAbort } from '../../../core/index.js';
 import { type Delivery, openAdmin, openSource, parseStreamUrl } from '../../../stream/index.js';
 import type { Store } from '../../store/database.js';
 import { controlTopic, dataTopic } from '../folders.js';
@@ -109,14 +109,14 @@ async function followOnce(
     signal,
   });
   const close = () => void source.close();
-  signal.addEventListener('abort', close, { once: true });
+  const leave = onAbort(signal, close);
   try {
     for await (const batch of source) {
       const last = batch.at(-1)?.message.position?.split(':')[1];
       await take(batch, (transaction) => stand(transaction, name, Number(last) + 1));
     }
   } finally {
-    signal.removeEventListener('abort', close);
+    leave();
     await source.close();
   }
 }

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { hasCode } from '../../../core/index.js';
+import { hasCode, untilAborted } from '../../../core/index.js';
 import { type OutgoingMessage, openSink, type Sink, type Source, type Spool } from '../../../stream/index.js';
 import { dataTopic } from '../folders.js';
-import { atMost, untilAborted } from './until.js';
+import { atMost } from './until.js';
 
 /** Of one write. */
 const [most, mostBytes] = [1000, 768 * 1024];

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { AiotError } from '../../../core/index.js';
+import { AiotError, onAbort } from '../../../core/index.js';
 import type { RelayStatus } from '../../../registry/index.js';
 import { openAdmin, openSink, parseStreamUrl, type Sink } from '../../../stream/index.js';
 import type { JournalReader } from '../../journal/reader.js';
@@ -173,8 +173,7 @@ export class Relay implements Worker {
 
 /** Resolves a moment after the signal ends. */
 async function farewell(signal: AbortSignal): Promise<void> {
-  if (!signal.aborted)
-    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  await new Promise<void>((resolve) => onAbort(signal, resolve));
   await delay(farewellMs, undefined, { ref: false });
 }
 

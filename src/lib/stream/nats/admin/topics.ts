@@ -1,4 +1,4 @@
-import { systemClock, whenAborted } from '../../../core/index.js';
+import { systemClock, untilAborted } from '../../../core/index.js';
 import type { TopicState } from '../../admin.js';
 import { createTally } from '../../tally.js';
 import type { NatsClient } from '../connect.js';
@@ -65,7 +65,7 @@ async function listen(
       else if (subject !== '>' || !/^(\$|_INBOX\.)/.test(topic)) tally.count(topic, data.length);
     },
   });
-  await Promise.race([systemClock.sleep(listenMs), ...(signal ? [whenAborted(signal)] : [])]);
+  await untilAborted(systemClock.sleep(listenMs), signal);
   if (refused) throw natsError(refused, endpoint);
   subscription.unsubscribe();
   return tally.states();
