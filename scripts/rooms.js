@@ -1,8 +1,8 @@
-// The rooms of src/lib and their order: an import goes downwards only, and through the other room's index.ts only (or the
-// index.ts of a folder that the room's own index gives on whole: a side door for what has to start fast).
+// The rooms of src/lib and their order: an import goes downwards only, and only to what the other room's index.ts exports: through it, or
+// straight from the file that the index takes it from, so that one thing does not load a whole room.
 // Run: prints what breaks the rule and exits 1. `--graph` prints the graph that ARCHITECTURE.md shows.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { importsOf, sourcesIn } from './imports.js';
 
@@ -56,7 +56,7 @@ export function brokenRules(root) {
     const [here, there] = [roomOf(from), roomOf(to)];
     if (rooms.indexOf(there) <= rooms.indexOf(here)) {
       problems.push(`${from}: ${here} may not import from ${there}, which is above it`);
-    } else if (to !== join('src', 'lib', there, 'index.ts') && !isSideDoor(root, to, there)) {
+    } else if (!isPublic(root, from, to, there)) {
       problems.push(`${from}: imports ${to}, past that room's index.ts`);
     } else if (!existsSync(join(root, to))) {
       problems.push(`${from}: imports ${to}, which does not exist`);
@@ -66,18 +66,45 @@ export function brokenRules(root) {
 }
 
 /**
- * Whether the file is the index.ts of a folder in the room, and the room's own index says `export * from` it.
+ * Whether what `from` imports of the file `to` is exported by its room's index.ts.
  * @param {string} root
+ * @param {string} from
  * @param {string} to
  * @param {string} room
  */
-function isSideDoor(root, to, room) {
-  const folder = join('src', 'lib', room);
-  const door = relative(folder, to).split(sep);
-  if (door.length !== 2 || door[1] !== 'index.ts') return false;
-  return readFileSync(join(root, folder, 'index.ts'), 'utf8').includes(
-    `export * from './${door[0]}/index.js'`,
+function isPublic(root, from, to, room) {
+  const index = join('src', 'lib', room, 'index.ts');
+  if (to === index) return true;
+  const given = namesFrom(root, index, to);
+  // What is loaded later is not named: the file is to be one that the index names.
+  return (
+    given.has('*') || (given.size > 0 && [...namesFrom(root, from, to)].every((name) => given.has(name)))
   );
+}
+
+const naming = /^(?:import|export) (?:type )?(?:\{([^}]*)\}|(\*)[^'"]*?) from ['"]([^'"]+)['"]/gm;
+
+/**
+ * The names that a file imports or gives on from another one, as that one calls them; `*` for all of them.
+ * @param {string} root
+ * @param {string} file
+ * @param {string} other
+ */
+function namesFrom(root, file, other) {
+  /** @type {Set<string>} */
+  const names = new Set();
+  for (const [, list = '', all, from = ''] of readFileSync(join(root, file), 'utf8').matchAll(naming)) {
+    if (join(dirname(file), from).replace(/\.js$/, '.ts') !== other) continue;
+    if (all) names.add('*');
+    for (const part of list.split(',')) {
+      const [name] = part
+        .trim()
+        .replace(/^type /, '')
+        .split(/\s+as\s+/);
+      if (name) names.add(name);
+    }
+  }
+  return names;
 }
 
 /** @param {string} root */
