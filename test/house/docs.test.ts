@@ -147,6 +147,43 @@ describe('the links', () => {
   });
 });
 
+describe('the places that a newcomer is sent to', () => {
+  const table = text('CONTRIBUTING.md').split('## To change X, go to Y')[1]?.split('\n## ')[0] ?? '';
+  const rows = table.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| to change'));
+
+  it('exist, each file and folder', () => {
+    expect(rows.length).toBeGreaterThan(50);
+    expect(rows.flatMap((row) => missingIn(row).map((path) => `${row.slice(0, 50)}… names ${path}`))).toEqual(
+      [],
+    );
+  });
+
+  it('are found missing when one is', () => {
+    const row = '| expressions | `src/lib/stream/expression/`, `nowhere/`, `src/lib/stream/{open,gone}.ts` |';
+    expect(missingIn(row)).toEqual(['nowhere/', 'src/lib/stream/gone.ts']);
+  });
+});
+
+/** Paths in a table's row that lead to nothing: from the root, from `src/lib`, or beside or in the folder named before them in that row. */
+function missingIn(row: string): string[] {
+  let before = '';
+  return [
+    ...row
+      .split(' | ')
+      .slice(1)
+      .join(' | ')
+      .matchAll(/`([\w.{},/*-]+)`/g),
+  ].flatMap(([, path = '']) => {
+    const isPath = /\/|\.(ts|js|sh|md|json|cmake)$/.test(path) && !/[A-Z]{4}/.test(path);
+    const [, head = '', list, tail = ''] = /^(.*)\{(.*)\}(.*)$/.exec(path) ?? [];
+    const each = list === undefined ? [path] : list.split(',').map((part) => `${head}${part}${tail}`);
+    const bases = ['.', 'src/lib', ...(before === '' ? [] : [before, join(before, '..')])];
+    if (/^(src|firmware|test|scripts|bench|templates)\//.test(path))
+      before = path.endsWith('/') ? path : join(path, '..');
+    return isPath ? each.filter((one) => !bases.some((base) => existsSync(join(root, base, one)))) : [];
+  });
+}
+
 function docs(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true })
     .map((path) => `${folder}/${path}`)
