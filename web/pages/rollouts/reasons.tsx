@@ -23,22 +23,22 @@ export function Reasons({ rollout }: { rollout: RolloutStatus }) {
   if (total === 0 || all.length === 0) return null;
   const by = new Map<string, RolloutDeviceInfo[]>();
   for (const device of all) {
-    const code = device.error?.code ?? words(device.state);
-    by.set(code, [...(by.get(code) ?? []), device]);
+    const reason = `${device.error?.code ?? words(device.state)} ${messageOf(device)}`;
+    by.set(reason, [...(by.get(reason) ?? []), device]);
   }
   const reasons = [...by].sort(([, a], [, b]) => b.length - a.length);
   return (
     <Section
-      title="Who did not take it"
+      title="Not updated"
       note={all.length < total ? `counted in ${all.length} of ${plural(total, 'device')}` : undefined}
     >
       <ul class="plain">
-        {reasons.map(([code, devices]) => (
-          <li key={code} class="reason">
+        {reasons.map(([reason, devices]) => (
+          <li key={reason} class="reason">
             <b class="number">{devices.length}</b>
             <div>
-              {devices[0]?.error?.message ?? 'It was not there until its deadline.'}{' '}
-              <span class="soft">{code}</span>
+              {devices[0] && messageOf(devices[0])}{' '}
+              <span class="soft">{devices[0] && (devices[0].error?.code ?? words(devices[0].state))}</span>
               <div class="names">
                 {devices.slice(0, named).map(({ name }) => (
                   <a key={name} href={linkTo(['devices', name])}>
@@ -53,6 +53,12 @@ export function Reasons({ rollout }: { rollout: RolloutStatus }) {
       </ul>
     </Section>
   );
+}
+
+/** A device that is missed keeps the error that it had before it went away, which is not why it was not updated. */
+function messageOf({ state, error }: RolloutDeviceInfo): string {
+  if (state === 'missed') return 'It was offline until its deadline.';
+  return error?.message ?? '';
 }
 
 /** Read again when there is another count of them. */

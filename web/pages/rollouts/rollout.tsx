@@ -92,6 +92,7 @@ function Actions({ rollout, done }: { rollout: Rollout; done: () => void }) {
 
 function Waves({ rollout }: { rollout: Rollout }) {
   const { waves } = rollout;
+  const counts = countsOf(rollout);
   const number = (count: number) => (count === 0 ? <span class="soft">0</span> : count.toLocaleString('en'));
   return (
     <Section title="Waves" note={<Legend />}>
@@ -113,6 +114,12 @@ function Waves({ rollout }: { rollout: Rollout }) {
               <th scope="col" class="number">
                 failed
               </th>
+              <th scope="col" class="number">
+                rolled back
+              </th>
+              <th scope="col" class="number">
+                out
+              </th>
               <th scope="col" class="number wide">
                 took
               </th>
@@ -130,7 +137,9 @@ function Waves({ rollout }: { rollout: Rollout }) {
                 </td>
                 <td class="number">{number(wave.devices)}</td>
                 <td class="number">{number(wave.committed)}</td>
-                <td class="number">{number(wave.failed + wave.rolledBack)}</td>
+                <td class="number">{number(wave.failed)}</td>
+                <td class="number">{number(wave.rolledBack)}</td>
+                <td class="number">{number(wave.missed + wave.withdrawn + wave.restored)}</td>
                 <td class="number wide">
                   {wave.opened === null ? '' : lasting((wave.ended ?? Date.now()) - wave.opened)}
                 </td>
@@ -143,11 +152,13 @@ function Waves({ rollout }: { rollout: Rollout }) {
                 <th scope="row">all</th>
                 <td />
                 <td>
-                  <Bar counts={countsOf(rollout)} devices={devicesOf(rollout)} />
+                  <Bar counts={counts} devices={devicesOf(rollout)} />
                 </td>
                 <td class="number">{number(devicesOf(rollout))}</td>
-                <td class="number">{number(countsOf(rollout).committed)}</td>
-                <td class="number">{number(countsOf(rollout).failed + countsOf(rollout).rolledBack)}</td>
+                <td class="number">{number(counts.committed)}</td>
+                <td class="number">{number(counts.failed)}</td>
+                <td class="number">{number(counts.rolledBack)}</td>
+                <td class="number">{number(counts.missed + counts.withdrawn + counts.restored)}</td>
                 <td class="wide" />
               </tr>
             </tfoot>

@@ -11,7 +11,8 @@ export interface Share {
 export const shares: readonly Share[] = [
   { title: 'committed', tone: 'good', states: ['committed'] },
   { title: 'under way', tone: 'blue', states: ['updating', 'shadowing', 'recalled', 'restoring'] },
-  { title: 'failed', tone: 'bad', states: ['failed', 'rolledBack'] },
+  { title: 'failed', tone: 'bad', states: ['failed'] },
+  { title: 'rolled back', tone: 'bad', states: ['rolledBack'] },
   { title: 'out', tone: 'warn', states: ['missed', 'withdrawn', 'restored'] },
   { title: 'waiting', tone: 'rest', states: ['pending', 'offered'] },
 ];
@@ -51,8 +52,8 @@ export function toneOfDevice(state: RolloutDeviceState): Tone {
 
 /** What each does, for who is about to press it. */
 export const commandTexts: Record<RolloutCommand, { title: string; why: string; danger?: boolean }> = {
-  approve: { title: 'Approve', why: 'It begins. Somebody else than who started it has to say so.' },
-  pause: { title: 'Pause', why: 'Nobody else begins. Devices that have begun end what they do.' },
+  approve: { title: 'Approve', why: 'It begins. Someone other than the person who started it must approve.' },
+  pause: { title: 'Pause', why: 'No further device starts. Devices that have started finish.' },
   resume: {
     title: 'Resume',
     why: 'It goes on. Failures until now are taken as seen: only further ones count against the limits.',
@@ -65,7 +66,7 @@ export const commandTexts: Record<RolloutCommand, { title: string; why: string; 
   },
   abort: {
     title: 'Abort',
-    why: 'It ends for good. Who has not committed keeps what it runs.',
+    why: 'It ends for good. Devices that have not committed keep what they run.',
     danger: true,
   },
 };

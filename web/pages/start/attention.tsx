@@ -122,10 +122,10 @@ function RolloutTrouble({ rollout }: { rollout: Rollout }) {
 /** `2 of 3 devices run it; 1 failed, 1 missed` */
 function progressOf(rollout: Rollout): string {
   const counts = countsOf(rollout);
-  const failed = failuresOf(rollout);
   const underWay = shares.find(({ title }) => title === 'under way');
   const parts = [
-    failed > 0 && `${failed} failed`,
+    counts.failed > 0 && `${counts.failed} failed`,
+    counts.rolledBack > 0 && `${counts.rolledBack} rolled back`,
     counts.missed > 0 && `${counts.missed} missed`,
     underWay && inShare(underWay, counts) > 0 && `${inShare(underWay, counts)} under way`,
   ].filter(Boolean);
