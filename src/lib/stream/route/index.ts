@@ -2,7 +2,8 @@
 
 export { type TestedRoutes, testedRoutesSchema, testRoutes } from './cases.js';
 export { reasonOf } from './failures.js';
-export { type ImportedRoutes, importedRoutesSchema, importRoutes, presetNames } from './import/import.js';
+export { type ImportedRoutes, importedRoutesSchema, importRoutes } from './import/import.js';
+export { presetNames } from './presets.js';
 export { type ListedRoutes, listedRoutesSchema, listRoutes } from './list.js';
 export { loadRoutes, parseRoutes, routeOf } from './load.js';
 export { processorNamed } from './processors.js';

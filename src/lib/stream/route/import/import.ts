@@ -2,7 +2,7 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 import { AiotError, readText, writeFileAtomic } from '../../../core/index.js';
 import { parseRoutes } from '../load.js';
-import { type PresetName, presetNames } from '../presets.js';
+import type { PresetName } from '../presets.js';
 import { parseFlow } from './flow.js';
 import { importFlow } from './node-red.js';
 
@@ -61,5 +61,3 @@ export async function importRoutes(options: ImportOptions): Promise<ImportedRout
     ...(out === undefined ? {} : { out }),
   };
 }
-
-export { presetNames };
