@@ -38,7 +38,7 @@ export const burdenSchema = z.object({
 
 export type Burden = z.output<typeof burdenSchema>;
 
-export interface BurdenOptions {
+interface BurdenOptions {
   clamp: Clamp;
   /** Greatest current that is to be measured, A RMS; absent = the clamp's own. */
   nominalAmperes?: number | undefined;

@@ -11,7 +11,7 @@ import { Timeline } from './timeline.js';
 import type { SampleBatch, SampleField, SampleSource, SourceFaults } from './types.js';
 import { parseSensorUrl, readSettings, type SensorUrl, wholePositive } from './url.js';
 
-export interface MicrophoneOptions extends SoundRoots {
+interface MicrophoneOptions extends SoundRoots {
   /** Default = the system's. */
   clock?: Clock;
   /** What records; default arecord. */
@@ -335,7 +335,7 @@ export function soundLevels(window: Float64Array, channels: number, sensitivityD
 }
 
 /** Where the kernel shows sound cards; other folders in tests. */
-export interface SoundRoots {
+interface SoundRoots {
   /** Default /proc. */
   proc?: string;
   /** Default /dev. */
@@ -343,7 +343,7 @@ export interface SoundRoots {
 }
 
 /** A device that records. */
-export interface Microphone {
+interface Microphone {
   card: number;
   device: number;
   /** The card's short name, as in `alsa://NAME`. */

@@ -91,7 +91,7 @@ function lostError(file: string, why: string, cause?: unknown): AiotError {
 const families = ['28', '10', '22', '42', '3b'];
 
 /** Thermometers on this machine's 1-wire buses, as the kernel names them: `28-0316a4f9d2ff`. */
-export async function listThermometers(sysfs = '/sys'): Promise<string[]> {
+async function listThermometers(sysfs = '/sys'): Promise<string[]> {
   const names = await readdir(join(sysfs, 'bus', 'w1', 'devices')).catch(() => []);
   return names.filter((name) => families.some((family) => name.startsWith(`${family}-`))).sort();
 }

@@ -8,7 +8,7 @@ import { connect, createDevice, type Device, testDevice } from './device.js';
 import { simulatedBus } from './simulated-bus.js';
 import { fieldsOf, type I2cSource, Pump } from './source.js';
 
-export interface I2cOptions {
+interface I2cOptions {
   clock?: Clock;
   signal?: AbortSignal;
   /** Instead of the URL's; it is not closed with the source. */

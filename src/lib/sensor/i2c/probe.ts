@@ -7,7 +7,7 @@ import { openBus, openI2c, readPlace } from './open.js';
 import type { I2cSource } from './source.js';
 
 /** One thing that was looked at. */
-export interface ProbeStep {
+interface ProbeStep {
   step: 'url' | 'bus' | 'chip' | 'self-test' | 'rate';
   /** `caution`: it works, and is not as it should be. */
   state: 'ok' | 'caution' | 'failed';
@@ -19,7 +19,7 @@ export interface ProbeStep {
   code: string | null;
 }
 
-export interface I2cProbe {
+interface I2cProbe {
   ok: boolean;
   steps: ProbeStep[];
   chips: { name: string; address: number; selfTest: SelfTest | null }[];
@@ -27,7 +27,7 @@ export interface I2cProbe {
   rateHz: number | null;
 }
 
-export interface ProbeOptions {
+interface ProbeOptions {
   clock?: Clock;
   bus?: I2cBus;
   /** How long the rate is measured; default 1000. */
@@ -146,7 +146,7 @@ async function measure(source: I2cSource, clock: Clock, forMs: number, probe: I2
 }
 
 /** A chip that can be read, for help and documents. */
-export interface ChipDescription {
+interface ChipDescription {
   name: string;
   title: string;
   /** 7 bits. */

@@ -5,14 +5,11 @@ import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
 import { AiotError, systemCode } from '../../core/index.js';
-import type { Delivery, Message, Source } from '../message.js';
-import type { StreamOptions } from '../options.js';
-import { queryBoolean, readQuery } from '../query.js';
-import type { StreamUrl } from '../url.js';
-import { createRowReader } from './csv/read-row.js';
-import { fromLine } from './ndjson/line.js';
-import { filePathOf, formatOfPath, isGzip } from './path.js';
-import { readRecords, type TextRecord } from './records.js';
+import type { Delivery, Message, Source, StreamOptions } from '../message.js';
+import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
+import { fromLine } from './line.js';
+import { createRowReader, readRecords, type TextRecord } from './rows.js';
+import { filePathOf, formatOfPath, isGzip } from './settings.js';
 
 const settings = {
   format: z.enum(['ndjson', 'csv', 'lines']).optional(),

@@ -2,13 +2,11 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { AiotError, systemCode } from '../../core/index.js';
-import type { Delivery, Message, Source } from '../message.js';
-import type { StreamOptions } from '../options.js';
+import type { Delivery, Message, Source, StreamOptions } from '../message.js';
 import { createQueue, type Queue } from '../queue.js';
 import type { StreamUrl } from '../url.js';
-import { incomingHeaders } from './headers.js';
+import { checkSignature, equal, incomingHeaders } from './headers.js';
 import { httpSourceSettings } from './settings.js';
-import { checkSignature, equal } from './signature.js';
 
 /**
  * A server for webhooks: what is POSTed (or PUT) to the path, or below it where it ends with `/`, is a message; its sender is
