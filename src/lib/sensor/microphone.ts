@@ -130,7 +130,7 @@ const shape = {
   /** Samples a second. */
   rate: wholePositive.pipe(z.number().max(192_000, 'expected at most 192000')).prefault('16000'),
   channels: wholePositive.pipe(z.number().max(32, 'expected at most 32')).prefault('1'),
-  /** Of a sample on the wire: digital microphones want 32 bits. */
+  /** Width of a sample on the wire: digital microphones want 32 bits. */
   bits: z.enum(['16', '32']).default('16'),
   /** Sound levels instead of samples: one for each window of so many ms. */
   level: wholePositive.pipe(z.number().max(60_000, 'expected at most 60000 ms')).optional(),
@@ -150,7 +150,7 @@ function microphoneSettings(url: SensorUrl): MicrophoneSettings {
   return readSettings(url, shape);
 }
 
-/** Of the pieces in which the card hands over what it has, ms. */
+/** Length of the pieces that the card hands over, ms. */
 const pieceMs = 50;
 
 /** arecord's arguments: raw samples on its standard output. */
@@ -172,7 +172,7 @@ interface Recorder {
   stop(): Promise<void>;
 }
 
-/** Of what it says, as much is kept. */
+/** Most that is kept of its stderr. */
 const mostSaid = 2_000;
 
 const killAfterMs = 1_000;

@@ -43,7 +43,7 @@ export class Timeline {
   readonly #filter: RateFilter;
   readonly #wall: WallTime;
   #askedMs = Number.NEGATIVE_INFINITY;
-  /** Of the last sample that was given out, by the steady clock. */
+  /** Time of the last sample that was given out, by the steady clock. */
   #givenMs = Number.NEGATIVE_INFINITY;
   /** The same, ms since 1970. */
   #givenWallMs = Number.NEGATIVE_INFINITY;
@@ -136,7 +136,7 @@ const persistent = 4;
  * the newest sample and the period. The moments are late by chance, the counts are not. ms throughout.
  */
 class RateFilter {
-  /** Of the newest sample. */
+  /** Time of the newest sample. */
   lastMs = Number.NaN;
   periodMs: number;
   #timeVariance = 0;

@@ -198,7 +198,7 @@ interface CredentialFiles {
   ca?: string;
   cert?: string;
   key?: string;
-  /** Of NATS: what `nsc generate creds` writes. */
+  /** A NATS credentials file, as `nsc generate creds` writes it. */
   creds?: string;
 }
 

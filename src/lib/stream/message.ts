@@ -102,7 +102,7 @@ export interface Sink {
   close(): Promise<void>;
 }
 
-/** Who we are to the far side. PEM texts, not paths. */
+/** Credentials for the peer. PEM texts, not paths. */
 export interface StreamCredentials {
   /** CA that signed the broker's certificate; absent = the system's. */
   ca?: string;
@@ -124,7 +124,7 @@ export interface StreamCredentials {
   nkey?: string;
   /** Session token beside username (access key) and password (secret key) of S3. */
   session?: string;
-  /** Of S3. */
+  /** For S3. */
   region?: string;
 }
 
@@ -147,7 +147,7 @@ export interface StreamOptions extends StreamCredentials {
   /** JetStream: the stream, when it is not found by the subject; and a consumer that remembers where it stood. */
   stream?: string;
   durable?: string;
-  /** Of the MQTT subscription, or of what is published; default 1. */
+  /** For the MQTT subscription, or for published messages; default 1. */
   qos?: 0 | 1 | 2;
   /** MQTT: a session that outlives the connection needs a name, and `clean: false`. */
   clientId?: string;

@@ -7,7 +7,7 @@ export interface StreamUrl {
   scheme: string;
   /** For messages and errors: no credentials, no topic, no query. */
   endpoint: string;
-  /** Of the far side, with the port, comma-separated where there are several; empty for `stdin:`, `file:` and `serial:`. */
+  /** Address of the peer, with the port, comma-separated where there are several; empty for `stdin:`, `file:` and `serial:`. */
   host: string;
   username: string | undefined;
   password: string | undefined;

@@ -15,7 +15,7 @@ interface ProbeStep {
   what: string;
   /** What to do; null where there is nothing. */
   next: string | null;
-  /** Of the error, where it failed. */
+  /** Code of the error, if the step failed. */
   code: string | null;
 }
 

@@ -16,7 +16,7 @@ export interface IioDevice {
   /** The driver's, such as `lsm6dsox_accel`; '' where it has none. */
   name: string;
   folder: string;
-  /** Of its character device. */
+  /** Path of its character device. */
   node: string;
   /** Its samples can be had from a buffer, and not only one by one. */
   buffered: boolean;

@@ -68,7 +68,7 @@ export interface TopicSpec {
 
 export interface ConsumerSpec {
   name: string;
-  /** Of the stream's subjects; absent = all. */
+  /** Subjects of the stream; absent = all. */
   subject?: string;
   ackWaitMs?: number;
   maxAckPending?: number;

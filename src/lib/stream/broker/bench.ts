@@ -30,7 +30,7 @@ export const benchSchema = z.object({
   endpoint: z.string(),
   topic: z.string(),
   messages: z.int(),
-  /** Of one payload. */
+  /** Size of one payload. */
   bytes: z.int(),
   /** Until the broker had acknowledged all; messages and bytes a second. */
   published: z.object({ seconds: z.number(), rate: z.number(), byteRate: z.number() }),

@@ -8,7 +8,7 @@ import { parseStreamUrl } from '../url.js';
 import type { TopicSpec } from './admin.js';
 
 export const createdSchema = z.object({
-  /** Of the broker, without credentials. */
+  /** Address of the broker, without credentials. */
   endpoint: z.string(),
   dryRun: z.boolean(),
   topics: z.array(

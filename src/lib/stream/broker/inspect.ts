@@ -29,7 +29,7 @@ export type Topics = z.output<typeof topicsSchema>;
 
 export const lagSchema = z.object({
   endpoint: z.string(),
-  /** Of all rows. */
+  /** Sum of all rows. */
   lag: z.number(),
   groups: z.array(
     z.object({

@@ -221,7 +221,7 @@ interface ChildEnd {
   stalled: boolean;
 }
 
-/** Of what it says, as much is kept. */
+/** Most that is kept of its stderr. */
 const mostSaid = 2_000;
 
 /**

@@ -8,7 +8,7 @@ interface Known {
   call: (scope: Scope, ...given: unknown[]) => unknown;
 }
 
-/** Of texts; undefined of nothing. Other kinds of arguments are errors, which the library words. */
+/** A function of a text, undefined without one. Other kinds of arguments are errors, which the library words. */
 const ofText =
   (compute: (text: string, ...rest: string[]) => unknown) =>
   (_scope: Scope, text: unknown, ...rest: unknown[]) => {

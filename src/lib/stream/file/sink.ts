@@ -415,7 +415,7 @@ interface PieceNames {
   /** What is being written: hidden, so that who takes the finished files does not take it. */
   part: string;
   lock: string;
-  /** Of a finished file that was begun then, ms since 1970. */
+  /** The name of a finished file that was begun then, ms since 1970. */
   finished(since: number, copy: number): string;
   /** Lines that wait to be made a finished file of another kind; and that file's name again. */
   waiting(finished: string): string;

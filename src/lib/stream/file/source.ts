@@ -16,7 +16,7 @@ const settings = {
   /** CSV without a header row: the names of its columns. */
   fields: z.string().optional(),
   header: queryBoolean.optional(),
-  /** Of rows and lines; absent = the file's name without its end. */
+  /** Topic of rows and lines; absent = the file's name without its end. */
   topic: z.string().optional(),
 };
 

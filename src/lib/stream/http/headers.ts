@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { dictionary } from '../../core/index.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
-/** Of a connection, not of a message (RFC 9110, 7.6.1), or ours to say; and what tells who somebody is. */
+/** Headers of a connection rather than a message (RFC 9110, 7.6.1), those that aiot sets itself, and those that identify a client. */
 const notCarried =
   /^(connection|content-length|host|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect|authorization|cookie|set-cookie|user-agent|accept|accept-.*|sec-.*|webhook-(id|timestamp|signature)|x-hub-signature(-256)?|aiot-(topic|time|key))$/i;
 

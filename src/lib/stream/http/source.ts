@@ -41,7 +41,7 @@ export async function openHttpSource(url: StreamUrl, options: StreamOptions): Pr
   const bound = (server.address() as AddressInfo).port;
   return {
     endpoint: `${url.scheme}://${hostname.includes(':') ? `[${hostname}]` : hostname}:${bound}`,
-    // Who is not taken is told so, and comes again.
+    // Nothing is dropped: a client whose message is not taken is told so, and tries again.
     dropped: 0,
     [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator](),
     async close() {

@@ -105,7 +105,7 @@ function byName(a: { topic: string }, b: { topic: string }): number {
   return a.topic < b.topic ? -1 : 1;
 }
 
-/** Of every group, or of one, for the topics named (all without). */
+/** Lag of every group, or of one, for the named topics (default: all). */
 async function lags(admin: Admin, only: string | undefined, named: readonly string[]): Promise<LagState[]> {
   const { groups } = await admin.listGroups();
   const ids = only === undefined ? groups.map(({ groupId }) => groupId).sort() : [only];

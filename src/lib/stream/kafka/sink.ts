@@ -45,7 +45,7 @@ export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Pro
   };
 }
 
-/** Of a batch, before it is compressed: brokers take 1 MiB (message.max.bytes) unless they are told otherwise. */
+/** Largest batch before compression: brokers accept 1 MiB (message.max.bytes) by default. */
 const batchBytes = 900 * 1024;
 
 /**
@@ -299,7 +299,7 @@ export class KafkaProducer {
         return error;
       default:
         if (error.retryable) return error;
-        // Of this topic, not of what else is under way.
+        // An error of this topic only; other messages are not affected.
         partitionQueue.failed(batch, error);
         return undefined;
     }
@@ -335,7 +335,7 @@ interface Batch {
   bytes?: Buffer;
 }
 
-/** Who writes, as the broker knows an idempotent producer. */
+/** How the broker identifies an idempotent producer. */
 interface ProducerId {
   id: bigint;
   epoch: number;

@@ -87,7 +87,7 @@ export async function connectStream(
   }
 }
 
-/** Of the CONNECT (MQTT 5, section 3.1.2.11). */
+/** Properties of the CONNECT (MQTT 5, section 3.1.2.11). */
 function propertiesOf({ clean, expiry }: MqttSettings, options: StreamOptions): IClientOptions['properties'] {
   return {
     // 3.1.1 keeps a session without an end; 0xFFFFFFFF says the same.
@@ -198,7 +198,7 @@ const shape = {
   retainAsPublished: queryBoolean.optional(),
   /** MQTT 5: `false` = no retained messages at the beginning. */
   retained: queryBoolean.optional(),
-  /** Of a websocket; default /mqtt. */
+  /** Path of a websocket; default /mqtt. */
   path: z.string().startsWith('/').optional(),
 };
 

@@ -62,7 +62,7 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
       });
     const subjects = Object.entries(state.subjects ?? {});
     for (const [topic, messages] of subjects) rows.push({ topic, stream: config.name, messages });
-    // Of one subject alone the figures of its stream are its own.
+    // With a single subject, the figures of the stream are those of the subject.
     const only = subjects.length === 1 && state.messages === subjects[0]?.[1] ? rows.at(-1) : undefined;
     if (only) Object.assign(only, { bytes: state.bytes, last: Date.parse(state.last_ts) });
     const silent = (config.subjects ?? []).filter(

@@ -6,7 +6,7 @@ import type { Header, Message } from '../message.js';
 interface DeliveryInfo {
   /** In the stream. */
   sequence: number;
-  /** Of this consumer's deliveries, from 1. */
+  /** Number among this consumer's deliveries, from 1. */
   delivery: number;
   /** ms since 1970: when the stream took it. */
   time: number;

@@ -95,7 +95,7 @@ export async function withRetries<T>(
   for (let failures = 1; ; failures++) {
     const result = await attempt();
     if ('value' in result) return result.value;
-    // Who is not let in is not let in a second later either.
+    // A client that is refused now is refused a second later too.
     const hopeless = !result.error.retryable || hasCode(result.error, 'AIOT_BROKER_REFUSED');
     if (hopeless || failures >= attempts || signal?.aborted) throw result.error;
     const own = firstDelayMs * 2 ** (failures - 1) * (0.75 + Math.random() / 4);

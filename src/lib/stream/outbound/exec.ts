@@ -20,7 +20,7 @@ const shape = {
 /** Between being asked to end and being ended. */
 const graceMs = 2000;
 
-/** Of what it says on stderr, as much is kept. */
+/** Most that is kept of its stderr. */
 const mostSaid = 500;
 
 /** sysexits.h: what failed may succeed later. */

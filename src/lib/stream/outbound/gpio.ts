@@ -55,7 +55,7 @@ export async function openGpioSink(url: StreamUrl): Promise<Sink> {
   };
 }
 
-/** Of the last one that has a label; undefined where none has. */
+/** The level that the last message with a label asks for; undefined if none has a label. */
 function levelOf(messages: readonly OutgoingMessage[], labels: ReadonlySet<string>): boolean | undefined {
   const label = messages.map(({ payload }) => labelOf(payload)).findLast((found) => found !== undefined);
   return label === undefined ? undefined : labels.has(label);

@@ -11,7 +11,7 @@ const shape = {
   format: z.enum(['html', 'markdown']).optional(),
   /** Without a sound. */
   silent: queryBoolean.optional(),
-  /** Of a group with topics. */
+  /** The topic, in a group with topics. */
   thread: z.string().regex(/^\d+$/).optional(),
   /** Another server of the Bot API, such as one of one's own. */
   base: z.url({ protocol: /^https?$/ }).optional(),

@@ -227,7 +227,7 @@ async function messagesOf(options: PublishManyOptions): Promise<AsyncIterable<re
     const message = { topic: '', payload: new Uint8Array(), time: Date.now(), source: 'template' };
     return { topic: '', payload: Buffer.from(await text(message, () => ({ n }))), ...base };
   };
-  // Of a paced one each is made when it goes: it may say what time it is.
+  // A paced message is made when it is sent: its template may contain the time.
   return endless(make, options.rate > 0 ? 1 : together);
 }
 

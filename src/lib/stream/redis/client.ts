@@ -118,7 +118,7 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   };
 }
 
-/** Of a transaction: the reply that was an error, instead of the number of them. */
+/** The first reply of a transaction that was an error, instead of the number of errors. */
 function firstOf(error: unknown): unknown {
   return error instanceof Error && 'replies' in error && Array.isArray(error.replies)
     ? (error.replies.find((reply) => reply instanceof Error) ?? error)

@@ -114,7 +114,7 @@ function defined(fields: Record<string, unknown>): Record<string, unknown> {
 }
 
 interface InstallOptions {
-  /** Of the service: `aiot-NAME`. */
+  /** NAME in the service's name, `aiot-NAME`. */
   name: string;
   /** What follows `aiot`: the command with its arguments. */
   words: readonly string[];

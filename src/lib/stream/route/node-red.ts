@@ -5,7 +5,7 @@ import { parseRoutes } from './load.js';
 import type { PresetName } from './schema.js';
 
 export const importedRoutesSchema = z.object({
-  /** Of each route its name, where from, where to. */
+  /** Name, source and destination of each route. */
   routes: z.array(z.object({ name: z.string(), from: z.string(), to: z.string() })),
   /** Nodes that have no place in a route. */
   leftOut: z.array(z.object({ node: z.string(), reason: z.string() })),

@@ -133,7 +133,7 @@ export function createFlight(delivery: Delivery, parts: number, onSettled: () =>
   };
 }
 
-/** Of what is in a spool: its source has been told already. */
+/** The flight of a spooled message: its source has been answered already. */
 export const settledFlight: Flight = { done() {} };
 
 const firstDelayMs = 100;

@@ -316,7 +316,7 @@ function elementText(text: string, name: string): string | undefined {
 }
 
 const shape = {
-  /** Of another server than AWS: MinIO, versitygw, Garage, Ceph. */
+  /** Address of a server other than AWS: MinIO, versitygw, Garage, Ceph. */
   endpoint: z.url({ protocol: /^https?$/ }).optional(),
   region: z.string().min(1).optional(),
   /** Content-Type of the objects; absent = what the message says or looks like. */

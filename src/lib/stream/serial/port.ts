@@ -14,7 +14,7 @@ const shape = {
   parity: z.enum(['none', 'even', 'odd']).optional(),
   dataBits: z.enum(['7', '8']).optional(),
   stopBits: z.enum(['1', '2']).optional(),
-  /** Of the messages; default = the name of the port. */
+  /** Topic of the messages; default = the name of the port. */
   topic: z.string().min(1).optional(),
   /** Longest line, bytes; a longer one is cut into several. Default 65536. */
   line: queryCount.pipe(z.number().min(1)).optional(),

@@ -43,7 +43,7 @@ interface Chunk {
 export interface Spool {
   /** Not committed yet. */
   readonly messages: number;
-  /** Of all its files. */
+  /** Total of all its files. */
   readonly bytes: number;
   readonly dropped: number;
   /** Places where records did not agree with their checksums; what stood there is in a file *.damaged. */

@@ -106,7 +106,7 @@ const simple = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte >= 0x20 && byte < 0x80 && byte !== quote && byte !== backslash ? 1 : 0,
 );
 
-/** Of the JSON in `bytes` from `start` to `end`: an object with only the wanted fields that it has, or undefined. */
+/** An object with only the wanted fields of the JSON in `bytes` from `start` to `end`, or undefined. */
 type FieldScanner = (
   bytes: Buffer,
   start: number,

@@ -21,7 +21,7 @@ export const recordedSchema = z.object({
   messages: z.int(),
   /** Thrown away because they came faster than the disk took them; none unless that was allowed. */
   dropped: z.int(),
-  /** Of the first and the last message, ms since 1970; absent without any. */
+  /** Times of the first and the last message, ms since 1970; absent without any. */
   first: z.number().optional(),
   last: z.number().optional(),
 });

@@ -69,7 +69,7 @@ export interface Selector {
   select(batch: readonly Shown[]): readonly Shown[] | Promise<readonly Shown[]>;
   /** The same of payloads alone; undefined where more than these is looked at, or something else is shown. */
   readonly payloads: PayloadFilter | undefined;
-  /** Of `expect` and `never`: whether it is true of this message. */
+  /** Whether `expect` or `never` is true of this message. */
   holds(expression: Expression, message: Shown['message']): boolean | Promise<boolean>;
   /** Messages about which an expression or the decoder failed, and why the first one did. */
   readonly failed: number;

@@ -324,7 +324,7 @@ interface Watch {
   never: boolean;
   /** After so many of them it is decided. */
   count: number;
-  /** Of these, the ones for which it is true. */
+  /** The messages of a batch that it is true for. */
   choose(batch: readonly Shown[]): Promise<readonly Shown[]>;
   /** The last one for which it was not. */
   readonly lastOther: Shown | undefined;

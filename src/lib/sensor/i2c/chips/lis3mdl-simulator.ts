@@ -53,7 +53,7 @@ export class Lis3mdlSimulator extends SimulatedChip {
     }
     if (this.#tickMs === 0) return;
     const due = Math.floor((this.nowMs - this.#beganMs) / this.#tickMs);
-    // Of many the last two say all that can be seen: the values, and that some were overwritten.
+    // Only the last two samples matter: they give the values, and show that some were overwritten.
     this.#ticks = Math.max(this.#ticks, due - 2);
     while (this.#ticks < due && this.#tickMs > 0) this.sample(this.#beganMs + ++this.#ticks * this.#tickMs);
   }

@@ -47,7 +47,7 @@ export const rangesGauss = [4, 8, 12, 16] as const;
 
 const ranges = rangesGauss.map(String);
 
-/** Of a period: looked at so often that no sample is overwritten, however the two clocks stand. */
+/** Share of a period from one look to the next, so short that no sample is overwritten whatever the offset of the two clocks. */
 const lookShare = 0.45;
 
 const settings: readonly ChipSetting[] = [

@@ -19,7 +19,7 @@ const crcAt = 17;
 const attributesAt = 21;
 
 export interface BatchHeader {
-  /** Of the whole batch, in bytes, with what stands before its length. */
+  /** Size of the whole batch in bytes, with what precedes its length. */
   bytes: number;
   magic: number;
   baseOffset: number;

@@ -27,7 +27,7 @@ interface FetchPlace {
 interface FetchOptions {
   /** How long the broker waits when there is nothing. */
   maxWaitMs: number;
-  /** Of the whole answer, and of one partition; one batch always comes whole. */
+  /** Limits of the whole answer, and of one partition; one batch always comes whole. */
   maxBytes: number;
   maxPartitionBytes: number;
 }
