@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { Frames, packetType } from '../../src/lib/stream/mqtt/wire/frames.js';
-import { encodePublish } from '../../src/lib/stream/mqtt/wire/publish.js';
+import { encodePublish, Frames, packetType } from '../../src/lib/stream/mqtt/packets.js';
 
 export interface Blast {
   port: number;

@@ -12,7 +12,7 @@ import {
   writeCsv,
   writeZip,
 } from '../../src/lib/formats/index.js';
-import { createRowReader } from '../../src/lib/stream/file/csv/read-row.js';
+import { createRowReader } from '../../src/lib/stream/file/rows.js';
 import { filesIn } from '../seeds.js';
 import type { Target } from '../types.js';
 

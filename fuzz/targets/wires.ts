@@ -17,23 +17,21 @@ import { parseAttributes, parseFeedback, parseInstalled } from '../../src/lib/pl
 import { parseLine } from '../../src/lib/platform/journal/line.js';
 import { sentEvents } from '../../src/lib/registry/sse.js';
 import { jpegFrames } from '../../src/lib/stream/camera/frames.js';
-import { decoderFor } from '../../src/lib/stream/decode/decoder.js';
-import { decodeImage } from '../../src/lib/stream/decode/image.js';
-import { decodeAuto } from '../../src/lib/stream/decode/text.js';
-import { fromLine } from '../../src/lib/stream/file/ndjson/line.js';
-import { crc32c } from '../../src/lib/stream/kafka/wire/crc32c.js';
+import { decodeImage, decoderFor } from '../../src/lib/stream/decode/decoder.js';
+import { decodeAuto } from '../../src/lib/stream/decode/values.js';
+import { fromLine } from '../../src/lib/stream/file/line.js';
 import {
   batchHeader,
   batchHeaderBytes,
+  crc32c,
   payloadsOf,
   RecordReader,
   recordsOf,
   writeBatch,
 } from '../../src/lib/stream/kafka/wire/record-batch.js';
 import type { Message } from '../../src/lib/stream/message.js';
-import { Frames } from '../../src/lib/stream/mqtt/wire/frames.js';
-import { createPublishReader, encodePublish } from '../../src/lib/stream/mqtt/wire/publish.js';
-import { decodeRecord, encodeRecord } from '../../src/lib/stream/spool/record.js';
+import { createPublishReader, encodePublish, Frames } from '../../src/lib/stream/mqtt/packets.js';
+import { decodeRecord, encodeRecord } from '../../src/lib/stream/spool/segments.js';
 import { specified, texts } from '../seeds.js';
 import type { Target } from '../types.js';
 

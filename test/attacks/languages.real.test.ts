@@ -9,7 +9,7 @@ import { platformUnit } from '../../src/lib/core/index.js';
 import { renderDeployment } from '../../src/lib/deploy/index.js';
 import { devicesFor } from '../../src/lib/loop/operate/install/devices.js';
 import { loopUnit } from '../../src/lib/loop/operate/install/unit.js';
-import { unitText } from '../../src/lib/stream/bridge/unit.js';
+import { unitText } from '../../src/lib/stream/route/bridge.js';
 import { hostileLines as lines } from '../support/hostile-texts.js';
 import { cloudInitSchema, describeReal } from '../support/real.js';
 

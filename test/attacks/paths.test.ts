@@ -7,7 +7,7 @@ import { parseValues } from '../../src/lib/deploy/values/load.js';
 import { readArchive, readZip, writeArchive, writeZip } from '../../src/lib/formats/index.js';
 import { isKnown } from '../../src/lib/platform/backup/format.js';
 import { parseModelReference } from '../../src/lib/registry/reference.js';
-import { nameTemplate } from '../../src/lib/stream/template.js';
+import { nameTemplate } from '../../src/lib/stream/file/template.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
 /** Names that want to be elsewhere than where they are put. */

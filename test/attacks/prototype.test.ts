@@ -11,14 +11,12 @@ import { decodeCbor, parseMixedCsv, parseTable, readZip, writeZip } from '../../
 import { parseAddress } from '../../src/lib/loop/sense/address.js';
 import { readFleet } from '../../src/lib/provision/fleet/read-csv.js';
 import { parseSensorUrl, readSettings } from '../../src/lib/sensor/url.js';
-import { parseCreateFile } from '../../src/lib/stream/create/create.js';
-import { decodeAuto } from '../../src/lib/stream/decode/text.js';
-import { createRowReader } from '../../src/lib/stream/file/csv/read-row.js';
-import { payloadRow } from '../../src/lib/stream/file/rows.js';
+import { parseCreateFile } from '../../src/lib/stream/broker/create.js';
+import { decodeAuto } from '../../src/lib/stream/decode/values.js';
+import { createRowReader, payloadRow } from '../../src/lib/stream/file/rows.js';
 import { outgoingHeaders } from '../../src/lib/stream/http/headers.js';
-import { readQuery } from '../../src/lib/stream/query.js';
 import { parseRoutes } from '../../src/lib/stream/route/load.js';
-import { parseStreamUrl } from '../../src/lib/stream/url.js';
+import { parseStreamUrl, readQuery } from '../../src/lib/stream/url.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
 /** What all objects have, by names that somebody could choose. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { burdenOf, parseClamp } from '../../src/lib/sensor/analogue/index.js';
+import { burdenOf, parseClamp } from '../../src/lib/sensor/burden.js';
 import { runCli } from '../support/cli.js';
 
 const clamp = '100A:50mA';

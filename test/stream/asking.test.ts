@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { allCheatSheets } from '../../src/lib/cli/index.js';
-import { parseCreateFile } from '../../src/lib/stream/create/create.js';
+import { parseCreateFile } from '../../src/lib/stream/broker/create.js';
 import { root, runCli } from '../support/cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-asking-'));

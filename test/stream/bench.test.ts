@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { decodeProbe, encodeProbe } from '../../src/lib/stream/bench/probe.js';
-import { Receipts } from '../../src/lib/stream/bench/receipts.js';
+import { decodeProbe, encodeProbe, Receipts } from '../../src/lib/stream/broker/bench.js';
 import { startBroker } from '../support/broker.js';
 import { runCli } from '../support/cli.js';
 

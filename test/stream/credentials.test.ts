@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { brokerOptions } from '../../src/lib/cli/index.js';
-import { credentialNames } from '../../src/lib/stream/credentials/endpoint.js';
-import { withKeptCredentials } from '../../src/lib/stream/credentials/index.js';
+import { credentialNames, withKeptCredentials } from '../../src/lib/stream/credentials.js';
 import { parseStreamUrl } from '../../src/lib/stream/url.js';
 import { runCli } from '../support/cli.js';
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Delivery, Source } from '../../src/lib/stream/index.js';
-import { mergeByTime } from '../../src/lib/stream/tail/merge.js';
+import { mergeByTime } from '../../src/lib/stream/tail/tail.js';
 
 /** Gives batches of messages with these times, each after a pause. */
 function source(name: string, batches: { after: number; times: number[] }[], end = true): Source {

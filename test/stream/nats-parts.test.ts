@@ -1,10 +1,8 @@
 import { headers as makeHeaders } from 'nats';
 import { describe, expect, it } from 'vitest';
 import type { Header } from '../../src/lib/stream/index.js';
-import { headersFrom, headersTo } from '../../src/lib/stream/nats/headers.js';
-import { natsSettings } from '../../src/lib/stream/nats/settings.js';
-import { deliveryInfo } from '../../src/lib/stream/nats/stream-message.js';
-import { checkFilter, checkSubject, matches } from '../../src/lib/stream/nats/subject.js';
+import { deliveryInfo, headersFrom, headersTo } from '../../src/lib/stream/nats/messages.js';
+import { checkFilter, checkSubject, matches, natsSettings } from '../../src/lib/stream/nats/settings.js';
 import { parseStreamUrl } from '../../src/lib/stream/url.js';
 import { fc } from '../support/property.js';
 

@@ -1,7 +1,7 @@
 import type { Msg } from 'nats';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { NatsClient } from '../../src/lib/stream/nats/connect.js';
-import { createPublisher } from '../../src/lib/stream/nats/publisher.js';
+import { createPublisher } from '../../src/lib/stream/nats/sink.js';
 
 beforeEach(() => {
   vi.useFakeTimers();

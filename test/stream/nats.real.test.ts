@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { deliveriesOf, type Message, openSink, openSource } from '../../src/lib/stream/index.js';
-import type { StreamOptions } from '../../src/lib/stream/options.js';
+import type { StreamOptions } from '../../src/lib/stream/message.js';
 import { runCli } from '../support/cli.js';
 import { type NatsServer, natsClient, startNats } from '../support/nats.js';
 import { describeReal } from '../support/real.js';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { compileExpression } from '../../src/lib/stream/expression/index.js';
+import { compileExpression } from '../../src/lib/stream/decode/expression.js';
 import { batchHeader, payloadsOf, writeBatch } from '../../src/lib/stream/kafka/wire/record-batch.js';
 import type { Message } from '../../src/lib/stream/message.js';
-import { printRaw } from '../../src/lib/stream/print/raw.js';
 import { linesOf } from '../../src/lib/stream/tail/payloads.js';
+import { printRaw } from '../../src/lib/stream/tail/print.js';
 import { createSelector } from '../../src/lib/stream/tail/select.js';
 import { fc, runs } from '../support/property.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { nameTemplate } from '../../src/lib/stream/template.js';
+import { nameTemplate } from '../../src/lib/stream/file/template.js';
 import { fc } from '../support/property.js';
 
 const message = {

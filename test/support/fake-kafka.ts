@@ -1,9 +1,8 @@
 import type { KafkaCluster, KafkaNode } from '../../src/lib/stream/kafka/cluster.js';
 import { kafkaSettings } from '../../src/lib/stream/kafka/settings.js';
 import { ByteReader } from '../../src/lib/stream/kafka/wire/bytes.js';
-import type { WireRequest } from '../../src/lib/stream/kafka/wire/fetch.js';
-import type { ProducedPart } from '../../src/lib/stream/kafka/wire/produce.js';
 import { batchHeader, RecordReader } from '../../src/lib/stream/kafka/wire/record-batch.js';
+import type { ProducedPart, WireRequest } from '../../src/lib/stream/kafka/wire/requests.js';
 import { parseStreamUrl } from '../../src/lib/stream/url.js';
 
 /** The error code that a broker answers for one partition; anything but a number = none. Throwing is a lost connection. */

@@ -1,5 +1,5 @@
 import { AiotCommand, burdenFlags, burdenText, next } from '../../lib/cli/index.js';
-import { burdenOf, burdenSchema, parseClamp } from '../../lib/sensor/analogue/index.js';
+import { burdenOf, burdenSchema, parseClamp } from '../../lib/sensor/burden.js';
 
 export default class FirmwareBurden extends AiotCommand {
   static override summary = 'Compute the burden of a current clamp, and the bias that it swings about.';

@@ -1,3 +1,6 @@
+import type { Clock } from '../core/index.js';
+import type { SystemRoots } from './iio/device.js';
+
 /** Samples that came together, in order. One sample is one record: a value that is missing takes its whole sample with it. */
 export interface SampleBatch {
   /** Sample after sample, a value a field: `count × fields.length`. The reader's own from now on. */
@@ -42,4 +45,10 @@ export interface SampleSource extends AsyncIterable<SampleBatch> {
   readonly rateHz: number | null;
   readonly faults: Readonly<SourceFaults>;
   close(): Promise<void>;
+}
+
+/** What the openers of this machine's own sensors take beside a URL. */
+export interface MachineOptions extends SystemRoots {
+  /** Default = the system's. */
+  clock?: Clock;
 }

@@ -3,63 +3,79 @@
  * whatever adapter: followed, chosen, decoded, recorded, bridged, routed. Keeps no state of devices.
  */
 
-export type { CheckResult, CreateResult, LagState, StreamAdmin, TopicSpec, TopicState } from './admin.js';
-export { type Bench, benchSchema, benchStream, smallestBench } from './bench/bench.js';
-export * from './bridge/index.js';
-export { type CheatSheet, cheatMarkdown, cheatSheets } from './cheat/index.js';
-export { type Checked, checkEndpoint, checkedSchema } from './check/check.js';
-export { type Created, createdSchema, createTopics, parseCreateFile } from './create/create.js';
-export { tryCredentials } from './credentials/attempt.js';
+export type { TopicSpec } from './broker/admin.js';
+export { type Bench, benchSchema, benchStream, smallestBench } from './broker/bench.js';
+export { type Checked, checkEndpoint, checkedSchema, tryCredentials } from './broker/check.js';
+export { type Created, createdSchema, createTopics, parseCreateFile } from './broker/create.js';
+export { type Lag, lagSchema, listTopics, readLag, type Topics, topicsSchema } from './broker/inspect.js';
+export { type CheatSheet, cheatMarkdown, cheatSheets } from './cheat-sheets.js';
+export { credentialsFrom, type Login, listLogins, login, loginSchema, logout } from './credentials.js';
+export { decoderFor } from './decode/decoder.js';
+export { compileExpression } from './decode/expression.js';
+export { type Decoder, type DecoderName, type DecoderOptions, decoderNames } from './decode/values.js';
+export { fromLine, messageLineSchema, toLine } from './file/line.js';
+export { checkSignature, signatureHeaders } from './http/headers.js';
 export {
-  type CredentialFiles,
-  credentialsFrom,
-  type Login,
-  listLogins,
-  login,
-  loginSchema,
-  logout,
-} from './credentials/index.js';
-export {
-  type Decoder,
-  type DecoderName,
-  type DecoderOptions,
-  decoderFor,
-  decoderNames,
-} from './decode/index.js';
-export { deliveriesOf } from './deliveries.js';
-export { compileExpression, type Expression } from './expression/index.js';
-export { fromLine, messageLineSchema, toLine } from './file/ndjson/line.js';
-export { checkSignature, signatureHeaders } from './http/signature.js';
-export {
-  type Lag,
-  lagSchema,
-  listTopics,
-  readLag,
-  type Topics,
-  topicsSchema,
-} from './inspect.js';
-export type { Delivery, Header, Message, OutgoingMessage, Sink, Source } from './message.js';
-export { dedupeHeader, mqttHeaders } from './message.js';
-export { connectBroker, disconnectBroker, hostAndPort } from './mqtt/connect.js';
-export { brokerError } from './mqtt/errors.js';
-export { mqttSettings } from './mqtt/settings.js';
-export { encodePublish } from './mqtt/wire/publish.js';
+  type Delivery,
+  dedupeHeader,
+  deliveriesOf,
+  type Header,
+  type Message,
+  mqttHeaders,
+  type OutgoingMessage,
+  positionFrom,
+  type Sink,
+  type Source,
+  type StreamCredentials,
+  type StreamOptions,
+} from './message.js';
+export { brokerError, connectBroker, disconnectBroker, hostAndPort, mqttSettings } from './mqtt/connect.js';
+export { encodePublish } from './mqtt/packets.js';
 export { openAdmin, openSink, openSource, requireScheme } from './open.js';
-export type { StreamCredentials, StreamOptions } from './options.js';
+export { retryAfterMs } from './outbound/delivery.js';
 export { findProgram } from './outbound/program.js';
-export { retryAfterMs } from './outbound/retry.js';
-export { payloadFrom } from './payload.js';
-export * from './print/index.js';
-export * from './publish/index.js';
-export { createQueue, type Queue } from './queue.js';
-export { type RecordOptions, record, recordedSchema } from './record/record.js';
-export { openRedis, type RedisClient, type RedisCommand } from './redis/client.js';
-export { type ReplayOptions, replay, replayedSchema } from './replay/replay.js';
-export type { Part } from './route/flight.js';
-export * from './route/index.js';
+export { publish, publishedManySchema, publishedSchema } from './publish/publish.js';
+export { createQueue } from './queue.js';
+export { openRedis, type RedisClient } from './redis/client.js';
+export {
+  type BridgeOptions,
+  bridgeRoute,
+  type Installed,
+  installedSchema,
+  installService,
+} from './route/bridge.js';
+export { type TestedRoutes, testedRoutesSchema, testRoutes } from './route/cases.js';
+export {
+  type ListedRoutes,
+  listedRoutesSchema,
+  listRoutes,
+  loadRoutes,
+  parseRoutes,
+  routeOf,
+} from './route/load.js';
+export { type ImportedRoutes, importedRoutesSchema, importRoutes } from './route/node-red.js';
 export { createOutlet, type Outlet } from './route/outlet.js';
-export { type Bucket, openBucket } from './s3/bucket.js';
-export { type FoundSecret, secretIn, shownUrl } from './secrets.js';
-export { openSpool, type Spool, type SpoolState, spoolState } from './spool/index.js';
-export * from './tail/index.js';
-export { parseStreamUrl, type StreamUrl } from './url.js';
+export { processorNamed } from './route/processors.js';
+export { runRoutes } from './route/run.js';
+export { presetNames } from './route/schema.js';
+export {
+  type Part,
+  type Processor,
+  type Route,
+  type RouteState,
+  type RoutesEnd,
+  type RunRoutesOptions,
+  reasonOf,
+  routesEndSchema,
+  type StreamOpener,
+} from './route/types.js';
+export { runWatched, stateText } from './route/watch.js';
+export { type Bucket, openBucket } from './s3/client.js';
+export { openSpool, type Spool, spoolState } from './spool/spool.js';
+export { type PrinterOptions, printerFor, printFormats } from './tail/print.js';
+export { type RecordOptions, record, recordedSchema, replay, replayedSchema } from './tail/record.js';
+export { fieldReader, type Shown, type TailEnd, type TailProgress } from './tail/select.js';
+export { createStatistics, type StreamStatistics, streamStatisticsSchema } from './tail/statistics.js';
+export { tail } from './tail/tail.js';
+export { bytesOf as shownBytes, compileTemplate } from './tail/template.js';
+export { parseStreamUrl, type StreamUrl, secretIn, shownUrl } from './url.js';

@@ -1,3 +1,5 @@
+import { AiotError } from '../core/index.js';
+
 /**
  * A name and its value; a name may occur more than once, and the order is kept. MQTT 5 user properties, NATS headers, Kafka
  * headers and HTTP headers. What MQTT 5 keeps in properties of its own travels under the names of `mqttHeaders`.
@@ -98,4 +100,82 @@ export interface Sink {
   recent?(since: number): AsyncIterable<readonly Message[]>;
   /** After what was written has arrived. */
   close(): Promise<void>;
+}
+
+/** Credentials for the peer. PEM texts, not paths. */
+export interface StreamCredentials {
+  /** CA that signed the broker's certificate; absent = the system's. */
+  ca?: string;
+  /** Client certificate and its key. */
+  cert?: string;
+  key?: string;
+  /** Used where the URL has none. */
+  username?: string;
+  password?: string;
+  /** How username and password are shown to Kafka; default = plain with TLS, none without a username. */
+  sasl?: 'plain' | 'scram-sha-256' | 'scram-sha-512';
+  /** Token (NATS, http's Bearer). */
+  token?: string;
+  /** Key of the HMAC with which webhooks are signed and checked (http). */
+  secret?: string;
+  /** Contents of a NATS `.creds` file (JWT and NKey seed). */
+  creds?: string;
+  /** NKey seed (`SU…`). */
+  nkey?: string;
+  /** Session token beside username (access key) and password (secret key) of S3. */
+  session?: string;
+  /** For S3. */
+  region?: string;
+}
+
+/**
+ * What opening a stream may need besides its URL. What a URL's query can also say (`?qos=1&clientId=b1`) the query says first.
+ */
+export interface StreamOptions extends StreamCredentials {
+  /** Longest wait for the first connection, ms; default 10 000. */
+  connectTimeoutMs?: number;
+  /** Messages kept for a reader that is slower than its source; default 10 000. Their bytes are bounded too: see queue.ts. */
+  queue?: number;
+  /** What becomes of a message for which there is no room; default `drop` (and counted). `wait` holds the far side up. */
+  overflow?: 'drop' | 'wait';
+  /** Where to begin in a log: its beginning, now, an offset or sequence, or a time. Default: latest, or where the group stands. */
+  from?: 'beginning' | 'latest' | number | { time: number };
+  /** Ends where a log ends when it is opened, instead of waiting for more (Kafka). */
+  until?: 'end';
+  /** Consumer group (Kafka), queue group (NATS), shared subscription (MQTT): each message goes to one of its members. */
+  group?: string;
+  /** JetStream: the stream, when it is not found by the subject; and a consumer that remembers where it stood. */
+  stream?: string;
+  durable?: string;
+  /** For the MQTT subscription, or for published messages; default 1. */
+  qos?: 0 | 1 | 2;
+  /** MQTT: a session that outlives the connection needs a name, and `clean: false`. */
+  clientId?: string;
+  clean?: boolean;
+  /** Name of the platform that `aiot:` stands for; default = the one in use. */
+  context?: string;
+  /** stdin, where it is not the process's own. */
+  input?: NodeJS.ReadableStream;
+  /** What the far side answered to a message (tcp). */
+  onReply?: (reply: Uint8Array, message: OutgoingMessage) => void;
+  /** Connection lost and found again. */
+  onState?: (state: 'connected' | 'disconnected') => void;
+  signal?: AbortSignal;
+}
+
+/** `beginning`, `latest`, an offset or sequence, or a time (ISO 8601). @throws AIOT_USAGE */
+export function positionFrom(text: string): NonNullable<StreamOptions['from']> {
+  if (text === 'beginning' || text === 'latest') return text;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(time)) return { time };
+  throw new AiotError(
+    'AIOT_USAGE',
+    `expected beginning, latest, an offset such as 1200, or a time such as 2026-11-20T10:00:00Z; got "${text}"`,
+  );
+}
+
+/** A source's deliveries one by one, for readers that need no batches. */
+export async function* deliveriesOf(source: Source): AsyncGenerator<Delivery> {
+  for await (const batch of source) yield* batch;
 }

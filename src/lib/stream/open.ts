@@ -1,9 +1,8 @@
 import { AiotError, type PlatformContext, readContexts, readText } from '../core/index.js';
 import { contextFor } from '../registry/index.js';
-import type { StreamAdmin } from './admin.js';
-import { saysWho, withKeptCredentials } from './credentials/index.js';
-import type { Sink, Source } from './message.js';
-import type { StreamOptions } from './options.js';
+import type { StreamAdmin } from './broker/admin.js';
+import { saysWho, withKeptCredentials } from './credentials.js';
+import type { Sink, Source, StreamOptions } from './message.js';
 import { parseStreamUrl, type StreamUrl } from './url.js';
 
 interface Adapter {
@@ -22,9 +21,9 @@ const mqtt: Adapter = {
 };
 
 const nats: Adapter = {
-  source: async (url, options) => (await import('./nats/open-source.js')).openNatsSource(url, options),
+  source: async (url, options) => (await import('./nats/source.js')).openNatsSource(url, options),
   sink: async (url, options) => (await import('./nats/sink.js')).openNatsSink(url, options),
-  admin: async (url, options) => (await import('./nats/admin/index.js')).openNatsAdmin(url, options),
+  admin: async (url, options) => (await import('./nats/admin.js')).openNatsAdmin(url, options),
 };
 
 const kafka: Adapter = {
@@ -49,7 +48,7 @@ const adapters: Record<string, Adapter> = {
     source: async (url, options) => mqtt.source!(...(await platformBroker(url, options))),
     sink: async (url, options) => {
       if (url.host !== 'dataset') return mqtt.sink!(...(await platformBroker(url, options)));
-      const { openDatasetSink } = await import('./dataset/sink.js');
+      const { openDatasetSink } = await import('./file/dataset.js');
       return openDatasetSink(url, async (broker) =>
         mqtt.sink!(...(await platformBroker({ ...broker, host: '' }, options))),
       );
@@ -60,19 +59,19 @@ const adapters: Record<string, Adapter> = {
     source: async (url, options) => (await import('./camera/source.js')).openCameraSource(url, options),
   },
   exec: {
-    sink: async (url, options) => (await import('./exec/sink.js')).openExecSink(url, options),
+    sink: async (url, options) => (await import('./outbound/exec.js')).openExecSink(url, options),
   },
   file: {
     source: async (url) => (await import('./file/source.js')).openFileSource(url),
     sink: async (url) => (await import('./file/sink.js')).openFileSink(url),
   },
   gpio: {
-    sink: async (url) => (await import('./gpio/sink.js')).openGpioSink(url),
+    sink: async (url) => (await import('./outbound/gpio.js')).openGpioSink(url),
   },
   http,
   https: http,
   i2c: {
-    source: async (url, options) => (await import('./sensor/i2c.js')).openI2cSource(url, options),
+    source: async (url, options) => (await import('./i2c-source.js')).openI2cSource(url, options),
   },
   kafka,
   kafkas: kafka,
@@ -99,10 +98,10 @@ const adapters: Record<string, Adapter> = {
   },
   tcp: {
     sink: async (url, options) =>
-      (await import('./tcp/sink.js')).openTcpSink(url, options, (to) => openSink(to)),
+      (await import('./outbound/tcp.js')).openTcpSink(url, options, (to) => openSink(to)),
   },
   telegram: {
-    sink: async (url, options) => (await import('./telegram/sink.js')).openTelegramSink(url, options),
+    sink: async (url, options) => (await import('./outbound/telegram.js')).openTelegramSink(url, options),
   },
   ws: mqtt,
   wss: mqtt,

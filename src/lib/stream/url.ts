@@ -1,4 +1,5 @@
-import { AiotError, dictionary } from '../core/index.js';
+import { z } from 'zod';
+import { AiotError, dictionary, issueText } from '../core/index.js';
 
 /** What adapters need of a stream's URL. */
 export interface StreamUrl {
@@ -6,7 +7,7 @@ export interface StreamUrl {
   scheme: string;
   /** For messages and errors: no credentials, no topic, no query. */
   endpoint: string;
-  /** Of the far side, with the port, comma-separated where there are several; empty for `stdin:`, `file:` and `serial:`. */
+  /** Address of the peer, with the port, comma-separated where there are several; empty for `stdin:`, `file:` and `serial:`. */
   host: string;
   username: string | undefined;
   password: string | undefined;
@@ -18,6 +19,7 @@ export interface StreamUrl {
 
 /** Schemes whose address is a file or a device of this machine, so that `file://x.csv` is x.csv and not a host. */
 const localSchemes = new Set(['camera', 'exec', 'file', 'pictures', 'serial', 'stdin']);
+
 /** Schemes whose query belongs to the far side. */
 const foreignQuery = new Set(['http', 'https']);
 
@@ -79,4 +81,77 @@ function decoded(text: string, endpoint: string): string {
       cause: error,
     });
   }
+}
+
+/** `true`, `false`, or the name alone, which is true. */
+export const queryBoolean = z
+  .enum(['true', 'false', '1', '0'])
+  .transform((text) => text === 'true' || text === '1');
+
+/** A whole number of 0 or more. */
+export const queryCount = z
+  .string()
+  .regex(/^\d{1,15}$/, 'expected a whole number')
+  .transform(Number);
+
+/**
+ * The settings in a URL's query, checked: each adapter names those that it has, and any other is refused.
+ * @throws AIOT_STREAM_URL naming the parameter and those that there are
+ */
+export function readQuery<Shape extends z.ZodRawShape>(
+  url: StreamUrl,
+  shape: Shape,
+): z.output<z.ZodObject<Shape>> {
+  const result = z.strictObject(shape).safeParse(url.query);
+  if (result.success) return result.data as z.output<z.ZodObject<Shape>>;
+  const mark = url.scheme.startsWith('http') ? '#' : '?';
+  const names = Object.keys(shape).join(', ');
+  throw new AiotError(
+    'AIOT_STREAM_URL',
+    `${url.endpoint}: ${issueText(result.error, `the part after ${mark}`, url.query)}`,
+    { next: names === '' ? `Nothing may follow the ${mark} here.` : `After the ${mark} may stand: ${names}` },
+  );
+}
+
+/** Settings, and parameters of a far side's own query, whose value is a secret. */
+const secretName =
+  /^(.*[-_])?(secret|token|pass(word|wd|phrase)?|pwd|api[-_]?key|access[-_]?key|key|sig|signature|auth|credentials?|sas)$|(Secret|Token|Password|Key)$/i;
+
+/** An address within an address: of a camera, or as the value of a setting. */
+const within = /[a-z][a-z0-9+.-]*:\/\/.*$/i;
+
+/** What is secret in an address, as words, and where it belongs to; undefined where nothing is. Never gives the secret itself. */
+export interface FoundSecret {
+  what: 'a password' | 'a name or token' | 'a secret';
+  /** Endpoint of the address that has it: of the one within, where it is there. */
+  endpoint: string;
+  /** The setting or parameter. */
+  name?: string;
+}
+
+/**
+ * A secret in an address: before the `@` (a NATS token stands alone there, and with some brokers a name is one), as a setting, in an http address's own query, or in an address
+ * within it (`camera:rtsp://…`, `?replyTo=…`).
+ * @throws AIOT_STREAM_URL
+ */
+export function secretIn(url: string): FoundSecret | undefined {
+  const { endpoint, username, password, path, query } = parseStreamUrl(url);
+  if (password !== undefined) return { what: 'a password', endpoint };
+  if (username !== undefined) return { what: 'a name or token', endpoint };
+  for (const [name, value] of [...Object.entries(query), ...new URLSearchParams(path.split('?')[1] ?? '')]) {
+    if (secretName.test(name)) return { what: 'a secret', endpoint, name };
+    const inner = within.test(value) ? secretIn(value) : undefined;
+    if (inner) return inner;
+  }
+  const [inner] = within.exec(path) ?? [];
+  return inner === undefined ? undefined : secretIn(inner);
+}
+
+/** An address for people: endpoint and place, without credentials, settings, and an http address's own query. @throws AIOT_STREAM_URL */
+export function shownUrl(url: string): string {
+  const { endpoint, path } = parseStreamUrl(url);
+  const place = path.replace(/([a-z]+:\/\/)([^/@\s]*@)?([^\s?]*)(\?\S*)?/gi, '$1$3');
+  const own = /^https?:/.test(endpoint) ? place.split('?')[0]! : place;
+  if (own === '') return endpoint;
+  return endpoint.endsWith(':') ? `${endpoint}${own}` : `${endpoint}/${own}`;
 }

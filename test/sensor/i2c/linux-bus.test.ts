@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AiotError } from '../../../src/lib/core/index.js';
-import { openLinuxBus } from '../../../src/lib/sensor/i2c/linux/bus.js';
-import { type I2cBusModule, loadI2cBus } from '../../../src/lib/sensor/i2c/linux/module.js';
+import { type I2cBusModule, loadI2cBus, openLinuxBus } from '../../../src/lib/sensor/i2c/linux-bus.js';
 
 /** An error as the package's native part makes it. */
 const errno = (code: string) =>

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../src/lib/core/index.js';
-import { decode, gaussPerCount, rateBytes } from '../../../src/lib/sensor/i2c/chips/lis3mdl/codec.js';
-import { Lis3mdlSimulator } from '../../../src/lib/sensor/i2c/chips/lis3mdl/simulator.js';
+import { decode, gaussPerCount, rateBytes } from '../../../src/lib/sensor/i2c/chips/lis3mdl.js';
+import { Lis3mdlSimulator } from '../../../src/lib/sensor/i2c/chips/lis3mdl-simulator.js';
 import { openI2c, type SampleBatch, type Signal, simulatedBus } from '../../../src/lib/sensor/index.js';
 import { countOf, lostOf, take, testClock, timesOf, url } from './support.js';
 

@@ -8,8 +8,8 @@ import {
   dpsPerCount,
   fifoStatus,
   gramsPerCount,
-} from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c/codec.js';
-import { patternOf } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c/pattern.js';
+} from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c.js';
+import { patternOf } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c-simulator.js';
 
 const word = (value: number) => counts(value & 0xff, value >> 8);
 

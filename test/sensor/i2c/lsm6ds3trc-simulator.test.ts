@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../src/lib/core/index.js';
-import { fifoStatus } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c/codec.js';
-import { Lsm6ds3trcSimulator } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c/simulator.js';
-import { SimulatedNack, type World } from '../../../src/lib/sensor/i2c/simulated/chip.js';
+import { fifoStatus } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c.js';
+import { Lsm6ds3trcSimulator } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c-simulator.js';
+import { SimulatedNack, type World } from '../../../src/lib/sensor/i2c/simulated-chip.js';
 
 /** 104 Hz; the tick is a little longer than 9.6 ms. */
 const tickMs = 1000 / 104;

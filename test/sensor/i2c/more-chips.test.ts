@@ -1,14 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { hasCode } from '../../../src/lib/core/index.js';
-import { registersOf } from '../../../src/lib/sensor/i2c/access.js';
-import { adxl345 } from '../../../src/lib/sensor/i2c/chips/adxl345/index.js';
-import { bme280 } from '../../../src/lib/sensor/i2c/chips/bme280/index.js';
-import { lsm6dsox } from '../../../src/lib/sensor/i2c/chips/lsm6dsox/index.js';
-import { mpu6050 } from '../../../src/lib/sensor/i2c/chips/mpu6050/index.js';
+import { registersOf } from '../../../src/lib/sensor/i2c/bus.js';
+import { adxl345 } from '../../../src/lib/sensor/i2c/chips/adxl345.js';
+import { bme280 } from '../../../src/lib/sensor/i2c/chips/bme280.js';
+import { lsm6dsox } from '../../../src/lib/sensor/i2c/chips/lsm6dsox.js';
+import { mpu6050 } from '../../../src/lib/sensor/i2c/chips/mpu6050.js';
 import { openI2c } from '../../../src/lib/sensor/i2c/open.js';
-import type { Signal } from '../../../src/lib/sensor/i2c/simulated/chip.js';
-import { simulatedBus } from '../../../src/lib/sensor/i2c/simulated/index.js';
-import { still } from '../../../src/lib/sensor/i2c/simulated/signals.js';
+import { simulatedBus } from '../../../src/lib/sensor/i2c/simulated-bus.js';
+import { type Signal, still } from '../../../src/lib/sensor/i2c/simulated-chip.js';
 import { countOf, lostOf, take, testClock, timesOf, url } from './support.js';
 
 /** Each chip, its rate, and how long its buffer is, s. */

@@ -1,17 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import * as adxl from '../../../src/lib/sensor/i2c/chips/adxl345/codec.js';
+import * as adxl from '../../../src/lib/sensor/i2c/chips/adxl345.js';
 import {
   type Calibration,
   calibrationBlocks,
-  parseCalibration,
-} from '../../../src/lib/sensor/i2c/chips/bme280/calibration.js';
-import {
   compensate,
   compensateWhole,
+  measureMs,
+  parseCalibration,
   parseRaw,
-} from '../../../src/lib/sensor/i2c/chips/bme280/compensate.js';
-import { measureMs } from '../../../src/lib/sensor/i2c/chips/bme280/plan.js';
-import { TaggedRing } from '../../../src/lib/sensor/i2c/chips/lsm6dsox/tagged-ring.js';
+} from '../../../src/lib/sensor/i2c/chips/bme280.js';
 import {
   fifoStatus,
   parseTag,
@@ -19,9 +16,10 @@ import {
   tagByte,
   tags,
   wordBytes,
-} from '../../../src/lib/sensor/i2c/chips/lsm6dsox/words.js';
-import { ByteRing } from '../../../src/lib/sensor/i2c/chips/mpu6050/byte-ring.js';
-import * as mpu from '../../../src/lib/sensor/i2c/chips/mpu6050/codec.js';
+} from '../../../src/lib/sensor/i2c/chips/lsm6dsox.js';
+import { TaggedRing } from '../../../src/lib/sensor/i2c/chips/lsm6dsox-simulator.js';
+import * as mpu from '../../../src/lib/sensor/i2c/chips/mpu6050.js';
+import { ByteRing } from '../../../src/lib/sensor/i2c/chips/mpu6050-simulator.js';
 import { fc, runs } from '../../support/property.js';
 
 /** The example of Bosch's data sheet for temperature and pressure, with constants of humidity. */

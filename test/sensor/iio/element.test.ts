@@ -1,8 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { chooseAbove } from '../../../src/lib/sensor/iio/choose.js';
-import { type ElementType, elementReader, parseElementType } from '../../../src/lib/sensor/iio/element.js';
-import { scanLayout } from '../../../src/lib/sensor/iio/layout.js';
-import { parseMountMatrix } from '../../../src/lib/sensor/iio/mount.js';
+import { scanLayout } from '../../../src/lib/sensor/iio/buffered.js';
+import {
+  type ElementType,
+  elementReader,
+  parseElementType,
+  parseMountMatrix,
+} from '../../../src/lib/sensor/iio/channels.js';
+import { chooseAbove } from '../../../src/lib/sensor/iio/configure.js';
 import { fc, runs } from '../../support/property.js';
 
 describe('the type of a scan element', () => {

@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { expect, it } from 'vitest';
-import type { ScanChannel } from '../../../src/lib/sensor/iio/channels.js';
-import { parseElementType } from '../../../src/lib/sensor/iio/element.js';
-import { createScanDecoder } from '../../../src/lib/sensor/iio/scans.js';
+import { createScanDecoder } from '../../../src/lib/sensor/iio/buffered.js';
+import { parseElementType, type ScanChannel } from '../../../src/lib/sensor/iio/channels.js';
 import { fc } from '../../support/property.js';
 import { describeReal } from '../../support/real.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createKernelStamper } from '../../../src/lib/sensor/iio/stamps.js';
+import { createKernelStamper } from '../../../src/lib/sensor/iio/buffered.js';
 import { testClock } from '../i2c/support.js';
 
 const ns = (...ms: number[]) => BigInt64Array.from(ms, (value) => BigInt(value * 1e6));

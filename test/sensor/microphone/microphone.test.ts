@@ -8,7 +8,7 @@ import {
   type SampleBatch,
   type SampleSource,
 } from '../../../src/lib/sensor/index.js';
-import { createWindows, samplesOf, soundLevels } from '../../../src/lib/sensor/microphone/samples.js';
+import { createWindows, samplesOf, soundLevels } from '../../../src/lib/sensor/microphone.js';
 
 let folder: string;
 let source: SampleSource | undefined;

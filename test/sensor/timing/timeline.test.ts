@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../src/lib/core/index.js';
-import { WallTime } from '../../../src/lib/sensor/timing/host-clock.js';
-import { Timeline } from '../../../src/lib/sensor/timing/timeline.js';
+import { WallTime } from '../../../src/lib/sensor/host-clock.js';
+import { Timeline } from '../../../src/lib/sensor/timeline.js';
 import { testClock } from '../i2c/support.js';
 
 /** A sensor whose rate is off, read by a process that comes when it can. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { rgbOfYuv420 } from '../../../src/lib/stream/camera/yuv.js';
+import { rgbOfYuv420 } from '../../../src/lib/stream/camera/frames.js';
 import { deliveriesOf, openSource } from '../../../src/lib/stream/index.js';
 import { describeReal } from '../../support/real.js';
 

@@ -3,9 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runCamera } from '../../../src/lib/stream/camera/child.js';
 import { fixedFrames } from '../../../src/lib/stream/camera/frames.js';
-import { createNewest } from '../../../src/lib/stream/camera/newest.js';
+import { createNewest, runCamera } from '../../../src/lib/stream/camera/source.js';
 import { deliveriesOf, type Message, openSource, type Source } from '../../../src/lib/stream/index.js';
 
 let dir: string;

@@ -1,6 +1,6 @@
 import { Type } from 'avsc';
 import { describe, expect, it } from 'vitest';
-import { requireItems } from '../../../src/lib/stream/decode/avro-items.js';
+import { requireItems } from '../../../src/lib/stream/decode/avro.js';
 
 const reading = {
   ...{ type: 'record', name: 'Reading' },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fieldScanner } from '../../../src/lib/stream/decode/scan.js';
+import { fieldScanner } from '../../../src/lib/stream/tail/payloads.js';
 import { fc, runs } from '../../support/property.js';
 
 const names = ['a', 'temperature', 'none'];

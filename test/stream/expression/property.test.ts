@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compileExpression } from '../../../src/lib/stream/expression/compile.js';
-import { evaluateByLibrary, parse } from '../../../src/lib/stream/expression/library.js';
+import { compileExpression, evaluateByLibrary, parse } from '../../../src/lib/stream/decode/expression.js';
 import type { Message } from '../../../src/lib/stream/index.js';
 import { fc, runs } from '../../support/property.js';
 

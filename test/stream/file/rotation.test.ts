@@ -7,8 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { linesEncoder } from '../../../src/lib/stream/file/encode.js';
-import { createLinesSink } from '../../../src/lib/stream/file/lines-sink.js';
-import { pieceNames } from '../../../src/lib/stream/file/pieces.js';
+import { createLinesSink, pieceNames } from '../../../src/lib/stream/file/sink.js';
 import { deliveriesOf, openSink, openSource } from '../../../src/lib/stream/index.js';
 import { root } from '../../support/cli.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { decodeFetched, payloadsFetched } from '../../../src/lib/stream/kafka/decode.js';
+import { decodeFetched, payloadsFetched } from '../../../src/lib/stream/kafka/source.js';
 import { codecOf } from '../../../src/lib/stream/kafka/wire/codecs.js';
 import { batchHeaderBytes, writeBatch } from '../../../src/lib/stream/kafka/wire/record-batch.js';
 import { fc, runs } from '../../support/property.js';

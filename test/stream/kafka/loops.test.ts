@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { type Reading, readByNode } from '../../../src/lib/stream/kafka/loops.js';
+import { type NodeReading, readByNode } from '../../../src/lib/stream/kafka/source.js';
 
 /** Two nodes, three places: `a` and `b` at node 1, `c` at node 2. Each answer takes 10 ms. */
-function reading(own: Partial<Reading<string>> = {}) {
+function reading(own: Partial<NodeReading<string>> = {}) {
   const under = new Map<string, number>();
   const seen = { fetches: {} as Record<string, number>, most: 0, states: [] as string[], mended: 0 };
   const stop = new AbortController();
-  const options: Reading<string> = {
+  const options: NodeReading<string> = {
     places: ['a', 'b', 'c'],
     over: () => stop.signal.aborted,
     prepare: async () => {},

@@ -1,8 +1,7 @@
 import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
-import { decodeFetched } from '../../../src/lib/stream/kafka/decode.js';
-import { crc32c } from '../../../src/lib/stream/kafka/wire/crc32c.js';
-import { writeBatch } from '../../../src/lib/stream/kafka/wire/record-batch.js';
+import { decodeFetched } from '../../../src/lib/stream/kafka/source.js';
+import { crc32c, writeBatch } from '../../../src/lib/stream/kafka/wire/record-batch.js';
 import { fc, runs } from '../../support/property.js';
 
 // kafkajs's own encoder and decoder of record batches: another reading of KIP-98 than ours.

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { murmur2 } from '../../../src/lib/stream/kafka/partitioner.js';
-import { KafkaProducer } from '../../../src/lib/stream/kafka/producer.js';
+import { KafkaProducer, murmur2 } from '../../../src/lib/stream/kafka/sink.js';
 import { type FakeKafka, fakeKafka } from '../../support/fake-kafka.js';
 
 /** A key for each of two partitions. */

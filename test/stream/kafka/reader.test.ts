@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it, vi } from 'vitest';
 import type { KafkaCluster } from '../../../src/lib/stream/kafka/cluster.js';
-import { openKafkaReader } from '../../../src/lib/stream/kafka/reader.js';
 import { kafkaSettings } from '../../../src/lib/stream/kafka/settings.js';
+import { openKafkaReader } from '../../../src/lib/stream/kafka/source.js';
 import { ByteReader } from '../../../src/lib/stream/kafka/wire/bytes.js';
-import type { FetchedPartition, WireRequest } from '../../../src/lib/stream/kafka/wire/fetch.js';
 import { writeBatch } from '../../../src/lib/stream/kafka/wire/record-batch.js';
+import type { FetchedPartition, WireRequest } from '../../../src/lib/stream/kafka/wire/requests.js';
 import { parseStreamUrl } from '../../../src/lib/stream/url.js';
 
 let cluster: KafkaCluster;

@@ -6,7 +6,7 @@ import { fakeKafka } from '../../support/fake-kafka.js';
 const asked: string[][] = [];
 const kafka = fakeKafka([1]);
 vi.mock('../../../src/lib/stream/kafka/connect.js', () => ({ connectCluster: async () => kafka.cluster }));
-vi.mock('../../../src/lib/stream/kafka/recent.js', () => ({
+vi.mock('../../../src/lib/stream/kafka/source.js', () => ({
   recentMessages(topics: string[]) {
     asked.push(topics);
     return [];

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { Delivery } from '../../../src/lib/stream/index.js';
+import { Progress } from '../../../src/lib/stream/kafka/group.js';
 import { createHandover } from '../../../src/lib/stream/kafka/handover.js';
-import { murmur2 } from '../../../src/lib/stream/kafka/partitioner.js';
-import { Progress } from '../../../src/lib/stream/kafka/progress.js';
 import { kafkaSettings, topicsOf } from '../../../src/lib/stream/kafka/settings.js';
+import { murmur2 } from '../../../src/lib/stream/kafka/sink.js';
 import { ByteReader, ByteWriter } from '../../../src/lib/stream/kafka/wire/bytes.js';
-import { crc32c } from '../../../src/lib/stream/kafka/wire/crc32c.js';
 import {
   batchHeader,
+  crc32c,
   payloadsOf,
   RecordReader,
   writeBatch,

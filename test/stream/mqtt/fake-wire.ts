@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
-import type { Lane, Wire } from '../../../src/lib/stream/mqtt/lane.js';
-import { Frames } from '../../../src/lib/stream/mqtt/wire/frames.js';
+import type { PacketHandlers, Wire } from '../../../src/lib/stream/mqtt/connection.js';
+import { Frames } from '../../../src/lib/stream/mqtt/packets.js';
 
 // The codec that mqtt.js uses, written by others, reads what we send.
 const peer = createRequire(createRequire(import.meta.url).resolve('mqtt'))('mqtt-packet');
@@ -20,7 +20,7 @@ export interface FakeWire extends Wire {
 
 const types = { puback: 4, pubrec: 5, pubcomp: 7 };
 
-export function fakeWire(lane: Lane, version: 4 | 5 = 5): FakeWire {
+export function fakeWire(lane: PacketHandlers, version: 4 | 5 = 5): FakeWire {
   const handed: (() => void)[] = [];
   const wire: FakeWire = {
     version,

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import type { MqttClient } from 'mqtt';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { layLane, type Wire } from '../../../src/lib/stream/mqtt/lane.js';
+import { takePackets, type Wire } from '../../../src/lib/stream/mqtt/connection.js';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
@@ -28,7 +28,7 @@ async function heldConnection(keepalive: number) {
     sendPing: () => pings.push((performance.now() - began) / 1000),
     reschedulePing: () => {},
   };
-  layLane(client as unknown as MqttClient, 4, {
+  takePackets(client as unknown as MqttClient, 4, {
     opened(opened) {
       wire = opened;
     },

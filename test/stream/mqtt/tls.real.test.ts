@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { deliveriesOf, openSink, openSource } from '../../../src/lib/stream/index.js';
-import { brokerError } from '../../../src/lib/stream/mqtt/errors.js';
+import { brokerError } from '../../../src/lib/stream/mqtt/connect.js';
 import { type Certificates, makeCertificates } from '../../support/certificates.js';
 import { runCli } from '../../support/cli.js';
 import { freePort, listening, type Mosquitto, startMosquitto } from '../../support/mosquitto.js';

@@ -1,13 +1,14 @@
 import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
 import { type Header, mqttHeaders } from '../../../src/lib/stream/message.js';
-import { Frames } from '../../../src/lib/stream/mqtt/wire/frames.js';
-import { decodeProperties, encodeProperties } from '../../../src/lib/stream/mqtt/wire/properties.js';
 import {
   createPublishReader,
+  decodeProperties,
+  encodeProperties,
   encodePublish,
+  Frames,
   type MqttVersion,
-} from '../../../src/lib/stream/mqtt/wire/publish.js';
+} from '../../../src/lib/stream/mqtt/packets.js';
 import { fc } from '../../support/property.js';
 
 // The codec that mqtt.js uses, written by others: what we send it must read, and the other way round.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { openDatasetSink } from '../../../src/lib/stream/dataset/sink.js';
+import { openDatasetSink } from '../../../src/lib/stream/file/dataset.js';
 import type { OutgoingMessage } from '../../../src/lib/stream/index.js';
-import { topicAt } from '../../../src/lib/stream/route/topics.js';
+import { topicAt } from '../../../src/lib/stream/route/transform.js';
 import { parseStreamUrl } from '../../../src/lib/stream/url.js';
 
 async function through(url: string, messages: OutgoingMessage[]) {

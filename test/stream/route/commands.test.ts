@@ -2,12 +2,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fromLine } from '../../../src/lib/stream/file/ndjson/line.js';
+import { fromLine } from '../../../src/lib/stream/file/line.js';
 import { parseRoutes } from '../../../src/lib/stream/route/load.js';
-import { metricsText, showStates } from '../../../src/lib/stream/route/metrics.js';
-import { createReporter } from '../../../src/lib/stream/route/report.js';
-import { topicAt } from '../../../src/lib/stream/route/topics.js';
+import { topicAt } from '../../../src/lib/stream/route/transform.js';
 import type { RouteState } from '../../../src/lib/stream/route/types.js';
+import { createReporter, metricsText, showStates } from '../../../src/lib/stream/route/watch.js';
 import { runCli } from '../../support/cli.js';
 
 let folder: string;

@@ -2,8 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { parseFlow } from '../../../src/lib/stream/route/import/flow.js';
-import { importFlow } from '../../../src/lib/stream/route/import/node-red.js';
+import { importFlow, parseFlow } from '../../../src/lib/stream/route/node-red.js';
 import { runCli } from '../../support/cli.js';
 
 let folder: string;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { openNumber } from '../../../src/lib/stream/route/number.js';
+import { openNumber } from '../../../src/lib/stream/route/processors.js';
 
 const message = { topic: 't', payload: Buffer.from('x'), time: 1, source: 's' };
 

@@ -6,7 +6,7 @@ import { AiotError } from '../../../src/lib/core/index.js';
 import { routeOf } from '../../../src/lib/stream/route/load.js';
 import { createOutlet } from '../../../src/lib/stream/route/outlet.js';
 import { runRoutes } from '../../../src/lib/stream/route/run.js';
-import { openSpool } from '../../../src/lib/stream/spool/index.js';
+import { openSpool } from '../../../src/lib/stream/spool/spool.js';
 import {
   type FakeSink,
   type FakeSource,

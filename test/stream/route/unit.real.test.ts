@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { unitText } from '../../../src/lib/stream/bridge/unit.js';
+import { unitText } from '../../../src/lib/stream/route/bridge.js';
 import { describeReal } from '../../support/real.js';
 
 describeReal('systemd', 'the unit of a bridge', () => {

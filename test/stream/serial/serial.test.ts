@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/lib/stream/index.js';
-import { LineSplitter } from '../../../src/lib/stream/serial/lines.js';
+import { LineSplitter } from '../../../src/lib/stream/serial/source.js';
 import { runCli } from '../../support/cli.js';
 import { fc } from '../../support/property.js';
 

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { OutgoingMessage } from '../../../src/lib/stream/index.js';
-import { openSpool, type Spool, spoolState } from '../../../src/lib/stream/spool/index.js';
-import { decodeRecord, encodeRecord } from '../../../src/lib/stream/spool/record.js';
+import { decodeRecord, encodeRecord } from '../../../src/lib/stream/spool/segments.js';
+import { openSpool, type Spool, spoolState } from '../../../src/lib/stream/spool/spool.js';
 import { root } from '../../support/cli.js';
 import { text } from '../../support/fake-streams.js';
 import { fc } from '../../support/property.js';
@@ -217,7 +217,7 @@ test('its state is told without disturbing whoever works with it', async () => {
 });
 
 const child = `
-  const { openSpool } = await import('./src/lib/stream/spool/index.ts');
+  const { openSpool } = await import('./src/lib/stream/spool/spool.ts');
   const spool = await openSpool({ path: process.argv[1], limit: 1e9, full: 'wait' });
   process.stdout.write('ready ' + spool.messages + '\\n');
   for (let n = Number(process.argv[2]); ; n++) {
@@ -282,7 +282,7 @@ test('payloads that are not whole text come back', async () => {
 });
 
 const filling = `
-  const { openSpool } = await import('./src/lib/stream/spool/index.ts');
+  const { openSpool } = await import('./src/lib/stream/spool/spool.ts');
   const spool = await openSpool({ path: process.argv[1], limit: 1e9, full: 'wait' });
   const message = (n, bytes) => ({ topic: 't/' + n, payload: Buffer.alloc(bytes, 120) });
   let acked = 0;

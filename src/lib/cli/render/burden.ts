@@ -1,4 +1,4 @@
-import type { Burden } from '../../sensor/analogue/index.js';
+import type { Burden } from '../../sensor/burden.js';
 import { bold } from './style.js';
 import { facts } from './text.js';
 

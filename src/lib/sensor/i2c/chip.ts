@@ -1,11 +1,12 @@
+import { z } from 'zod';
 import type { Clock } from '../../core/index.js';
 import type { SampleField } from '../types.js';
 import type { SensorUrl } from '../url.js';
-import type { RegisterAccess } from './access.js';
-import type { SimulatedChip, SimulationOptions } from './simulated/chip.js';
+import type { RegisterAccess } from './bus.js';
+import type { SimulatedChip, SimulationOptions } from './simulated-chip.js';
 
 /** A register's address and its fields: `[highest bit, lowest bit]`, or one bit. */
-export interface RegisterEntry {
+interface RegisterEntry {
   readonly address: number;
   readonly bits?: Readonly<Record<string, number | readonly [high: number, low: number]>>;
 }
@@ -23,10 +24,8 @@ export interface ChipSetting {
   choices?: readonly string[];
 }
 
-/**
- * A kind of chip. A driver is data (registers, identity, settings), pure codecs beside it, and what `plan` makes of the settings.
- */
-export interface ChipDriver {
+/** A kind of chip: registers, identity, settings, and what `plan` makes of the settings. */
+export interface Chip {
   /** In URLs: `lsm6ds3tr-c`. */
   readonly name: string;
   /** Such as `LSM6DS3TR-C, accelerometer and gyroscope`. */
@@ -38,11 +37,14 @@ export interface ChipDriver {
   readonly settings: readonly ChipSetting[];
   /** Reads the settings (`readSettings`); touches no bus. @throws AIOT_SENSOR_URL */
   plan(url: SensorUrl): ChipPlan;
-  /** The same chip without hardware. */
+}
+
+/** A kind of chip with its simulator. */
+export interface ChipDriver extends Chip {
   simulate(options: SimulationOptions): SimulatedChip;
 }
 
-export interface ChipIdentity {
+interface ChipIdentity {
   register: number;
   value: number;
   /** What else is found at this address, by what its identity register says. */
@@ -107,4 +109,17 @@ export interface SelfTest {
   passed: boolean;
   /** Each axis: by how much its output moved, and what is allowed. */
   axes: readonly { name: string; unit: string; change: number; least: number; most: number }[];
+}
+
+/** A setting with a list to choose from: any other is refused with the list, and the nearest number of it. */
+export function choice(choices: readonly string[]) {
+  return z.string().refine((value) => choices.includes(value), {
+    error: ({ input }) => {
+      const wanted = Number(input);
+      const numbers = choices.map(Number).filter((each) => Number.isFinite(each));
+      const near = numbers.toSorted((a, b) => Math.abs(a - wanted) - Math.abs(b - wanted))[0];
+      const nearest = Number.isFinite(wanted) && near !== undefined ? `; the nearest is ${near}` : '';
+      return `expected one of ${choices.join(', ')}; got ${input}${nearest}`;
+    },
+  });
 }

@@ -1,9 +1,8 @@
 import { AiotError, type Clock } from '../../core/index.js';
-import { steady } from '../timing/host-clock.js';
-import { Timeline } from '../timing/timeline.js';
+import { steady } from '../host-clock.js';
+import { Timeline } from '../timeline.js';
 import type { SourceFaults } from '../types.js';
-import { hex, registersOf } from './access.js';
-import type { I2cBus } from './bus.js';
+import { hex, type I2cBus, registersOf } from './bus.js';
 import type { ChipDriver, ChipPlan, ChipSession, Reading, SelfTest } from './chip.js';
 
 /** Longest start of a chip after power-up, in which it answers to nobody. */

@@ -1,15 +1,13 @@
 import { AiotError, type Clock, systemClock } from '../../core/index.js';
 import type { SensorUrl } from '../url.js';
-import { hex } from './access.js';
-import type { I2cBus } from './bus.js';
-import type { SelfTest } from './chip.js';
-import { openI2c } from './open.js';
-import { openBus } from './open-bus.js';
-import { readPlace } from './place.js';
+import { hex, type I2cBus } from './bus.js';
+import type { ChipSetting, SelfTest } from './chip.js';
+import { chipDrivers } from './chips/chips.js';
+import { openBus, openI2c, readPlace } from './open.js';
 import type { I2cSource } from './source.js';
 
 /** One thing that was looked at. */
-export interface ProbeStep {
+interface ProbeStep {
   step: 'url' | 'bus' | 'chip' | 'self-test' | 'rate';
   /** `caution`: it works, and is not as it should be. */
   state: 'ok' | 'caution' | 'failed';
@@ -17,11 +15,11 @@ export interface ProbeStep {
   what: string;
   /** What to do; null where there is nothing. */
   next: string | null;
-  /** Of the error, where it failed. */
+  /** Code of the error, if the step failed. */
   code: string | null;
 }
 
-export interface I2cProbe {
+interface I2cProbe {
   ok: boolean;
   steps: ProbeStep[];
   chips: { name: string; address: number; selfTest: SelfTest | null }[];
@@ -29,7 +27,7 @@ export interface I2cProbe {
   rateHz: number | null;
 }
 
-export interface ProbeOptions {
+interface ProbeOptions {
   clock?: Clock;
   bus?: I2cBus;
   /** How long the rate is measured; default 1000. */
@@ -145,4 +143,36 @@ async function measure(source: I2cSource, clock: Clock, forMs: number, probe: I2
           : null,
     code: null,
   });
+}
+
+/** A chip that can be read, for help and documents. */
+interface ChipDescription {
+  name: string;
+  title: string;
+  /** 7 bits. */
+  addresses: readonly number[];
+  /** Of a URL without settings. */
+  fields: readonly { name: string; unit: string }[];
+  rateHz: number;
+  settings: readonly ChipSetting[];
+}
+
+/** Every chip that there is a driver of. */
+export function describeChips(): ChipDescription[] {
+  return chipDrivers.map((driver) => {
+    const { fields, rateHz } = readPlace({
+      scheme: 'i2c',
+      place: `sim/${driver.name}`,
+      endpoint: `i2c:sim/${driver.name}`,
+      query: {},
+    }).chips[0]!.plan;
+    const { name, title, addresses, settings } = driver;
+    return { name, title, addresses, fields, rateHz, settings };
+  });
+}
+
+/** The chip of a name, however it is written: `LSM6DS3TR-C` and `lsm6ds3trc` are one. */
+export function chipNamed(name: string): ChipDescription | undefined {
+  const plain = (text: string) => text.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
+  return describeChips().find((chip) => plain(chip.name) === plain(name));
 }

@@ -1,17 +1,31 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, type Clock, hasCode } from '../../core/index.js';
-import type { SampleBatch, SampleSource } from '../types.js';
-import { readAttribute, writeAttribute } from './attributes.js';
-import { type ScanChannel, scanChannels } from './channels.js';
-import { chosenChannels, recordNames, sampleFields } from './chosen.js';
-import { selectChannels, setRange, setRate, setTrigger } from './configure.js';
-import { type IioDevice, scanFolders } from './device.js';
-import { mountTurns } from './mount.js';
-import { openNode } from './node.js';
-import { readScans } from './read.js';
-import { createScanDecoder } from './scans.js';
-import type { IioSettings } from './settings.js';
-import { createArrivalStamper, createKernelStamper } from './stamps.js';
+import { AiotError, type Clock, hasCode, systemCode } from '../../core/index.js';
+import { steady, WallTime } from '../host-clock.js';
+import { Timeline } from '../timeline.js';
+import type { SampleBatch, SampleSource, SourceFaults } from '../types.js';
+import {
+  type ElementType,
+  elementBytes,
+  elementReader,
+  mountTurns,
+  type ScanChannel,
+  scanChannels,
+  type Turn,
+  turn,
+} from './channels.js';
+import {
+  chosenChannels,
+  type IioSettings,
+  recordNames,
+  sampleFields,
+  selectChannels,
+  setRange,
+  setRate,
+  setTrigger,
+} from './configure.js';
+import { attributeError, type IioDevice, readAttribute, scanFolders, writeAttribute } from './device.js';
 
 /** Samples a second where the device names no rate. */
 const unknownRateHz = 50;
@@ -135,4 +149,268 @@ async function steadyClock(path: string): Promise<string> {
 function allowDenied(error: unknown): void {
   if (error instanceof AiotError && error.code === 'AIOT_SENSOR_DENIED') return;
   throw error;
+}
+
+/**
+ * A device's character device, read without waiting: a read that waited would hold one of Node's few threads, and closing would wait
+ * for the next sample. Reading so also empties the chip's own FIFO (Linux, iio_buffer_ready), whatever the watermark is.
+ */
+interface IioNode {
+  /** Bytes read into `into`, 0 when there are none now. @throws AIOT_SENSOR_LOST */
+  read(into: Uint8Array): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** @throws AIOT_SENSOR_BUSY, AIOT_SENSOR_DENIED, AIOT_SENSOR_NOT_FOUND */
+async function openNode(path: string): Promise<IioNode> {
+  const file = await openFile(path);
+  return {
+    async read(into) {
+      try {
+        return (await file.read(into, 0, into.length, null)).bytesRead;
+      } catch (error) {
+        if (systemCode(error) === 'EAGAIN') return 0;
+        throw attributeError(path, error);
+      }
+    },
+    close: () => file.close(),
+  };
+}
+
+async function openFile(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    if (systemCode(cause) !== 'ENOENT') throw attributeError(path, cause);
+    throw new AiotError('AIOT_SENSOR_NOT_FOUND', `there is no ${path}`, { endpoint: path, cause });
+  }
+}
+
+interface ScanReading {
+  node: IioNode;
+  decoder: ScanDecoder;
+  stamper: Stamper;
+  /** As long as the kernel's buffer: filled at once, it has run over. */
+  bytes: Uint8Array;
+  faults: SourceFaults;
+  /** Time between looks into the buffer. */
+  everyMs: number;
+  clock: Clock;
+  signal: AbortSignal;
+}
+
+/** Looks without any sample before the device counts as gone, and the least time, ms. */
+const [silentLooks, silentMs] = [20, 3_000];
+
+/**
+ * Batches of samples until `signal` is aborted.
+ * @throws AIOT_SENSOR_LOST when the device is gone, or has long given nothing
+ */
+async function* readScans(device: IioDevice, reading: ScanReading): AsyncGenerator<SampleBatch> {
+  const { node, decoder, stamper, bytes, faults, everyMs, clock, signal } = reading;
+  let [held, silent, full] = [0, 0, false];
+  const steadyClock = steady(clock);
+  const patience = Math.max(silentLooks, Math.ceil(silentMs / everyMs));
+  while (!signal.aborted) {
+    const before = steadyClock.now();
+    const got = await node.read(bytes.subarray(held)).catch((error: unknown) => {
+      if (signal.aborted) return 0;
+      throw error;
+    });
+    if (signal.aborted) return;
+    held += got;
+    const count = Math.floor(held / decoder.scanBytes);
+    if (count === 0) {
+      silent++;
+      if (got === 0) await requireThere(device, silent > patience ? silent * everyMs : undefined);
+    } else {
+      silent = 0;
+      const { values, times: ns } = decoder.decode(bytes, count);
+      const stamped = stamper.place(ns, count, [before, steadyClock.now()], full);
+      const { times, lost, stepMs } = stamped;
+      full = held === bytes.length;
+      if (full) faults.overruns++;
+      bytes.copyWithin(0, count * decoder.scanBytes, held);
+      held -= count * decoder.scanBytes;
+      yield { values, times, count, lost, ...(stepMs > 0 && { clockStepMs: stepMs }) };
+      if (full) continue;
+    }
+    await clock.sleep(everyMs, signal).catch(() => {});
+  }
+}
+
+/** A device that was taken away says nothing on some kernels: its folder is gone. */
+async function requireThere(device: IioDevice, silentForMs: number | undefined): Promise<void> {
+  const endpoint = `iio:${device.name || device.id}`;
+  const details = { endpoint, retryable: true };
+  if ((await readAttribute(`${device.folder}/name`)) === undefined) {
+    throw new AiotError('AIOT_SENSOR_LOST', `${endpoint} is gone`, details);
+  }
+  if (silentForMs === undefined) return;
+  const seconds = Math.round(silentForMs / 1000);
+  throw new AiotError('AIOT_SENSOR_LOST', `${endpoint} has given no sample for ${seconds} s`, details);
+}
+
+/** Makes records of the bytes of whole scans. */
+interface ScanDecoder {
+  scanBytes: number;
+  /** Values a record; channels with a repeat have several. */
+  width: number;
+  /** `times` are ns of the device's clock; undefined where the scans have no timestamp. */
+  decode(bytes: Uint8Array, count: number): { values: Float64Array; times: BigInt64Array | undefined };
+}
+
+/** @param channels those that are switched on; `timestamp` may be among them */
+export function createScanDecoder(channels: readonly ScanChannel[], turns: readonly Turn[]): ScanDecoder {
+  const { offsets, scanBytes } = scanLayout(channels);
+  const stamp = channels.findIndex(({ name }) => name === 'timestamp');
+  const stampType = channels[stamp]?.type;
+  const readers = channels.flatMap((channel, at) => {
+    if (at === stamp) return [];
+    const { type, offset, scale } = channel;
+    const read = elementReader(type);
+    const step = type.storageBits / 8;
+    return Array.from({ length: type.repeat }, (_, part) => ({
+      read,
+      at: offsets[at]! + part * step,
+      offset,
+      scale,
+    }));
+  });
+  const width = readers.length;
+  return {
+    scanBytes,
+    width,
+    decode(bytes, count) {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, count * scanBytes);
+      const values = new Float64Array(count * width);
+      const times = stampType ? new BigInt64Array(count) : undefined;
+      for (let scan = 0; scan < count; scan++) {
+        const from = scan * scanBytes;
+        for (let i = 0; i < width; i++) {
+          const { read, at, offset, scale } = readers[i]!;
+          values[scan * width + i] = (read(view, from + at) + offset) * scale;
+        }
+        for (const each of turns) turn(values, scan * width, each);
+        if (times) times[scan] = view.getBigInt64(from + offsets[stamp]!, !stampType!.bigEndian);
+      }
+      return { values, times };
+    },
+  };
+}
+
+/** Where the elements of a scan lie. */
+interface ScanLayout {
+  /** Of each element, in the order they were given. */
+  offsets: number[];
+  scanBytes: number;
+}
+
+/**
+ * The kernel's layout of a scan: elements by ascending index, each aligned to its own size, the whole padded to the largest
+ * (Linux, drivers/iio/industrialio-buffer.c, iio_compute_scan_bytes). Elements with one index share their bytes. What lies in the
+ * padding is undefined.
+ */
+export function scanLayout(elements: readonly { index: number; type: ElementType }[]): ScanLayout {
+  const order = elements.map((_, at) => at).sort((a, b) => elements[a]!.index - elements[b]!.index);
+  const offsets = new Array<number>(elements.length).fill(0);
+  let [end, largest] = [0, 1];
+  let last: { index: number; offset: number } | undefined;
+  for (const at of order) {
+    const { index, type } = elements[at]!;
+    if (last?.index === index) {
+      offsets[at] = last.offset;
+      continue;
+    }
+    const bytes = elementBytes(type);
+    const offset = aligned(end, bytes);
+    offsets[at] = offset;
+    end = offset + bytes;
+    largest = Math.max(largest, bytes);
+    last = { index, offset };
+  }
+  return { offsets, scanBytes: aligned(end, largest) };
+}
+
+function aligned(offset: number, bytes: number): number {
+  return Math.ceil(offset / bytes) * bytes;
+}
+
+/** Times of samples that were read together. */
+interface Stamped {
+  /** ms since 1970, rising. */
+  times: Float64Array;
+  /** Missing before the first, where that is to be told from the times. */
+  lost: number;
+  /** By how much this machine's clock was set ahead. */
+  stepMs: number;
+}
+
+/** Gives samples their times. */
+interface Stamper {
+  /**
+   * @param ns the kernel's stamps; undefined where it gives none
+   * @param asked by the steady clock, ms: before and after the samples were read
+   * @param full the buffer had run over before these
+   */
+  place(
+    ns: BigInt64Array | undefined,
+    count: number,
+    asked: readonly [number, number],
+    full: boolean,
+  ): Stamped;
+}
+
+/** Furthest that a clock that can be set may seem to run ahead of one that cannot, ms; beyond it was set. */
+const mostAheadMs = 2_000;
+
+/**
+ * Stamps of the kernel, tied to this machine's steady clock at the first samples.
+ * @param settable the kernel stamps with a clock that can be set (realtime): where it was, times go on as if it had not
+ */
+export function createKernelStamper(nominalMs: number, settable: boolean, clock: Clock): Stamper {
+  const wall = new WallTime(clock);
+  let base: { ns: bigint; ms: number } | undefined;
+  let periodMs = nominalMs;
+  /** Of the last sample: by the steady clock, and ms since 1970. */
+  let [last, lastWall] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  let before = steady(clock).now();
+  return {
+    place(ns, count, asked, full) {
+      const times = new Float64Array(count);
+      if (!ns || count === 0) return { times, lost: 0, stepMs: 0 };
+      base ??= { ns: ns[count - 1]!, ms: asked[0] };
+      const furthest = asked[1] - before + mostAheadMs;
+      before = asked[1];
+      const { offsetMs, stepMs } = wall.follow();
+      let [first, lost] = [0, 0];
+      for (let i = 0; i < count; i++) {
+        let at = base.ms + Number(ns[i]! - base.ns) / 1e6;
+        if (settable && last > 0 && (at < last || at - last > furthest)) {
+          base = { ns: ns[i]!, ms: last + periodMs };
+          at = base.ms;
+        }
+        if (i === 0) {
+          first = at;
+          if (full) lost = Math.max(0, Math.round((at - last) / periodMs) - 1);
+        }
+        last = at;
+        // Where the wall clock is followed back a little, or stamps are equal.
+        lastWall = Math.max(at + offsetMs, lastWall + 1e-3);
+        times[i] = lastWall;
+      }
+      if (count > 1 && last > first) periodMs = (last - first) / (count - 1);
+      return { times, lost, stepMs };
+    },
+  };
+}
+
+/** Samples that carry no stamp: evenly, by the rate that they turn out to have. */
+function createArrivalStamper(nominalMs: number, clock: Clock): Stamper {
+  const timeline = new Timeline(1000 / nominalMs, clock);
+  return {
+    place(_ns, count, askedMs, broken) {
+      return timeline.place({ count, left: 0, askedMs, broken: broken && count > 0 });
+    },
+  };
 }

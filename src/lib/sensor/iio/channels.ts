@@ -1,7 +1,7 @@
 import { join } from 'node:path';
+import { AiotError } from '../../core/index.js';
 import type { SampleField } from '../types.js';
-import { namesIn, readAttribute } from './attributes.js';
-import { type ElementType, parseElementType } from './element.js';
+import { namesIn, readAttribute } from './device.js';
 
 /** One quantity of a device, and how its raw number becomes a value: `(raw + offset) × scale`, in the field's unit. */
 export interface IioChannel {
@@ -106,4 +106,121 @@ export async function channelAttribute(
     if (text !== undefined) return { path, text };
   }
   return undefined;
+}
+
+/** How a scan element lies in memory, as the kernel's `*_type` attribute says it. */
+export interface ElementType {
+  bigEndian: boolean;
+  /** s = two's complement, u = unsigned, f = IEEE 754. */
+  kind: 's' | 'u' | 'f';
+  /** Valid bits, after the shift. */
+  bits: number;
+  storageBits: number;
+  /** Values one after the other, such as the four of a quaternion. */
+  repeat: number;
+  shift: number;
+}
+
+const pattern = /^(be|le):([suf])(\d+)\/(\d+)(?:X(\d+))?(?:>>(\d+))?$/;
+
+/**
+ * Reads `[be|le]:[s|u|f]bits/storagebits[Xrepeat][>>shift]` (Linux, Documentation/ABI/testing/sysfs-bus-iio, `*_type`).
+ * @throws AIOT_SENSOR_FAILED for what is none, or cannot be
+ */
+export function parseElementType(text: string): ElementType {
+  const [whole, order, kind, bits, storageBits, repeat, shift] = pattern.exec(text.trim()) ?? [];
+  const type = {
+    bigEndian: order === 'be',
+    kind: kind as ElementType['kind'],
+    bits: Number(bits),
+    storageBits: Number(storageBits),
+    repeat: Number(repeat ?? 1),
+    shift: Number(shift ?? 0),
+  };
+  const fits =
+    whole !== undefined &&
+    (type.kind === 'f' ? [32, 64] : [8, 16, 32, 64]).includes(type.storageBits) &&
+    type.bits >= 1 &&
+    type.bits + type.shift <= type.storageBits &&
+    type.repeat >= 1 &&
+    type.repeat <= 64 &&
+    (type.kind !== 'f' || (type.bits === type.storageBits && type.shift === 0));
+  if (fits) return type;
+  throw new AiotError(
+    'AIOT_SENSOR_FAILED',
+    `expected the layout of a scan element such as le:s16/16>>0, got ${text.trim()}`,
+  );
+}
+
+/** Bytes of a scan that the element takes. */
+export function elementBytes({ storageBits, repeat }: ElementType): number {
+  return (storageBits / 8) * repeat;
+}
+
+/** Reads one value at a byte offset; exact to 2⁵³. */
+export function elementReader(type: ElementType): (view: DataView, offset: number) => number {
+  const { bigEndian, kind, bits, storageBits, shift } = type;
+  const little = !bigEndian;
+  if (kind === 'f') {
+    if (storageBits === 32) return (view, offset) => view.getFloat32(offset, little);
+    return (view, offset) => view.getFloat64(offset, little);
+  }
+  if (storageBits === 64) {
+    const cut = kind === 's' ? BigInt.asIntN : BigInt.asUintN;
+    const down = BigInt(shift);
+    return (view, offset) => Number(cut(bits, view.getBigUint64(offset, little) >> down));
+  }
+  const up = 32 - bits - shift;
+  const down = 32 - bits;
+  const stored = {
+    8: (view: DataView, offset: number) => view.getUint8(offset),
+    16: (view: DataView, offset: number) => view.getUint16(offset, little),
+    32: (view: DataView, offset: number) => view.getUint32(offset, little),
+  }[storageBits as 8 | 16 | 32];
+  if (kind === 's') return (view, offset) => (stored(view, offset) << up) >> down;
+  return (view, offset) => (stored(view, offset) << up) >>> down;
+}
+
+/** Turns the three axes of one kind in a record: row by row of the matrix. */
+export interface Turn {
+  /** Where x, y and z lie in a record. */
+  axes: readonly [number, number, number];
+  matrix: readonly number[];
+}
+
+const identity = [1, 0, 0, 0, 1, 0, 0, 0, 1];
+
+/**
+ * Reads `in_mount_matrix`: `1, 0, 0; 0, 1, 0; 0, 0, 1`, from the chip's axes to the machine's (Linux,
+ * Documentation/ABI/testing/sysfs-bus-iio).
+ * @throws AIOT_SENSOR_FAILED
+ */
+export function parseMountMatrix(text: string): number[] {
+  const rows = text.split(';').map((row) => row.split(',').map((cell) => cell.trim()));
+  const cells = rows.flat().map(Number);
+  const whole = rows.length === 3 && rows.every((row) => row.length === 3 && !row.includes(''));
+  if (whole && cells.every(Number.isFinite)) return cells;
+  throw new AiotError('AIOT_SENSOR_FAILED', `expected a mount matrix of three rows of three, got ${text}`);
+}
+
+/** How the records of these channels are to be turned: for each kind with all of x, y and z, unless it stands straight. */
+export async function mountTurns(folder: string, names: readonly string[]): Promise<Turn[]> {
+  const turns: Turn[] = [];
+  for (const kind of new Set(names.map(kindOf))) {
+    const axes = ['x', 'y', 'z'].map((axis) => names.indexOf(`${kind}_${axis}`)) as [number, number, number];
+    if (axes.includes(-1)) continue;
+    const found = await channelAttribute(folder, kind, 'mount_matrix');
+    if (!found) continue;
+    const matrix = parseMountMatrix(found.text);
+    if (matrix.some((cell, at) => cell !== identity[at])) turns.push({ axes, matrix });
+  }
+  return turns;
+}
+
+/** Turns the record that begins at `from`, in place. */
+export function turn(values: Float64Array, from: number, { axes, matrix }: Turn): void {
+  const [x, y, z] = axes.map((axis) => values[from + axis]!) as [number, number, number];
+  for (const [row, axis] of axes.entries()) {
+    values[from + axis] = matrix[row * 3]! * x + matrix[row * 3 + 1]! * y + matrix[row * 3 + 2]! * z;
+  }
 }

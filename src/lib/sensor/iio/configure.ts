@@ -1,10 +1,10 @@
 import { join } from 'node:path';
+import { z } from 'zod';
 import { AiotError } from '../../core/index.js';
-import { namesIn, readAttribute, writeAttribute } from './attributes.js';
-import { channelAttribute, kindOf, type ScanChannel } from './channels.js';
-import { chooseAbove } from './choose.js';
-import type { IioDevice } from './device.js';
-import type { IioSettings } from './settings.js';
+import type { SampleField } from '../types.js';
+import { positive, readSettings, type SensorUrl, wholePositive } from '../url.js';
+import { channelAttribute, type IioChannel, kindOf, type ScanChannel } from './channels.js';
+import { type IioDevice, namesIn, readAttribute, writeAttribute } from './device.js';
 
 const gravity = 9.80665;
 
@@ -127,4 +127,102 @@ async function ownTrigger({ folder, name, id }: IioDevice): Promise<string | und
   const names = await Promise.all(triggers.map((entry) => readAttribute(join(devices, entry, 'name'))));
   const own = `${name}-dev${id.slice('iio:device'.length)}`;
   return names.find((each) => each === own);
+}
+
+/**
+ * The value of an `*_available` attribute that is nearest above what is wanted, or the largest: a list (`12.5 26 52`), or
+ * `[smallest step largest]`. As the attribute writes it.
+ */
+export function chooseAbove(available: string, wanted: number): string | undefined {
+  const range = /^\[\s*(\S+)\s+(\S+)\s+(\S+)\s*\]$/.exec(available.trim());
+  if (range) {
+    const [least, step, most] = range.slice(1).map(Number) as [number, number, number];
+    if (![least, step, most].every(Number.isFinite) || step <= 0) return undefined;
+    const steps = Math.ceil((wanted - least) / step - 1e-9);
+    return `${Math.min(most, least + Math.max(0, steps) * step)}`;
+  }
+  const choices = available
+    .trim()
+    .split(/\s+/)
+    .filter((text) => text !== '' && Number.isFinite(Number(text)))
+    .sort((a, b) => Number(a) - Number(b));
+  // What is called 4 g may be 3.996 g, and 104 Hz 103.9.
+  return choices.find((text) => Number(text) >= wanted * 0.99) ?? choices.at(-1);
+}
+
+/**
+ * Those that are asked for, or all; always with the timestamp where there is one.
+ * @throws AIOT_SENSOR_URL with those that there are
+ */
+export function chosenChannels<Channel extends IioChannel>(
+  device: IioDevice,
+  all: readonly Channel[],
+  wanted: readonly string[] | undefined,
+): Channel[] {
+  const names = all.map(({ name }) => name).filter((name) => name !== 'timestamp');
+  const unknown = wanted?.find((name) => !names.includes(name));
+  if (unknown !== undefined || names.length === 0) {
+    const what = unknown === undefined ? 'no channel to read' : `no channel ${unknown}`;
+    throw new AiotError('AIOT_SENSOR_URL', `${device.name || device.id} has ${what}`, {
+      next: names.length > 0 ? `It has ${names.join(', ')}.` : 'Name another device: iio://NAME',
+    });
+  }
+  return all.filter(({ name }) => name === 'timestamp' || !wanted || wanted.includes(name));
+}
+
+/** The kernel's name of each value of a record; a channel with several has them numbered. */
+export function recordNames(channels: readonly ScanChannel[]): string[] {
+  return spread(channels, ({ name }) => name);
+}
+
+/** Fields of a record, in the order of the scan. */
+export function sampleFields(channels: readonly ScanChannel[]): SampleField[] {
+  const names = spread(channels, ({ field }) => field.name);
+  const units = spread(channels, ({ field }) => field.unit, false);
+  return names.map((name, at) => ({ name, unit: units[at]! }));
+}
+
+function spread(
+  channels: readonly ScanChannel[],
+  textOf: (channel: ScanChannel) => string,
+  numbered = true,
+): string[] {
+  return channels
+    .filter(({ name }) => name !== 'timestamp')
+    .flatMap((channel) => {
+      const { repeat } = channel.type;
+      if (repeat === 1) return [textOf(channel)];
+      return Array.from({ length: repeat }, (_, i) => textOf(channel) + (numbered ? `_${i}` : ''));
+    });
+}
+
+const shape = {
+  /** Samples a second: the device's next rate that is not below. Default = as the device is set; read one by one, 10. */
+  rate: positive.optional(),
+  /** ± g that acceleration must reach; default = as the device is set. */
+  range: positive.optional(),
+  /** ± degrees a second that rotation must reach; default = as the device is set. */
+  gyro: positive.optional(),
+  /** The kernel's names without in_, such as accel_x,accel_y,accel_z; default = all. */
+  channels: z
+    .string()
+    .regex(/^[a-z0-9_-]+(,[a-z0-9_-]+)*$/, 'expected names such as accel_x,accel_y')
+    .transform((text) => text.split(','))
+    .optional(),
+  /** Samples that come at a time; default = a quarter of a second of them. */
+  watermark: wholePositive.optional(),
+  /** Samples that the kernel keeps for a reader who is late; default = four seconds of them. */
+  length: wholePositive.optional(),
+  /** For devices that need one; default = the device's own. */
+  trigger: z.string().min(1).optional(),
+  /** buffer = from the kernel's buffer; direct = one by one, slow. Default = from the buffer where there is one. */
+  mode: z.enum(['buffer', 'direct']).optional(),
+};
+
+/** What `iio://DEVICE?…` says. */
+export type IioSettings = z.output<z.ZodObject<typeof shape>>;
+
+/** @throws AIOT_SENSOR_URL */
+export function iioSettings(url: SensorUrl): IioSettings {
+  return readSettings(url, shape);
 }

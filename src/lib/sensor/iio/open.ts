@@ -1,11 +1,11 @@
-import { AiotError, systemClock } from '../../core/index.js';
-import type { MachineOptions } from '../options.js';
-import type { SampleSource } from '../types.js';
+import { AiotError, type Clock, systemClock, systemCode } from '../../core/index.js';
+import { steady, WallTime } from '../host-clock.js';
+import type { MachineOptions, SampleBatch, SampleSource, SourceFaults } from '../types.js';
 import { parseSensorUrl } from '../url.js';
 import { openBuffered } from './buffered.js';
-import { findIio } from './device.js';
-import { openDirect } from './direct.js';
-import { iioSettings } from './settings.js';
+import { directChannels, type IioChannel, mountTurns, type Turn, turn } from './channels.js';
+import { chosenChannels, type IioSettings, iioSettings, setRange } from './configure.js';
+import { attributeError, findIio, type IioDevice, readAttribute } from './device.js';
 
 /**
  * Opens a sensor of Linux's Industrial I/O: `iio://NAME` or `iio://iio:deviceN`, with `?rate=104&range=4&gyro=2000` and others. From
@@ -29,4 +29,123 @@ export async function openIio(url: string, options: MachineOptions = {}): Promis
   }
   const open = device.buffered && settings.mode !== 'direct' ? openBuffered : openDirect;
   return open(device, settings, clock);
+}
+
+/** Samples a second unless the URL says otherwise, and the most: each value is a file of its own, and some drivers switch on for each. */
+const [usualRateHz, mostRateHz] = [10, 100];
+
+/** Samples in a row that may fail. */
+const mostFailures = 10;
+
+/**
+ * Reads a device value by value, at this machine's pace: slow, and its samples are as even as this machine is. For devices without a
+ * buffer.
+ * @throws AIOT_SENSOR_URL, AIOT_SENSOR_DENIED, AIOT_SENSOR_BUSY (another program has the buffer)
+ */
+async function openDirect(device: IioDevice, settings: IioSettings, clock: Clock): Promise<SampleSource> {
+  const rateHz = settings.rate ?? usualRateHz;
+  if (rateHz > mostRateHz) {
+    throw new AiotError(
+      'AIOT_SENSOR_URL',
+      `${device.name || device.id} without its buffer gives at most ${mostRateHz} samples a second, not ${rateHz}`,
+      { next: `Add ?rate=${mostRateHz} or less; the kernel's buffer needs the chip's interrupt line.` },
+    );
+  }
+  const named = chosenChannels(device, await directChannels(device.folder), settings.channels);
+  await setRange(
+    device,
+    named.map(({ name }) => ({ name, bits: 16 })),
+    settings,
+  );
+  const names = new Set(named.map(({ name }) => name));
+  const channels = (await directChannels(device.folder)).filter(({ name }) => names.has(name));
+  const turns = await mountTurns(
+    device.folder,
+    channels.map(({ name }) => name),
+  );
+  await readRecord(channels, turns);
+  const closing = new AbortController();
+  const faults = { overruns: 0, retries: 0, reconnects: 0 };
+  const batches = poll(channels, turns, { rateHz, faults, clock, signal: closing.signal });
+  return {
+    endpoint: `iio:${device.name || device.id} (one by one)`,
+    fields: channels.map(({ field }) => field),
+    rateHz,
+    faults,
+    [Symbol.asyncIterator]: () => batches,
+    async close() {
+      closing.abort();
+    },
+  };
+}
+
+type DirectChannel = IioChannel & { file: string };
+
+async function* poll(
+  channels: readonly DirectChannel[],
+  turns: readonly Turn[],
+  {
+    rateHz,
+    faults,
+    clock,
+    signal,
+  }: { rateHz: number; faults: SourceFaults; clock: Clock; signal: AbortSignal },
+): AsyncGenerator<SampleBatch> {
+  const periodMs = 1000 / rateHz;
+  const wall = new WallTime(clock);
+  const { now } = steady(clock);
+  let [failures, lost, last] = [0, 0, Number.NEGATIVE_INFINITY];
+  let due = now();
+  while (!signal.aborted) {
+    const at = now();
+    try {
+      const values = await readRecord(channels, turns);
+      if (signal.aborted) return;
+      const { offsetMs, stepMs } = wall.follow();
+      last = Math.max(at + offsetMs, last + 1e-3);
+      const batch = { values, times: Float64Array.of(last), count: 1, lost };
+      yield stepMs > 0 ? { ...batch, clockStepMs: stepMs } : batch;
+      [failures, lost] = [0, 0];
+    } catch (error) {
+      // A sample is one record: where one of its values is missing, there is none.
+      if (!(error instanceof AiotError) || !error.retryable || error.code === 'AIOT_SENSOR_LOST') throw error;
+      if (++failures >= mostFailures) throw error;
+      faults.retries++;
+      lost++;
+    }
+    due += periodMs;
+    // After a long pause it goes on from now.
+    if (due < now() - 10 * periodMs) due = now() + periodMs;
+    await clock.sleep(Math.max(0, due - now()), signal).catch(() => {});
+  }
+}
+
+async function readRecord(channels: readonly DirectChannel[], turns: readonly Turn[]): Promise<Float64Array> {
+  const values = new Float64Array(channels.length);
+  for (const [at, { file, offset, scale }] of channels.entries()) {
+    values[at] = ((await readNumber(file)) + offset) * scale;
+  }
+  for (const each of turns) turn(values, 0, each);
+  return values;
+}
+
+async function readNumber(file: string): Promise<number> {
+  const text = await readAttribute(file).catch((error: unknown) => {
+    const code = error instanceof AiotError ? systemCode(error.cause) : undefined;
+    // The chip was busy, or did not answer this time.
+    if (code === 'EAGAIN' || code === 'EIO' || code === 'ETIMEDOUT') throw transient(file, error);
+    throw error;
+  });
+  const value = text === undefined || text === '' ? Number.NaN : Number(text);
+  if (text === undefined) throw attributeError(file, Object.assign(new Error('gone'), { code: 'ENOENT' }));
+  if (!Number.isFinite(value)) throw transient(file, new Error(`expected a number, got ${text}`));
+  return value;
+}
+
+function transient(file: string, cause: unknown): AiotError {
+  return new AiotError('AIOT_SENSOR_FAILED', `${file} gives no number now`, {
+    endpoint: file,
+    cause,
+    retryable: true,
+  });
 }

@@ -1,9 +1,9 @@
 import { statSync } from 'node:fs';
 import { z } from 'zod';
 import { AiotError } from '../../core/index.js';
-import { queryBoolean, readQuery } from '../query.js';
-import type { StreamUrl } from '../url.js';
-import { libcameraArgs, libcameraPrograms } from './libcamera.js';
+import { pictureFacts } from '../../vision/facts/index.js';
+import type { Header, Message } from '../message.js';
+import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 
 /** A camera and how its frames are wanted. */
 export interface CameraInput {
@@ -28,6 +28,7 @@ const fps = z.coerce
   .number('expected frames a second')
   .positive('expected more than 0')
   .max(240, 'expected at most 240');
+
 const size = z
   .string()
   .regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, 'expected WIDTHxHEIGHT, such as 640x480')
@@ -135,4 +136,75 @@ export function withoutCredentials(text: string): string {
 /** `/dev/video0` → video0; what has no name of its own is `camera`. */
 function topicOf(place: string): string {
   return /^[^:]*\/([\w-]+)(\.\w+)?$/.exec(place)?.[1] ?? 'camera';
+}
+
+/** How a Raspberry Pi's own cameras are read: rpicam-vid, which older systems call libcamera-vid. */
+export const libcameraPrograms = ['rpicam-vid', 'libcamera-vid'] as const;
+
+/** Without rows that end in padding, which nobody tells the length of. */
+const rowStep = 64;
+
+interface LibcameraFrames {
+  fps: number;
+  width: number;
+  height: number;
+  format: 'jpeg' | 'rgb';
+}
+
+/**
+ * Arguments of rpicam-vid for endless frames on its stdout: JPEG after JPEG, or planes of YUV 4:2:0, from which RGB is made here.
+ * @param camera its number, as `rpicam-hello --list-cameras` shows
+ * @throws AIOT_STREAM_URL
+ */
+function libcameraArgs(camera: string, { fps, width, height, format }: LibcameraFrames): string[] {
+  if (!/^\d{0,2}$/.test(camera))
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `expected camera:libcamera or camera:libcamera:NUMBER, got ${camera}`,
+    );
+  if (format === 'rgb' && (width % rowStep !== 0 || height % 2 !== 0))
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `size=${width}x${height}: with format=rgb expected a width in steps of ${rowStep} and an even height`,
+    );
+  return [
+    ...['--timeout', '0', '--nopreview', '--flush', '--camera', camera || '0'],
+    ...['--width', `${width}`, '--height', `${height}`, '--framerate', `${fps}`],
+    ...(format === 'rgb' ? ['--codec', 'yuv420'] : ['--codec', 'mjpeg', '--quality', '80']),
+    ...['--output', '-'],
+  ];
+}
+
+/** Names of the headers that say what a frame is. */
+export const frameHeaders = {
+  contentType: 'content-type',
+  width: 'width',
+  height: 'height',
+  frame: 'frame',
+} as const;
+
+/** Content type of raw pixels: rows from the top, red, green, blue, one byte each. */
+export const rawRgb = 'image/x-rgb24';
+
+/** One frame as a message: what it is, how large, and which since the camera was opened stand in its headers. */
+export function frameMessage(input: CameraInput, payload: Buffer, frame: number): Message {
+  const facts = input.format === 'rgb' ? input : pictureFacts(payload);
+  return {
+    topic: input.topic,
+    payload,
+    time: Date.now(),
+    headers: pictureHeaders(input.format === 'rgb' ? rawRgb : 'image/jpeg', facts, frame),
+    source: input.endpoint,
+  };
+}
+
+export function pictureHeaders(
+  contentType: string,
+  size: { width: number; height: number } | undefined,
+  frame: number,
+): Header[] {
+  const headers: Header[] = [[frameHeaders.contentType, contentType]];
+  if (size) headers.push([frameHeaders.width, `${size.width}`], [frameHeaders.height, `${size.height}`]);
+  headers.push([frameHeaders.frame, `${frame}`]);
+  return headers;
 }

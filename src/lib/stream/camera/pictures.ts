@@ -5,9 +5,8 @@ import { z } from 'zod';
 import { AiotError, systemCode } from '../../core/index.js';
 import { pictureFacts } from '../../vision/facts/index.js';
 import type { Delivery, Source } from '../message.js';
-import { queryBoolean, readQuery } from '../query.js';
-import type { StreamUrl } from '../url.js';
-import { pictureHeaders } from './message.js';
+import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
+import { pictureHeaders } from './input.js';
 
 const settings = {
   /** Pictures a second; absent = as fast as they are taken. */

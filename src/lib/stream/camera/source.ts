@@ -1,18 +1,27 @@
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AiotError } from '../../core/index.js';
-import type { Source } from '../message.js';
-import type { StreamOptions } from '../options.js';
+import { AiotError, onAbort, startProgram, systemCode } from '../../core/index.js';
+import type { Delivery, Message, Source, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
-import { type ChildEnd, runCamera } from './child.js';
-import { createFramePool, type FramePool, fixedFrames, jpegFrames } from './frames.js';
-import { type CameraInput, cameraInput, withoutCredentials } from './input.js';
-import { libcameraPrograms } from './libcamera.js';
-import { frameMessage } from './message.js';
-import { createNewest } from './newest.js';
-import { rgbOfYuv420 } from './yuv.js';
+import {
+  createFramePool,
+  type FrameCutter,
+  type FramePool,
+  fixedFrames,
+  jpegFrames,
+  rgbOfYuv420,
+} from './frames.js';
+import {
+  type CameraInput,
+  cameraInput,
+  frameMessage,
+  libcameraPrograms,
+  withoutCredentials,
+} from './input.js';
 
 /** Frames that the reader may have at a time: one that it works on, and some on their way to a broker. */
 const mostOut = 4;
+
 /** Waits before a camera that was lost is opened again, ms: the first, and the longest. */
 const [firstWait, longestWait] = [500, 15_000];
 
@@ -137,4 +146,142 @@ function reasonOf({ code, said, stalled }: ChildEnd): string {
 
 function failed({ endpoint }: CameraInput, reason: string): AiotError {
   return new AiotError('AIOT_CAMERA_FAILED', `${endpoint}: ${reason}`, { endpoint, retryable: true });
+}
+
+/**
+ * A place for one message between a camera and its reader: a newer one takes the place of one that was not read in time, and few
+ * are out at a time. So a slow reader sees the present, at fewer frames a second, and never the past.
+ */
+interface Newest extends AsyncIterable<readonly Delivery[]> {
+  put(message: Message): void;
+  /** Messages whose place was taken by a newer one. */
+  readonly dropped: number;
+  end(error?: unknown): void;
+}
+
+/**
+ * @param limit most deliveries that are neither acked nor nacked
+ * @param onFree called with each message that is acked, or dropped unread: its payload is nobody's any more
+ */
+export function createNewest(limit: number, onFree: (message: Message) => void = () => {}): Newest {
+  let newest: Message | undefined;
+  let out = 0;
+  let dropped = 0;
+  let over: { error?: unknown } | undefined;
+  let wake = () => {};
+  return {
+    get dropped() {
+      return dropped;
+    },
+    put(message) {
+      if (over) return;
+      if (newest) {
+        dropped++;
+        onFree(newest);
+      }
+      newest = message;
+      wake();
+    },
+    end(error) {
+      over ??= { error };
+      wake();
+    },
+    async *[Symbol.asyncIterator]() {
+      for (;;) {
+        if (newest && out < limit) {
+          const message = newest;
+          newest = undefined;
+          out++;
+          let settled = false;
+          const settle = (isFree: boolean) => {
+            if (settled) return;
+            settled = true;
+            out--;
+            if (isFree) onFree(message);
+            wake();
+          };
+          yield [{ message, ack: () => settle(true), nack: () => settle(false) }];
+        } else if (over && !newest) {
+          if (over.error !== undefined) throw over.error;
+          return;
+        } else
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+      }
+    },
+  };
+}
+
+interface ChildEnd {
+  code: number | null;
+  /** What it last said, at most some lines. */
+  said: string;
+  /** It gave no frame for too long. */
+  stalled: boolean;
+}
+
+/** Most that is kept of its stderr. */
+const mostSaid = 2_000;
+
+/**
+ * Runs the first of these programs that is here once, its output cut into frames, until it ends or `signal` is aborted; never leaves it
+ * running.
+ * @param frames how many were cut so far; when there is no other one for `stallMs` the program is ended
+ * @throws AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA when none of them is here
+ */
+export async function runCamera(
+  { programs, args }: Pick<CameraInput, 'programs' | 'args'>,
+  cutter: FrameCutter,
+  options: { signal: AbortSignal; stallMs: number; frames: () => number },
+): Promise<ChildEnd> {
+  for (const [at, program] of programs.entries()) {
+    try {
+      return await runProgram(program, args, cutter, options);
+    } catch (error) {
+      const missing = systemCode(error) === 'ENOENT';
+      if (missing && at < programs.length - 1) continue;
+      throw new AiotError(
+        program === 'ffmpeg' ? 'AIOT_CAMERA_FFMPEG' : 'AIOT_CAMERA_LIBCAMERA',
+        missing
+          ? `${programs[0]} is not installed here, or not on the PATH`
+          : `${program} does not start (${systemCode(error)})`,
+        { cause: error },
+      );
+    }
+  }
+  throw new RangeError('expected a program');
+}
+
+async function runProgram(
+  program: string,
+  args: string[],
+  cutter: FrameCutter,
+  { signal, stallMs, frames }: { signal: AbortSignal; stallMs: number; frames: () => number },
+): Promise<ChildEnd> {
+  const child = startProgram(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  let stalled = false;
+  child.stdout.on('data', (chunk: Buffer) => cutter.push(chunk));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-mostSaid);
+  });
+  const end = () => {
+    child.kill('SIGTERM');
+    setTimeout(() => child.kill('SIGKILL'), 1_000).unref();
+  };
+  const leave = onAbort(signal, end);
+  let seen = frames();
+  const watch = setInterval(() => {
+    stalled = frames() === seen;
+    seen = frames();
+    if (stalled) end();
+  }, stallMs);
+  try {
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, said: said.trim(), stalled };
+  } finally {
+    clearInterval(watch);
+    leave();
+  }
 }

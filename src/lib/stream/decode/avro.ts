@@ -1,12 +1,12 @@
+import type { Type, types } from 'avsc';
 import { AiotError, readText } from '../../core/index.js';
-import { requireItems } from './avro-items.js';
-import { plain } from './plain.js';
-import { undecoded } from './text.js';
-import type { DecoderOptions } from './types.js';
+import { type DecoderOptions, plain, undecoded } from './values.js';
 
 /** Avro's single-object encoding: two bytes, then the schema's fingerprint. Specification 1.11, "Single-object encoding". */
 const singleObject = Buffer.from([0xc3, 0x01]);
+
 const singleObjectHeader = 10;
+
 /** Confluent's wire format: a zero, then the schema's number in the registry, 4 bytes. */
 const confluentHeader = 5;
 
@@ -64,4 +64,124 @@ function typeOf<T>(make: () => T, schema: string): T {
       },
     );
   }
+}
+
+/** Items of arrays and maps that a payload may have besides one for each of its bytes: those without a byte, as of null. */
+const mostEmpty = 65_536;
+
+/** A payload, and how far it has been read. */
+interface Reading {
+  readonly bytes: Buffer;
+  at: number;
+  /** Items that there may still be. */
+  items: number;
+}
+
+type Skip = (reading: Reading) => void;
+
+const skips = new WeakMap<Type, Skip>();
+
+/**
+ * Looks whether the arrays and maps of a payload are as long as they say, before they are read: avsc makes as many items as ten bytes
+ * can ask for, whether or not there is anything behind them. Avro specification 1.11, "Binary encoding".
+ * @throws Error
+ */
+export function requireItems(type: Type, bytes: Buffer): void {
+  skipOf(type)({ bytes, at: 0, items: bytes.length + mostEmpty });
+}
+
+/** How to get past a value; a type that is in itself is found again. */
+function skipOf(type: Type): Skip {
+  let skip = skips.get(type);
+  if (skip === undefined) {
+    let made: Skip | undefined;
+    skip = (reading) => {
+      made ??= skipFor(type);
+      made(reading);
+    };
+    skips.set(type, skip);
+  }
+  return skip;
+}
+
+function skipFor(type: Type): Skip {
+  switch (type.typeName) {
+    case 'null':
+      return () => {};
+    case 'boolean':
+      return (reading) => over(reading, 1);
+    case 'int':
+    case 'long':
+    case 'enum':
+    // Ours, of 64 bits.
+    case 'abstract:long':
+      return (reading) => void long(reading);
+    case 'float':
+      return (reading) => over(reading, 4);
+    case 'double':
+      return (reading) => over(reading, 8);
+    case 'bytes':
+    case 'string':
+      return (reading) => over(reading, long(reading));
+    case 'fixed': {
+      const { size } = type as types.FixedType;
+      return (reading) => over(reading, size);
+    }
+    case 'array':
+      return blocks(skipOf((type as types.ArrayType).itemsType));
+    case 'map': {
+      const value = skipOf((type as types.MapType).valuesType);
+      return blocks((reading) => {
+        over(reading, long(reading));
+        value(reading);
+      });
+    }
+    case 'record':
+    case 'error': {
+      const fields = (type as types.RecordType).fields.map((field) => skipOf(field.type));
+      return (reading) => {
+        for (const field of fields) field(reading);
+      };
+    }
+    default: {
+      // A union, the only kind that is left.
+      const branches = (type as types.UnwrappedUnionType).types.map(skipOf);
+      return (reading) => {
+        const branch = branches[long(reading)];
+        if (!branch) throw new Error('a branch that its union does not have');
+        branch(reading);
+      };
+    }
+  }
+}
+
+/** Blocks of items, each with their count before them, and the bytes of the block where the count is negative; the last is empty. */
+function blocks(item: Skip): Skip {
+  return (reading) => {
+    for (let count = long(reading); count !== 0; count = long(reading)) {
+      if (count < 0) long(reading);
+      for (let left = Math.abs(count); left > 0; left--) {
+        reading.items--;
+        if (reading.items < 0) throw new Error('it says that it has more items than bytes');
+        item(reading);
+      }
+    }
+  };
+}
+
+function over(reading: Reading, bytes: number): void {
+  reading.at += bytes;
+  if (bytes < 0 || reading.at > reading.bytes.length) throw new Error('it ends too early');
+}
+
+/** A zigzag number of up to ten bytes: exact below 2^53, which is more than any count that is taken. */
+function long(reading: Reading): number {
+  let [value, unit] = [0, 1];
+  for (let more = true; more; unit *= 128) {
+    const byte = reading.bytes[reading.at] ?? 0;
+    over(reading, 1);
+    value += (byte & 127) * unit;
+    more = byte > 127 && unit < 2 ** 63;
+  }
+  return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
 }

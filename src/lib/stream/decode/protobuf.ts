@@ -1,8 +1,6 @@
 import type protobuf from 'protobufjs';
 import { AiotError, requireFile } from '../../core/index.js';
-import { plain } from './plain.js';
-import { undecoded } from './text.js';
-import type { DecoderOptions } from './types.js';
+import { type DecoderOptions, plain, undecoded } from './values.js';
 
 /** Fields that are not set have their default, enums their name, 64-bit numbers their value, bytes base64. */
 const asObject = { defaults: true, enums: String, oneofs: false } as const;

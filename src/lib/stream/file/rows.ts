@@ -1,16 +1,18 @@
 import { isUtf8 } from 'node:buffer';
+import type { Readable } from 'node:stream';
 import { AiotError, dictionary, plural } from '../../core/index.js';
 import { csvRecords } from '../../formats/index.js';
-import { decodeAuto } from '../decode/text.js';
+import { decodeAuto } from '../decode/values.js';
 import type { OutgoingMessage } from '../message.js';
-import { cellValue } from './csv/read-row.js';
 
 /** What a cell can hold; undefined = nothing. */
 export type Cell = string | number | boolean | undefined;
+
 export type Row = Record<string, Cell>;
 
 /** Columns that are not in the payload. */
-export const ownColumns = ['$topic', '$time', '$key', '$payload'] as const;
+const ownColumns = ['$topic', '$time', '$key', '$payload'] as const;
+
 type OwnColumn = (typeof ownColumns)[number];
 
 /** @throws AIOT_STREAM_UNFIT */
@@ -99,4 +101,141 @@ function textCells(text: string, message: OutgoingMessage, where: string): Cell[
     // A quote that is not closed: said below.
   }
   throw unfit(where, message, 'is text, but not one row of comma-separated cells');
+}
+
+/** A number as JSON writes it, so that `007`, `0xBC` and `1.2.3` stay text. */
+const plainNumber = /^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/;
+
+/** The value that a cell means: a number, a truth value, nothing (an empty cell), or text. */
+function cellValue(cell: string): string | number | boolean | undefined {
+  if (cell === '') return undefined;
+  if (cell === 'true' || cell === 'false') return cell === 'true';
+  // Seventeen digits and more may be an id that a double would change.
+  if (plainNumber.test(cell) && cell.replace(/\D/g, '').length < 16) return Number(cell);
+  return cell;
+}
+
+/**
+ * Reads rows one after the other into objects, by the names of a header row or those given. Without either (`header` false and
+ * no names) a row is its text.
+ * @returns a function that gives undefined for the header; it throws AIOT_CSV_COLUMNS, AIOT_CSV_MALFORMED
+ */
+export function createRowReader(
+  where: string,
+  names: readonly string[] | undefined,
+  header = names === undefined,
+): (record: TextRecord) => Record<string, unknown> | string | undefined {
+  if (names) requireKept(names, where);
+  let columns = names;
+  let heading = header;
+  return ({ text, line }) => {
+    if (!heading && !columns) return text;
+    const place = `${where}:${line}`;
+    const cells = csvRecords(text.startsWith('#') ? ` ${text}` : text, place)[0]?.cells ?? [];
+    if (heading) {
+      heading = false;
+      columns ??= uniqueNames(cells, place);
+      return undefined;
+    }
+    if (cells.length !== columns!.length) {
+      throw new AiotError(
+        'AIOT_CSV_MALFORMED',
+        `${place}: expected ${columns!.length} cells (${columns!.join(',')}), got ${cells.length}`,
+      );
+    }
+    const row: Record<string, unknown> = {};
+    columns!.forEach((name, c) => {
+      const value = cellValue(cells[c]!);
+      if (value !== undefined) row[name] = value;
+    });
+    return row;
+  };
+}
+
+/** An object does not keep a value of this name: the column would be lost without a word. @throws AIOT_CSV_COLUMNS */
+function requireKept(names: readonly string[], place: string): void {
+  if (!names.includes('__proto__')) return;
+  throw new AiotError('AIOT_CSV_COLUMNS', `${place}: __proto__ is not a name that can be used`, {
+    next: 'Name the columns otherwise: ?fields=a,b,c',
+  });
+}
+
+/** @throws AIOT_CSV_COLUMNS */
+function uniqueNames(names: string[], place: string): string[] {
+  requireKept(names, place);
+  const wrong = names.findIndex(
+    (name, n) => typeof cellValue(name) !== 'string' || names.indexOf(name) !== n,
+  );
+  const name = names[wrong];
+  if (name === undefined) return names;
+  const got = name === '' ? 'one without' : plainNumber.test(name) ? `the number ${name}` : `"${name}"`;
+  const twice = names.indexOf(name) !== wrong ? ' twice' : '';
+  throw new AiotError('AIOT_CSV_COLUMNS', `${place}: expected a name for each column, got ${got}${twice}`, {
+    next: 'Name the columns (?fields=a,b,c), or say that there is no header (?header=false).',
+  });
+}
+
+export interface TextRecord {
+  text: string;
+  /** The line that it begins on, from 1. */
+  line: number;
+}
+
+/** A record longer than that is no record: a file of another kind, or a quote that is never closed. Characters. */
+const longest = 64 * 1024 * 1024;
+
+/**
+ * UTF-8 text cut into lines without their ends (`\n` or `\r\n`); the records of each piece that was read together. A byte order
+ * mark is taken off.
+ * @param quotes a line end between two `"` is part of its record (RFC 4180, 2.6)
+ * @throws AIOT_FILE_MALFORMED (a record of more than 64 Mi characters), and what reading throws
+ */
+export async function* readRecords(
+  input: Readable,
+  quotes: boolean,
+  where: string,
+): AsyncGenerator<TextRecord[]> {
+  const decoder = new TextDecoder('utf-8');
+  let rest = '';
+  let line = 1;
+  const split = (text: string, last: boolean): TextRecord[] => {
+    const records: TextRecord[] = [];
+    let start = 0;
+    let from = 0;
+    let lines = 1;
+    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', from)) {
+      from = end + 1;
+      if (quotes && oddQuotes(text, start, end)) {
+        lines++;
+        continue;
+      }
+      records.push({ text: text.slice(start, text[end - 1] === '\r' && end > start ? end - 1 : end), line });
+      line += lines;
+      lines = 1;
+      start = from;
+    }
+    rest = text.slice(start);
+    if (last && rest !== '') records.push({ text: rest, line });
+    return records;
+  };
+  for await (const chunk of input as AsyncIterable<Buffer | string>) {
+    const text = rest + (typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true }));
+    const records = split(text, false);
+    if (rest.length > longest) {
+      throw new AiotError(
+        'AIOT_FILE_MALFORMED',
+        `${where}:${line}: expected lines, got more than 64 MiB without an end`,
+      );
+    }
+    if (records.length > 0) yield records;
+  }
+  const records = split(rest + decoder.decode(), true);
+  if (records.length > 0) yield records;
+}
+
+/** Whether an odd number of quotes is there: a doubled one counts twice, so it changes nothing. */
+export function oddQuotes(text: string, from: number, to: number): boolean {
+  let odd = false;
+  for (let at = text.indexOf('"', from); at >= 0 && at < to; at = text.indexOf('"', at + 1)) odd = !odd;
+  return odd;
 }

@@ -1,14 +1,20 @@
-import { readdir, rm, stat } from 'node:fs/promises';
-import { AiotError, takeLock } from '../../core/index.js';
-import type { Sink } from '../message.js';
-import { hasPlaceholder } from '../template.js';
-import type { StreamUrl } from '../url.js';
-import { openAppend } from './append.js';
+import { appendFile, type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import {
+  AiotError,
+  makeFolder,
+  syncFolder,
+  systemCode,
+  takeLock,
+  unwritable,
+  writeFileAtomic,
+} from '../../core/index.js';
+import type { OutgoingMessage, Sink } from '../message.js';
+import { readQuery, type StreamUrl } from '../url.js';
 import { csvEncoder, type Encoder, linesEncoder, ndjsonEncoder, tableEncoder } from './encode.js';
-import { createLinesSink, type Pieces } from './lines-sink.js';
-import { filePathOf, isGzip } from './path.js';
-import { freeName, pieceNames, renameDurably } from './pieces.js';
-import { type FileSettings, fileSettings } from './settings.js';
+import { oddQuotes } from './rows.js';
+import { type FileSettings, filePathOf, fileSettings, isGzip, type Rotation } from './settings.js';
+import { hasPlaceholder, nameTemplate } from './template.js';
 
 /** Makes a finished file of lines, whole or not at all. */
 type Finish = (lines: string, finished: string) => Promise<void>;
@@ -21,7 +27,7 @@ type Finish = (lines: string, finished: string) => Promise<void>;
  * @throws AIOT_STREAM_URL, AIOT_FILE_NOT_WRITABLE; while writing also AIOT_STREAM_UNFIT, AIOT_DISK_FULL
  */
 export async function openFileSink(url: StreamUrl): Promise<Sink> {
-  if (hasPlaceholder(filePathOf(url))) return (await import('./each.js')).openEachSink(url);
+  if (hasPlaceholder(filePathOf(url))) return openEachSink(url);
   const settings = fileSettings(url);
   const { path, format, rotation } = settings;
   const finish = await finisherOf(settings);
@@ -98,7 +104,7 @@ async function openPieces(
 }
 
 async function finisherOf({ path, format, fields }: FileSettings): Promise<Finish | undefined> {
-  if (format === 'parquet') return (await import('./parquet/write.js')).parquetFinisher(path, fields);
+  if (format === 'parquet') return (await import('./parquet.js')).parquetFinisher(path, fields);
   return isGzip(path) ? (await import('./gzip.js')).gzipTo : undefined;
 }
 
@@ -110,4 +116,343 @@ function encoderOf({ path, format, fields, header }: FileSettings): Encoder {
       fields?.map((field) => field.replace(/:[^:]*$/, '')),
     );
   return format === 'lines' ? linesEncoder(path) : ndjsonEncoder(path);
+}
+
+/**
+ * A file for each message, with its payload as it is: `face{n}.png` goes on behind the highest number that is there.
+ * @throws AIOT_STREAM_URL, AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
+ */
+async function openEachSink(url: StreamUrl): Promise<Sink> {
+  readQuery(url, {});
+  const path = filePathOf(url);
+  const template = nameTemplate(path, 'file:');
+  let next = template.numbered ? (await highestIn(template.prefix, template.numberIn)) + 1 : 0;
+  let last: Promise<void> = Promise.resolve();
+  return {
+    endpoint: path,
+    write(messages) {
+      const named = messages.map((message) => ({ message, name: template.render(message, next++) }));
+      const written = last
+        .catch(() => {})
+        .then(async () => {
+          for (const { message, name } of named) await writeFileAtomic(name, message.payload);
+        });
+      last = written;
+      return written;
+    },
+    close: () => last.catch(() => {}),
+  };
+}
+
+/** The highest number of the files below the folder of what all names begin with; -1 without any. */
+async function highestIn(prefix: string, numberIn: (name: string) => number | undefined): Promise<number> {
+  const folder = prefix.endsWith('/') ? prefix : dirname(prefix === '' ? '.' : prefix);
+  const absolute = prefix.startsWith('/');
+  const names = await readdir(folder === '' ? '.' : folder, { recursive: true }).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw unwritable(folder, error);
+  });
+  let highest = -1;
+  for (const name of names) {
+    const path = join(folder, name);
+    const number =
+      numberIn(absolute ? resolve(path) : relative('.', path)) ?? numberIn(`./${relative('.', path)}`);
+    if (number !== undefined && number > highest) highest = number;
+  }
+  return highest;
+}
+
+interface Pieces {
+  rotation?: Rotation;
+  /** Makes a finished file of what was collected. @param since when it was begun, ms since 1970 */
+  seal(since: number): Promise<void>;
+}
+
+interface Job {
+  messages: readonly OutgoingMessage[];
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+/** Writes lines in the order of the calls; those that wait while one write runs go together in the next. */
+export function createLinesSink(parts: {
+  endpoint: string;
+  encoder: Encoder;
+  /** Opens the file, or the next one. */
+  open: () => Promise<AppendFile>;
+  /** Is open already: closed at the end also where nothing was written. */
+  file?: AppendFile;
+  /** Absent = one file, that grows. */
+  pieces?: Pieces;
+}): Sink {
+  const { endpoint, encoder, open, pieces } = parts;
+  const most = {
+    bytes: pieces?.rotation?.bytes ?? Number.POSITIVE_INFINITY,
+    messages: pieces?.rotation?.messages ?? Number.POSITIVE_INFINITY,
+    ms: pieces?.rotation?.ms,
+  };
+  let file = parts.file;
+  let count = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let waiting: Job[] = [];
+  let last: Promise<void> = Promise.resolve();
+  let closing: Promise<void> | undefined;
+  /** Lines are safe when this happens, so no write has failed; the next one tells it. */
+  let sealFailure: { error: unknown } | undefined;
+
+  /** Never throws: the clock calls it too, and nobody hears that. */
+  const seal = async () => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (!pieces || !file || file.bytes === 0) return;
+    const full = file;
+    file = undefined;
+    try {
+      await full.close();
+      await pieces.seal(full.since);
+    } catch (error) {
+      sealFailure = { error };
+    }
+  };
+  const throwSealFailure = () => {
+    const failed = sealFailure;
+    sealFailure = undefined;
+    if (failed) throw failed.error;
+  };
+  /** One after the other with all that touches the file. */
+  const enqueue = (task: () => Promise<void>): Promise<void> => {
+    const next = last.then(task);
+    last = next.catch(() => {});
+    return next;
+  };
+  const opened = async (): Promise<AppendFile> => {
+    if (file) return file;
+    file = await open();
+    count = pieces ? await file.lines() : 0;
+    return file;
+  };
+  const append = async (text: string, messages: number) => {
+    const target = await opened();
+    await target.append(text);
+    count += messages;
+    if (target.bytes >= most.bytes || count >= most.messages) await seal();
+    else if (most.ms !== undefined && !timer) {
+      timer = setTimeout(() => void enqueue(seal), Math.max(0, target.since + most.ms - Date.now()));
+      timer.unref();
+    }
+  };
+
+  /** Jobs whose lines are in `text`, as one write each time that a file is full, and one at the end. */
+  const flush = async () => {
+    const jobs = waiting;
+    waiting = [];
+    let complete: Job[] = [];
+    let text = '';
+    let messages = 0;
+    const write = async (partly?: Job) => {
+      const [now, lines, n] = [complete, text, messages];
+      [complete, text, messages] = [[], '', 0];
+      try {
+        if (n > 0) await append(lines, n);
+        for (const job of now) job.resolve();
+        return true;
+      } catch (error) {
+        for (const job of partly ? [...now, partly] : now) job.reject(error);
+        return false;
+      }
+    };
+    const take = async (job: Job) => {
+      const { lines, newFile } = encoder.encode(job.messages, pieces?.rotation !== undefined);
+      if (newFile) {
+        await write();
+        await seal();
+      }
+      for (const line of lines) {
+        text += line;
+        messages++;
+        if (count + messages >= most.messages && !(await write(job))) return;
+      }
+      complete.push(job);
+    };
+    for (const job of jobs) {
+      try {
+        throwSealFailure();
+        await opened();
+        await take(job);
+      } catch (error) {
+        job.reject(error);
+      }
+    }
+    await write();
+  };
+
+  return {
+    endpoint,
+    write: (messages) =>
+      new Promise<void>((resolve, reject) => {
+        waiting.push({ messages, resolve, reject });
+        if (waiting.length === 1) void enqueue(flush);
+      }),
+    close() {
+      closing ??= enqueue(async () => {
+        await seal();
+        await file?.close();
+        throwSealFailure();
+      });
+      return closing;
+    },
+  };
+}
+
+/** A file that only grows, by whole lines, each on disk before `append` resolves. */
+interface AppendFile {
+  readonly bytes: number;
+  /** ms since 1970: when the first of its lines was written. */
+  readonly since: number;
+  append(text: string): Promise<void>;
+  /** Lines below the head. */
+  lines(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED, AIOT_CSV_COLUMNS (it has other columns) */
+async function openAppend(path: string, encoder: Encoder): Promise<AppendFile> {
+  await makeFolder(dirname(path));
+  const file: FileHandle = await open(path, 'a+').catch((error: unknown) => {
+    throw unwritable(path, error);
+  });
+  let bytes = 0;
+  let since = Date.now();
+  try {
+    const found = await file.stat();
+    // A pipe and /dev/stdout have no size, no end and no sync.
+    if (found.isFile() && found.size > 0) {
+      bytes = await cutTornLine(file, path, found.size);
+      since = found.birthtimeMs || since;
+      if (bytes > 0) encoder.resume(await firstRecord(file, bytes));
+    } else if (found.isFile()) await syncFolder(dirname(path));
+  } catch (error) {
+    await file.close();
+    throw error instanceof AiotError ? error : unwritable(path, error);
+  }
+  return {
+    get bytes() {
+      return bytes;
+    },
+    get since() {
+      return since;
+    },
+    async append(text) {
+      const data = Buffer.from(bytes === 0 ? encoder.head() + text : text);
+      try {
+        await file.appendFile(data);
+        await file.datasync();
+      } catch (error) {
+        // Such as a full disk in the middle of a line.
+        await file.truncate(bytes).catch(() => {});
+        throw unwritable(path, error);
+      }
+      if (bytes === 0) since = Date.now();
+      bytes += data.length;
+    },
+    async lines() {
+      if (bytes === 0) return 0;
+      const chunk = Buffer.alloc(256 * 1024);
+      let lines = encoder.head() === '' ? 0 : -1;
+      for (let at = 0; at < bytes; ) {
+        const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
+        if (bytesRead === 0) break;
+        for (let i = chunk.indexOf(10); i >= 0 && i < bytesRead; i = chunk.indexOf(10, i + 1)) lines++;
+        at += bytesRead;
+      }
+      return lines;
+    },
+    close: () => file.close(),
+  };
+}
+
+/** A record that is longer, of a file that is taken up, is none. Bytes. */
+const window = 1024 * 1024;
+
+/** The first record of a file, such as a CSV header; '' when it is empty. */
+async function firstRecord(file: FileHandle, bytes: number): Promise<string> {
+  const { buffer, bytesRead } = await file.read(
+    Buffer.alloc(Math.min(bytes, window)),
+    0,
+    Math.min(bytes, window),
+    0,
+  );
+  const text = buffer.toString('utf8', 0, bytesRead).replace(/^\uFEFF/, '');
+  let end = text.indexOf('\n');
+  while (end >= 0 && oddQuotes(text, 0, end)) end = text.indexOf('\n', end + 1);
+  return end < 0 ? text : text.slice(0, end);
+}
+
+/**
+ * Where to go on in a file: behind its last whole line. What a crash left of a half line goes to `PATH.torn`: it was never
+ * acknowledged, but nothing is thrown away that somebody may have written by hand.
+ * @returns its length then, bytes @throws AIOT_FILE_MALFORMED when it has no lines at all
+ */
+async function cutTornLine(file: FileHandle, path: string, bytes: number): Promise<number> {
+  if (bytes === 0) return 0;
+  const from = Math.max(0, bytes - window);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(bytes - from), 0, bytes - from, from);
+  const tail = buffer.subarray(0, bytesRead);
+  const end = tail.lastIndexOf(10);
+  if (end === tail.length - 1) return bytes;
+  if (end < 0 && from > 0) {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path}: expected lines to go on after, got none at its end`);
+  }
+  await appendFile(`${path}.torn`, Buffer.concat([tail.subarray(end + 1), Buffer.from('\n')]));
+  const whole = from + end + 1;
+  await file.truncate(whole);
+  return whole;
+}
+
+/** How the files are called that one path becomes: `readings.csv` → `readings-20261120T183005123Z.csv`. */
+interface PieceNames {
+  folder: string;
+  /** What is being written: hidden, so that who takes the finished files does not take it. */
+  part: string;
+  lock: string;
+  /** The name of a finished file that was begun then, ms since 1970. */
+  finished(since: number, copy: number): string;
+  /** Lines that wait to be made a finished file of another kind; and that file's name again. */
+  waiting(finished: string): string;
+  ofWaiting(name: string): string | undefined;
+}
+
+export function pieceNames(path: string): PieceNames {
+  const name = basename(path);
+  const folder = dirname(path);
+  const [, stem = name, end = ''] = /^(.+?)((?:\.[a-z0-9]+)?(?:\.gz)?)$/i.exec(name) ?? [];
+  return {
+    folder,
+    part: join(folder, `.${name}.part`),
+    lock: join(folder, `.${name}.lock`),
+    finished(since, copy) {
+      const stamp = new Date(since).toISOString().replace(/[-:.]/g, '');
+      // An underscore sorts behind the dot of the first one's ending: a listing by name is in order.
+      return join(folder, `${stem}-${stamp}${copy > 1 ? `_${copy}` : ''}${end}`);
+    },
+    waiting: (finished) => join(folder, `.${basename(finished)}.rows`),
+    ofWaiting(found) {
+      if (!found.startsWith(`.${stem}`) || !found.endsWith(`${end}.rows`)) return undefined;
+      return join(folder, found.slice(1, -'.rows'.length));
+    },
+  };
+}
+
+/** The first of the names that no file has. Who asks has the lock, so nobody takes it meanwhile. */
+async function freeName(names: PieceNames, since: number): Promise<string> {
+  const taken = new Set(await readdir(names.folder));
+  for (let copy = 1; ; copy++) {
+    const name = names.finished(since, copy);
+    if (!taken.has(basename(name)) && !taken.has(basename(names.waiting(name)))) return name;
+  }
+}
+
+async function renameDurably(from: string, to: string): Promise<void> {
+  await rename(from, to);
+  await syncFolder(dirname(to));
 }

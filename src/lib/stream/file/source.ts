@@ -5,21 +5,18 @@ import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
 import { AiotError, systemCode } from '../../core/index.js';
-import type { Delivery, Message, Source } from '../message.js';
-import type { StreamOptions } from '../options.js';
-import { queryBoolean, readQuery } from '../query.js';
-import type { StreamUrl } from '../url.js';
-import { createRowReader } from './csv/read-row.js';
-import { fromLine } from './ndjson/line.js';
-import { filePathOf, formatOfPath, isGzip } from './path.js';
-import { readRecords, type TextRecord } from './records.js';
+import type { Delivery, Message, Source, StreamOptions } from '../message.js';
+import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
+import { fromLine } from './line.js';
+import { createRowReader, readRecords, type TextRecord } from './rows.js';
+import { filePathOf, formatOfPath, isGzip } from './settings.js';
 
 const settings = {
   format: z.enum(['ndjson', 'csv', 'lines']).optional(),
   /** CSV without a header row: the names of its columns. */
   fields: z.string().optional(),
   header: queryBoolean.optional(),
-  /** Of rows and lines; absent = the file's name without its end. */
+  /** Topic of rows and lines; absent = the file's name without its end. */
   topic: z.string().optional(),
 };
 

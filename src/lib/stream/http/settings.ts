@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { queryBytes } from '../file/settings.js';
-import type { StreamOptions } from '../options.js';
-import { queryBoolean, queryCount, readQuery } from '../query.js';
-import type { StreamUrl } from '../url.js';
+import type { StreamOptions } from '../message.js';
+import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 
 /** Behind the `#`: a URL's query belongs to the far side. */
 const sinkShape = {

@@ -1,14 +1,11 @@
 import { AiotError } from '../../core/index.js';
-import type { OutgoingMessage, Sink } from '../message.js';
-import type { StreamOptions } from '../options.js';
+import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import { contentTypeOf } from '../outbound/content-type.js';
-import { createEachSink } from '../outbound/each.js';
-import { type Attempt, withRetries } from '../outbound/retry.js';
+import { type Attempt, createEachSink, withRetries } from '../outbound/delivery.js';
+import { attemptOf, createTransport, excerpt, type HttpAnswer } from '../outbound/transport.js';
 import type { StreamUrl } from '../url.js';
-import { outgoingHeaders, ownHeaders } from './headers.js';
+import { newWebhookId, outgoingHeaders, ownHeaders, signatureHeaders } from './headers.js';
 import { httpSinkSettings } from './settings.js';
-import { newWebhookId, signatureHeaders } from './signature.js';
-import { attemptOf, createTransport, excerpt, type HttpAnswer } from './transport.js';
 
 /**
  * Each message as the body of a POST, signed where there is a secret (Standard Webhooks); a 2xx means that it has arrived.
@@ -54,14 +51,14 @@ export async function openHttpSink(url: StreamUrl, options: StreamOptions): Prom
   return createEachSink({
     endpoint: url.endpoint,
     send,
-    ...(parallel > 1 ? { parallel, laneOf } : {}),
+    ...(parallel > 1 ? { parallel, groupOf } : {}),
     ...(options.signal ? { signal: options.signal } : {}),
     close: () => transport.close(),
   });
 }
 
 /** Messages of one key, or else of one topic, keep their order. */
-function laneOf({ key, topic }: OutgoingMessage): string {
+function groupOf({ key, topic }: OutgoingMessage): string {
   return key ? `key ${Buffer.from(key).toString('latin1')}` : `topic ${topic}`;
 }
 

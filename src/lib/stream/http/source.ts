@@ -2,13 +2,11 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { AiotError, systemCode } from '../../core/index.js';
-import type { Delivery, Message, Source } from '../message.js';
-import type { StreamOptions } from '../options.js';
+import type { Delivery, Message, Source, StreamOptions } from '../message.js';
 import { createQueue, type Queue } from '../queue.js';
 import type { StreamUrl } from '../url.js';
-import { incomingHeaders } from './headers.js';
+import { checkSignature, equal, incomingHeaders } from './headers.js';
 import { httpSourceSettings } from './settings.js';
-import { checkSignature, equal } from './signature.js';
 
 /**
  * A server for webhooks: what is POSTed (or PUT) to the path, or below it where it ends with `/`, is a message; its sender is
@@ -43,7 +41,7 @@ export async function openHttpSource(url: StreamUrl, options: StreamOptions): Pr
   const bound = (server.address() as AddressInfo).port;
   return {
     endpoint: `${url.scheme}://${hostname.includes(':') ? `[${hostname}]` : hostname}:${bound}`,
-    // Who is not taken is told so, and comes again.
+    // Nothing is dropped: a client whose message is not taken is told so, and tries again.
     dropped: 0,
     [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator](),
     async close() {

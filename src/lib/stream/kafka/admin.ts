@@ -1,14 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Admin } from 'kafkajs';
-import type { LagState, StreamAdmin, TopicState } from '../admin.js';
-import type { StreamOptions } from '../options.js';
+import { AiotError } from '../../core/index.js';
+import type {
+  CheckResult,
+  CreateResult,
+  LagState,
+  StreamAdmin,
+  TopicSpec,
+  TopicState,
+} from '../broker/admin.js';
+import type { StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
-import { checkKafka } from './check.js';
+import type { ClusterMetadata, KafkaCluster } from './cluster.js';
 import { connectCluster, kafkaClient, patiently } from './connect.js';
-import { createTopic } from './create.js';
 import { kafkaError } from './errors.js';
-import { type KafkaSettings, kafkaSettings, topicsOf } from './settings.js';
+import { checkTopic, type KafkaSettings, kafkaSettings, topicsOf } from './settings.js';
 import { type PartitionRange, partitionRanges } from './start.js';
+import { fetchRequest } from './wire/requests.js';
 
 /** @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED; `check` tells of the last two itself */
 export async function openKafkaAdmin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
@@ -97,7 +105,7 @@ function byName(a: { topic: string }, b: { topic: string }): number {
   return a.topic < b.topic ? -1 : 1;
 }
 
-/** Of every group, or of one, for the topics named (all without). */
+/** Lag of every group, or of one, for the named topics (default: all). */
 async function lags(admin: Admin, only: string | undefined, named: readonly string[]): Promise<LagState[]> {
   const { groups } = await admin.listGroups();
   const ids = only === undefined ? groups.map(({ groupId }) => groupId).sort() : [only];
@@ -127,4 +135,231 @@ async function lags(admin: Admin, only: string | undefined, named: readonly stri
 async function endsOf(admin: Admin, topic: string): Promise<Map<number, number>> {
   const offsets = await admin.fetchTopicOffsets(topic);
   return new Map(offsets.map(({ partition, high }) => [partition, Number(high)]));
+}
+
+/** Kafka's ConfigResourceTypes.TOPIC, and ConfigSource.TOPIC_CONFIG: what was set for this very topic. */
+const topicResource = 2;
+
+const setForTopic = 1;
+
+/**
+ * Makes a topic, or changes what may be changed of it: more partitions, and its settings. Those that the file does not name stay.
+ * @throws AIOT_USAGE (fewer partitions, another number of replicas: Kafka cannot), AIOT_STREAM_URL (the name)
+ */
+async function createTopic(
+  admin: Admin,
+  spec: TopicSpec,
+  dryRun: boolean,
+  endpoint: string,
+): Promise<CreateResult> {
+  checkTopic(spec.name, endpoint);
+  const wanted = configOf(spec);
+  const existing = (await admin.listTopics()).includes(spec.name);
+  return existing ? change(admin, spec, wanted, dryRun) : make(admin, spec, wanted, dryRun);
+}
+
+async function make(
+  admin: Admin,
+  spec: TopicSpec,
+  wanted: Map<string, string>,
+  dryRun: boolean,
+): Promise<CreateResult> {
+  const configEntries = [...wanted].map(([name, value]) => ({ name, value }));
+  const topic = {
+    topic: spec.name,
+    // −1 is the broker's own default.
+    numPartitions: spec.partitions ?? -1,
+    replicationFactor: spec.replicas ?? -1,
+    configEntries,
+  };
+  await admin.createTopics({ validateOnly: dryRun, waitForLeaders: !dryRun, topics: [topic] });
+  const changes = [...wanted].map(([name, value]) => `${name} = ${value}`);
+  if (spec.partitions !== undefined) changes.unshift(`partitions = ${spec.partitions}`);
+  return { name: spec.name, did: 'created', changes };
+}
+
+async function change(
+  admin: Admin,
+  spec: TopicSpec,
+  wanted: Map<string, string>,
+  dryRun: boolean,
+): Promise<CreateResult> {
+  const changes: string[] = [];
+  const partitions = await morePartitions(admin, spec);
+  if (partitions !== undefined) changes.push(`partitions ${partitions} → ${spec.partitions}`);
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: topicResource, name: spec.name }],
+  });
+  const entries = resources[0]?.configEntries ?? [];
+  const now = new Map(entries.map(({ configName, configValue }) => [configName, configValue]));
+  for (const [name, value] of wanted) {
+    if (now.get(name) !== value) changes.push(`${name} ${now.get(name) ?? '(none)'} → ${value}`);
+  }
+  if (changes.length === 0) return { name: spec.name, did: 'unchanged', changes };
+  if (dryRun) return { name: spec.name, did: 'changed', changes };
+  if (partitions !== undefined) {
+    await admin.createPartitions({ topicPartitions: [{ topic: spec.name, count: spec.partitions! }] });
+  }
+  if (wanted.size > 0) {
+    // This request takes all settings of a topic at once: one that is left out goes back to its default.
+    const own = entries.filter(({ configSource }) => (configSource as number) === setForTopic);
+    const all = new Map([
+      ...own.map(({ configName, configValue }) => [configName, configValue] as const),
+      ...wanted,
+    ]);
+    const configEntries = [...all].map(([name, value]) => ({ name, value }));
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: topicResource, name: spec.name, configEntries }],
+    });
+  }
+  return { name: spec.name, did: 'changed', changes };
+}
+
+/** How many there are, when there are to be more. */
+async function morePartitions(admin: Admin, spec: TopicSpec): Promise<number | undefined> {
+  const { topics } = await admin.fetchTopicMetadata({ topics: [spec.name] });
+  const there = topics[0]?.partitions ?? [];
+  const replicas = there[0]?.replicas.length;
+  if (spec.replicas !== undefined && replicas !== undefined && spec.replicas !== replicas) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${spec.name}: expected replicas to stay ${replicas}, got ${spec.replicas}`,
+      {
+        next: 'Moving replicas is the work of Kafka’s own kafka-reassign-partitions.',
+      },
+    );
+  }
+  if (spec.partitions === undefined || spec.partitions === there.length) return undefined;
+  if (spec.partitions > there.length) return there.length;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `${spec.name}: expected at least the ${there.length} partitions that there are, got ${spec.partitions}`,
+    { next: 'Kafka cannot take partitions away: make another topic.' },
+  );
+}
+
+/** Settings as Kafka calls them. What the file says by Kafka's own name goes first. @throws AIOT_USAGE for those of JetStream */
+function configOf(spec: TopicSpec): Map<string, string> {
+  for (const name of ['subjects', 'storage', 'retention', 'maxMessages', 'duplicateWindowMs'] as const) {
+    if (spec[name] !== undefined) {
+      throw new AiotError(
+        'AIOT_USAGE',
+        `${spec.name}: ${name} is a setting of JetStream streams, Kafka has none such`,
+      );
+    }
+  }
+  const config = new Map<string, string>();
+  if (spec.maxAgeMs !== undefined) config.set('retention.ms', String(spec.maxAgeMs));
+  if (spec.maxBytes !== undefined) config.set('retention.bytes', String(spec.maxBytes));
+  for (const [name, value] of Object.entries(spec.config ?? {})) config.set(name, value);
+  return config;
+}
+
+/** Highest version of an API that tells brokers apart: by the key of ApiVersions, what a broker that has it is at least. */
+const versionSigns: [key: number, version: number, says: string][] = [
+  [0, 12, '4.0'],
+  [1, 17, '3.9'],
+  [1, 16, '3.7'],
+  [1, 13, '3.1'],
+  [1, 10, '2.1'],
+];
+
+/** What a cluster lets us do, tried in turn. Nothing is written. */
+async function checkKafka(
+  settings: KafkaSettings,
+  topics: readonly string[],
+  endpoint: string,
+): Promise<CheckResult[]> {
+  const results: CheckResult[] = [];
+  let cluster: KafkaCluster;
+  try {
+    cluster = await connectCluster(settings, endpoint, { create: false });
+  } catch (error) {
+    const known = kafkaError(error, endpoint);
+    results.push({ what: 'connects', state: 'failed', detail: `${known.message}. ${known.next}` });
+    return results;
+  }
+  try {
+    results.push({ what: 'connects', state: 'ok', detail: security(settings) });
+    const metadata = await patiently(settings, endpoint, () => cluster.metadata({ topics: [...topics] }));
+    results.push(await brokers(cluster, metadata));
+    for (const topic of topics) results.push(await readable(cluster, topic, settings, endpoint));
+    results.push(
+      await tried('idempotent producer', async () => {
+        const node = await cluster.findControllerBroker();
+        await node.initProducerId({ transactionTimeout: 1000 });
+        return 'a bridge can write each message once though answers are lost';
+      }),
+    );
+    results.push(
+      await tried('groups', async () => {
+        const groupId = settings.group ?? 'aiot-check';
+        const node = await patiently(settings, endpoint, () => cluster.findGroupCoordinator({ groupId }));
+        return `broker ${node.nodeId} coordinates ${groupId}`;
+      }),
+    );
+  } finally {
+    await cluster.disconnect().catch(() => {});
+  }
+  return results;
+}
+
+function security({ tls, username, sasl = 'plain' }: KafkaSettings): string {
+  const line = tls ? 'TLS' : 'not encrypted';
+  return username === undefined ? `${line}, without credentials` : `${line}, as ${username} by SASL ${sasl}`;
+}
+
+async function brokers(
+  cluster: KafkaCluster,
+  { brokers, controllerId }: ClusterMetadata,
+): Promise<CheckResult> {
+  return tried('brokers', async () => {
+    await cluster.refreshMetadata();
+    const node = await cluster.findBroker({ nodeId: brokers[0]?.nodeId ?? controllerId });
+    const sign = versionSigns.find(([key, version]) => (node.versions[key]?.maxVersion ?? 0) >= version);
+    const names = brokers.map(({ host, port }) => `${host}:${port}`).join(', ');
+    return `${brokers.length} (${names}), Kafka ${sign ? `${sign[2]} or newer` : 'older than 2.1, which is too old'}`;
+  });
+}
+
+async function readable(
+  cluster: KafkaCluster,
+  topic: string,
+  settings: KafkaSettings,
+  endpoint: string,
+): Promise<CheckResult> {
+  return tried(
+    `topic ${topic}`,
+    async () => {
+      const ranges = await partitionRanges(cluster, [topic], { from: 'beginning' }, endpoint);
+      const messages = ranges.reduce((sum, { begin, end }) => sum + end - begin, 0);
+      const [first] = ranges;
+      const leader = cluster
+        .findTopicPartitionMetadata(topic)
+        .find(({ partitionId }) => partitionId === first?.partition);
+      if (first && leader) {
+        const node = await cluster.findBroker({ nodeId: leader.leader });
+        const limits = { maxWaitMs: 100, maxBytes: 1000, maxPartitionBytes: 1000 };
+        const place = { topic, partition: first.partition, offset: first.start };
+        const [answer] = await node.connectionPool.send(fetchRequest([place], limits));
+        if (answer && answer.errorCode !== 0)
+          throw new Error(`reading it fails with Kafka's error ${answer.errorCode}`);
+      }
+      const replicas = leader ? leader.replicas.length : 0;
+      const parts = ranges.length === 1 ? '1 partition' : `${ranges.length} partitions`;
+      return `can be read: ${parts}, ${replicas} replica${replicas === 1 ? '' : 's'}, ${messages} messages`;
+    },
+    settings.signal,
+  );
+}
+
+async function tried(what: string, work: () => Promise<string>, signal?: AbortSignal): Promise<CheckResult> {
+  try {
+    return { what, state: 'ok', detail: await work() };
+  } catch (error) {
+    signal?.throwIfAborted();
+    return { what, state: 'failed', detail: error instanceof Error ? error.message : String(error) };
+  }
 }

@@ -1,4 +1,5 @@
-import type { WireRequest } from './wire/fetch.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { WireRequest } from './wire/requests.js';
 
 /** What is used of kafkajs's Cluster: bootstrap, metadata, connections with TLS and SASL, one to each broker. */
 export interface KafkaCluster {
@@ -18,7 +19,7 @@ export interface KafkaCluster {
   fetchTopicsOffset(topics: OffsetQuery[]): Promise<TopicOffsets[]>;
 }
 
-export interface PartitionMetadata {
+interface PartitionMetadata {
   partitionId: number;
   leader: number;
   partitionErrorCode: number;
@@ -39,7 +40,7 @@ export interface OffsetQuery {
   fromTimestamp?: number;
 }
 
-export interface TopicOffsets {
+interface TopicOffsets {
   topic: string;
   /** Decimal; `-1` where there is no record so young. */
   partitions: { partition: number; offset: string }[];
@@ -64,4 +65,27 @@ export interface KafkaNode {
     memberId: string;
     topics: TopicOffsets[];
   }): Promise<unknown>;
+}
+
+/** Between attempts while a broker is away, ms. */
+const pauseMs = 250;
+
+/** Metadata again after a pause, without the connections that failed; when even that cannot be had, the caller comes here again. */
+export async function mend(
+  cluster: KafkaCluster,
+  errors: readonly unknown[],
+  signal: AbortSignal,
+): Promise<void> {
+  await delay(pauseMs, undefined, { signal }).catch(() => {});
+  if (signal.aborted) return;
+  try {
+    for (const error of errors) {
+      const { host, port } = (error ?? {}) as { host?: string; port?: number };
+      if (host !== undefined && port !== undefined) cluster.removeBroker({ host, port });
+    }
+    await cluster.connect();
+    await cluster.refreshMetadata();
+  } catch {
+    // Still away.
+  }
 }

@@ -1,16 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs';
 import type { Delivery, Header, Message, Source } from '../message.js';
-import { kafkaClient, patiently } from './connect.js';
-import { kafkaError } from './errors.js';
-import { placeGroup } from './group-start.js';
+import type { KafkaNode } from './cluster.js';
+import { connectCluster, kafkaClient, patiently } from './connect.js';
+import { hasMembers, kafkaError } from './errors.js';
 import { createHandover, type Handover } from './handover.js';
-import { Progress } from './progress.js';
 import type { KafkaSettings } from './settings.js';
+import { type PartitionRange, partitionRanges } from './start.js';
 import { headerText } from './wire/record-batch.js';
 
 /** Between commits of what was acked, ms: what a member that is killed has done within it, its successor gets again. */
 const commitEveryMs = 200;
+
 /** While a reader is slow, the group is told that its member lives, ms. */
 const heartbeatMs = 2000;
 
@@ -198,4 +199,98 @@ function headersOf(headers: NonNullable<KafkaMessage['headers']>): Header[] {
       (value): Header => [name, headerText(Buffer.from(value))],
     ),
   );
+}
+
+/**
+ * Writes down where a new group begins, before it reads: a member that is killed before its first commit would otherwise begin at
+ * what is latest then, and what came in between would be lost. A group that has members has done so already.
+ * @throws AIOT_STREAM_TOPIC_NOT_FOUND, and what kafkajs throws
+ */
+async function placeGroup(
+  topics: readonly string[],
+  settings: KafkaSettings & { group: string },
+  endpoint: string,
+): Promise<void> {
+  const create = settings.create ?? true;
+  const cluster = await connectCluster(settings, endpoint, { create });
+  try {
+    const ranges = await partitionRanges(cluster, topics, { ...settings, create }, endpoint);
+    const coordinator = await cluster.findGroupCoordinator({ groupId: settings.group });
+    const fresh = await withoutCommit(coordinator, settings.group, ranges);
+    if (fresh.length > 0) await commitStarts(coordinator, settings.group, fresh);
+  } finally {
+    await cluster.disconnect().catch(() => {});
+  }
+}
+
+async function withoutCommit(
+  coordinator: KafkaNode,
+  groupId: string,
+  ranges: PartitionRange[],
+): Promise<PartitionRange[]> {
+  const { responses } = await coordinator.offsetFetch({ groupId, topics: perTopic(ranges, () => ({})) });
+  const known = new Map<string, number>();
+  for (const { topic, partitions } of responses) {
+    for (const { partition, offset } of partitions) known.set(`${topic} ${partition}`, Number(offset));
+  }
+  return ranges.filter(({ topic, partition }) => (known.get(`${topic} ${partition}`) ?? -1) < 0);
+}
+
+/** A commit of nobody (generation −1) is taken while a group has no members. */
+async function commitStarts(coordinator: KafkaNode, groupId: string, ranges: PartitionRange[]) {
+  const topics = perTopic(ranges, ({ start }) => ({ offset: String(start) }));
+  try {
+    await coordinator.offsetCommit({ groupId, groupGenerationId: -1, memberId: '', topics });
+  } catch (error) {
+    if (!hasMembers(error)) throw error;
+  }
+}
+
+function perTopic<T>(ranges: PartitionRange[], more: (range: PartitionRange) => T) {
+  const topics = new Map<string, (T & { partition: number })[]>();
+  for (const range of ranges) {
+    topics.set(range.topic, [
+      ...(topics.get(range.topic) ?? []),
+      { partition: range.partition, ...more(range) },
+    ]);
+  }
+  return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
+}
+
+/**
+ * How far a partition may be committed: up to the lowest message that is not acked, since a commit says that everything before it is
+ * done.
+ */
+export class Progress {
+  /** Delivered and not yet known to be done, in their order; a log may have gaps. */
+  private open: Pending[] = [];
+  private next = -1;
+  private committed = -1;
+
+  /** A message is on its way; `done` is to be set when it is acked. */
+  deliver(offset: number): Pending {
+    const pending = { offset, done: false };
+    if (this.next < 0) this.committed = offset;
+    this.open.push(pending);
+    this.next = offset + 1;
+    return pending;
+  }
+
+  /** The offset to commit, or undefined when that would say nothing new. */
+  due(): number | undefined {
+    let done = 0;
+    while (done < this.open.length && this.open[done]!.done) done++;
+    this.open = done > 0 ? this.open.slice(done) : this.open;
+    const at = this.open[0]?.offset ?? this.next;
+    return at > this.committed ? at : undefined;
+  }
+
+  commit(offset: number): void {
+    this.committed = Math.max(this.committed, offset);
+  }
+}
+
+interface Pending {
+  readonly offset: number;
+  done: boolean;
 }

@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { AiotError, parseDuration } from '../../core/index.js';
-import type { StreamOptions } from '../options.js';
-import { queryBoolean, queryCount, readQuery } from '../query.js';
-import type { StreamUrl } from '../url.js';
+import type { StreamOptions } from '../message.js';
+import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 import { compressions } from './wire/codecs.js';
 
 const sasl = z.enum(['plain', 'scram-sha-256', 'scram-sha-512']);

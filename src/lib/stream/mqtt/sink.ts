@@ -1,10 +1,8 @@
 import { AiotError } from '../../core/index.js';
-import type { OutgoingMessage, Sink } from '../message.js';
-import type { StreamOptions } from '../options.js';
+import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
-import { connectStream, disconnectBroker } from './connect.js';
+import { connectStream, disconnectBroker, mqttSettings } from './connect.js';
 import { createOutbox } from './outbox.js';
-import { mqttSettings } from './settings.js';
 
 /** Longest time that `close` waits for what is under way, ms. */
 const closeMs = 5000;

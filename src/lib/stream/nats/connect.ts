@@ -1,11 +1,9 @@
+import { connect } from 'node:net';
 import type { Authenticator, ConnectionOptions, NatsConnection } from 'nats';
-import { AiotError } from '../../core/index.js';
-import type { StreamOptions } from '../options.js';
+import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
+import type { StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
-import { natsError } from './errors.js';
-import { greet } from './hello.js';
 import type { NatsSettings } from './settings.js';
-import { within } from './within.js';
 
 export interface NatsClient {
   nc: NatsConnection;
@@ -163,4 +161,150 @@ function watched(
       await within(2000, nc.close());
     },
   };
+}
+
+/**
+ * Looks at the first line of the first server that answers, before nats.js does: where none comes it is no NATS server, and where the line
+ * demands a client certificate one is needed. In both cases nats.js would wait in vain: for a line that does not come, and with TLS 1.3
+ * for a server that hangs up only after the handshake. Servers that do not answer at all are left to the connection.
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
+ */
+async function greet(
+  servers: readonly string[],
+  { endpoint, certificate, timeoutMs }: { endpoint: string; certificate: boolean; timeoutMs: number },
+): Promise<void> {
+  for (const server of servers) {
+    const [, bracketed, plain, port = '4222'] = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(server) ?? [];
+    const heard = await firstLine(bracketed ?? plain ?? server, Number(port), timeoutMs);
+    if (heard === undefined) continue;
+    if (!heard.startsWith('INFO ')) {
+      throw new AiotError(
+        'AIOT_BROKER_UNREACHABLE',
+        `${endpoint}: what listens at ${server} does not speak NATS`,
+        {
+          endpoint,
+          next: 'Check the port: NATS has 4222, its monitoring 8222.',
+        },
+      );
+    }
+    if (certificate || !/"tls_verify":\s*true/.test(heard)) return;
+    throw new AiotError('AIOT_BROKER_REFUSED', `${endpoint} demands a client certificate`, {
+      endpoint,
+      next: 'Give one with --cert FILE and --key FILE.',
+    });
+  }
+}
+
+/** `INFO {…}`; empty where something listens and says nothing; undefined where nothing does. */
+function firstLine(host: string, port: number, timeoutMs: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let text: string | undefined;
+    const socket = connect({ host, port });
+    const end = () => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(text);
+    };
+    const timer = setTimeout(end, timeoutMs);
+    socket.on('connect', () => {
+      text = '';
+    });
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      if (!text?.startsWith('INFO'.slice(0, text.length)) || text.includes('\n')) end();
+    });
+    socket.on('error', end);
+    socket.on('close', end);
+  });
+}
+
+/** Waits for a task, and no longer than so many ms; how it ends does not matter. */
+export async function within(ms: number, task: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([task.catch(() => {}), late]);
+  clearTimeout(timer);
+}
+
+/** NatsError's codes (core.ts of nats.js 2) with which a server says that we may not. */
+const refused = new Set([
+  'AUTHORIZATION_VIOLATION',
+  'AUTHENTICATION_EXPIRED',
+  'AUTHENTICATION_TIMEOUT',
+  'ACCOUNT_EXPIRED',
+  'PERMISSIONS_VIOLATION',
+]);
+
+interface NatsFailure {
+  code?: string;
+  chainedError?: unknown;
+  permissionContext?: { operation: string; subject: string };
+  api_error?: { code: number; err_code: number; description: string };
+}
+
+/** Makes a coded error of what nats.js gives. `endpoint` without credentials. */
+export function natsError(error: unknown, endpoint: string, doing = ''): AiotError {
+  if (error instanceof AiotError) return error;
+  const { code = '', chainedError, permissionContext, api_error } = (error ?? {}) as NatsFailure;
+  const where = doing === '' ? endpoint : `${endpoint}, ${doing}`;
+  const message = (error instanceof Error ? error.message : String(error))
+    .toLowerCase()
+    .replace(/^'|'$/g, '');
+  if (refused.has(code)) {
+    const what = permissionContext
+      ? `does not let us ${permissionContext.operation === 'publish' ? 'publish' : 'subscribe'} to ${permissionContext.subject}`
+      : `did not let us in: ${message.replaceAll('_', ' ')}`;
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} ${what}`, { cause: error, endpoint });
+  }
+  if (code === 'MAX_PAYLOAD_EXCEEDED') {
+    return new AiotError('AIOT_STREAM_MESSAGE_REFUSED', `${where}: ${message.replaceAll('_', ' ')}`, {
+      cause: error,
+      endpoint,
+      next: 'Raise max_payload at the server, or send less in one message.',
+    });
+  }
+  if (api_error) {
+    const { description, err_code } = api_error;
+    return new AiotError('AIOT_BROKER_REFUSED', `${where}: JetStream says ${description} (${err_code})`, {
+      cause: error,
+      endpoint,
+      next: 'Check the name, and what the stream allows: aiot stream ls URL',
+    });
+  }
+  if (code === '503') {
+    return new AiotError('AIOT_BROKER_UNREACHABLE', `${where}: nobody answers for JetStream`, {
+      cause: error,
+      endpoint,
+      retryable: true,
+      next: 'Start the server with JetStream (nats-server -js), or leave --jetstream away.',
+    });
+  }
+  return unreachable(error, chainedError, endpoint, where, message || code);
+}
+
+function unreachable(
+  error: unknown,
+  chained: unknown,
+  endpoint: string,
+  where: string,
+  message: string,
+): AiotError {
+  const name = systemCode(chained) ?? systemCode(error);
+  if (name?.startsWith('ERR_SSL_') && name.includes('ALERT')) {
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} did not let us in: ${name}`, {
+      cause: error,
+      endpoint,
+      next: 'It may want a client certificate: --cert and --key.',
+    });
+  }
+  const untrusted = name !== undefined && isUntrusted(name);
+  const why = chained instanceof Error ? chained.message : message.replaceAll('_', ' ');
+  return new AiotError('AIOT_BROKER_UNREACHABLE', `${where}: ${why || 'no answer'}`, {
+    cause: error,
+    endpoint,
+    retryable: !untrusted,
+    ...(untrusted ? { next: 'Name the CA that signed its certificate: --ca FILE' } : {}),
+  });
 }

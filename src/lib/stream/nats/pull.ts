@@ -1,21 +1,25 @@
 import type { Msg, Subscription } from 'nats';
 import { type AiotError, systemClock } from '../../core/index.js';
-import type { NatsClient } from './connect.js';
-import { within } from './within.js';
+import type { Delivery } from '../message.js';
+import { createQueue } from '../queue.js';
+import { type NatsClient, within } from './connect.js';
 
 /** A request for messages ends after this time, ms; the next one follows. */
 const expiresMs = 30_000;
+
 /** While a request waits, the server says that often that it lives, ms. */
 const heartbeatMs = 5_000;
+
 /** Bytes that one request may bring: memory stays bounded whatever the size of messages. */
 const requestBytes = 16 * 1024 * 1024;
 
 /** How long a server may take to say that nothing more is on its way, ms. */
 const drainMs = 1_000;
+
 /** Nothing came for so long: there is nothing more now, ms. */
 const quietMs = 50;
 
-export type RenewReason = 'reconnected' | 'silent' | 'gone' | 'gap';
+type RenewReason = 'reconnected' | 'silent' | 'gone' | 'gap';
 
 export interface PullHandlers {
   /** A message of the stream. */
@@ -33,7 +37,7 @@ export interface PullHandlers {
   end(error: unknown): void;
 }
 
-export interface Pull {
+interface Pull {
   /** There is room again. */
   more(): void;
   /** The reader sees that something is amiss: see `PullHandlers.renew`. */
@@ -152,6 +156,41 @@ export function startPull(
       if (!handlers.late) return subscription.unsubscribe();
       await quiet();
       await within(drainMs, subscription.drain());
+    },
+  };
+}
+
+/** Bytes that wait for the reader before no more are asked for. */
+const mostBytes = 32 * 1024 * 1024;
+
+/** What has been fetched from a log and not been taken: bounded by asking for no more, so nothing is ever thrown away. */
+interface Stock {
+  add(delivery: Delivery, bytes: number): void;
+  room(): boolean;
+  end(error?: unknown): void;
+  /** `onTaken` is called when there is room again. */
+  batches(onTaken: () => void): AsyncGenerator<Delivery[]>;
+}
+
+export function createStock(limit: number): Stock {
+  const queue = createQueue<Delivery>(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
+  let messages = 0;
+  let bytes = 0;
+  return {
+    add(delivery, size) {
+      messages++;
+      bytes += size;
+      queue.push(delivery);
+    },
+    room: () => messages < limit && bytes < mostBytes,
+    end: (error) => queue.end(error),
+    async *batches(onTaken) {
+      for await (const batch of queue) {
+        messages = 0;
+        bytes = 0;
+        onTaken();
+        yield batch;
+      }
     },
   };
 }

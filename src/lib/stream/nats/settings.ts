@@ -1,9 +1,7 @@
 import { z } from 'zod';
 import { AiotError } from '../../core/index.js';
-import type { StreamOptions } from '../options.js';
-import { queryBoolean, queryCount, readQuery } from '../query.js';
-import { placeFrom } from '../tail/place.js';
-import type { StreamUrl } from '../url.js';
+import { positionFrom, type StreamOptions } from '../message.js';
+import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 
 /** What the query of a `nats:` URL may say; `stream` and `jetstream` are one setting, by NATS's name and by its flag's. */
 const settings = {
@@ -55,7 +53,7 @@ export function natsSettings(url: StreamUrl, options: StreamOptions): NatsSettin
     from:
       query.from === undefined
         ? (options.from ?? (query.until ? 'beginning' : undefined))
-        : placeFrom(query.from),
+        : positionFrom(query.from),
     untilEnd: query.until === 'end',
     servername: query.servername,
     window: query.window,
@@ -71,4 +69,45 @@ export function natsSettings(url: StreamUrl, options: StreamOptions): NatsSettin
     );
   }
   return found;
+}
+
+/**
+ * A subject is tokens between dots; `*` stands for one, and `>`, at the end, for one or more (NATS docs, Subject-Based Messaging).
+ * @returns it, or `>` for an empty one @throws AIOT_STREAM_URL
+ */
+export function checkFilter(subject: string, endpoint: string): string {
+  if (subject === '') return '>';
+  const tokens = subject.split('.');
+  const last = tokens.length - 1;
+  const good = tokens.every(
+    (token, index) => token !== '' && !/\s/.test(token) && (token !== '>' || index === last),
+  );
+  // NATS would take MQTT's wildcards for letters, and nothing would ever come.
+  const foreign = /(^|\/)[#+](\/|$)/.test(subject);
+  if (good && !foreign) return subject;
+  throw new AiotError(
+    'AIOT_STREAM_URL',
+    `${endpoint}: expected a subject such as sensors.*.temperature or sensors.>, got "${subject}"`,
+    foreign ? { next: 'NATS writes a.*.c and a.> where MQTT has a/+/c and a/#.' } : {},
+  );
+}
+
+/** A subject to publish to: the same without wildcards. @throws AIOT_STREAM_URL */
+export function checkSubject(subject: string, endpoint: string): string {
+  if (/^[^\s.]+(\.[^\s.]+)*$/.test(subject) && !/(^|\.)[*>](\.|$)/.test(subject)) return subject;
+  throw new AiotError(
+    'AIOT_STREAM_URL',
+    `${endpoint}: expected a subject without wildcards, spaces and empty parts, got "${subject}"`,
+  );
+}
+
+/** Whether a subject is one of those that a filter stands for. */
+export function matches(filter: string, subject: string): boolean {
+  const wanted = filter.split('.');
+  const tokens = subject.split('.');
+  for (const [index, token] of wanted.entries()) {
+    if (token === '>') return tokens.length > index;
+    if (tokens[index] === undefined || (token !== '*' && token !== tokens[index])) return false;
+  }
+  return tokens.length === wanted.length;
 }

@@ -1,10 +1,10 @@
 import type { JetStreamManager, StreamInfo } from 'nats';
 import { AiotError } from '../../core/index.js';
-import type { NatsClient } from './connect.js';
-import { natsError } from './errors.js';
+import { type NatsClient, natsError } from './connect.js';
 
 /** JetStream's error codes (err_code) for a stream and a consumer that are not there. */
 export const streamMissing = 10_059;
+
 export const consumerMissing = 10_014;
 
 /** The JetStream error code of what nats.js throws, 503 where nobody answers, or undefined. */
@@ -49,4 +49,26 @@ export async function findStream(
       next: `aiot stream ls ${endpoint} lists them; aiot stream create makes one.`,
     });
   }
+}
+
+/** JetStream says so where an account may not use it. */
+const notEnabled = new Set([503, 10_039, 10_076]);
+
+/** All streams, or the one named; none where the server has no JetStream. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
+export async function streamsOf(
+  client: NatsClient,
+  name: string | undefined,
+  endpoint: string,
+): Promise<StreamInfo[]> {
+  const manager = await managerOf(client, endpoint);
+  if (name !== undefined) return [await findStream(manager, { stream: name, subject: '' }, endpoint)];
+  const streams: StreamInfo[] = [];
+  try {
+    for await (const stream of manager.streams.list()) streams.push(stream);
+  } catch (error) {
+    const silent = !hasJetStream(client) && (error as { code?: string }).code === 'TIMEOUT';
+    if (!silent && !notEnabled.has(apiCode(error) ?? 0))
+      throw natsError(error, endpoint, 'listing its streams');
+  }
+  return streams.sort((a, b) => a.config.name.localeCompare(b.config.name));
 }

@@ -1,6 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { Header } from '../message.js';
-import { mqttHeaders } from '../message.js';
+import { type Header, mqttHeaders } from '../message.js';
 
 /** First bytes of pictures (PNG 5.2, JPEG's SOI, GIF, RIFF … WEBP), as latin1. */
 const pictures: readonly (readonly [RegExp, string])[] = [

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
@@ -32,4 +33,21 @@ const own = /^(AIOT_|NOTIFY_SOCKET$|WATCHDOG_|CREDENTIALS_DIRECTORY$)/;
 export function environmentFor(more: Readonly<Record<string, string>>): Record<string, string | undefined> {
   const kept = Object.entries(process.env).filter(([name]) => !own.test(name));
   return { ...Object.fromEntries(kept), ...more };
+}
+
+/** Longest text that is a label and no document. */
+const longest = 200;
+
+/** The label that a message tells: its text, or of a JSON object `voted`, or else `label`. Undefined where it tells none. */
+export function labelOf(payload: Uint8Array): string | undefined {
+  if (!isUtf8(payload)) return undefined;
+  const text = Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8').trim();
+  if (!text.startsWith('{')) return text === '' || text.length > longest ? undefined : text;
+  try {
+    const { voted, label } = JSON.parse(text) as { voted?: unknown; label?: unknown };
+    const found = voted ?? label;
+    return typeof found === 'string' && found.length <= longest ? found : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,8 +1,7 @@
-import type { CheckResult, StreamAdmin, TopicState } from '../admin.js';
-import type { StreamOptions } from '../options.js';
+import type { CheckResult, StreamAdmin, TopicState } from '../broker/admin.js';
+import type { StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
-import { connectRedis, type RedisClient } from './client.js';
-import { redisSettings } from './settings.js';
+import { connectRedis, type RedisClient, redisSettings } from './client.js';
 
 /** Keys that are looked at; a database may have millions. */
 const mostKeys = 10_000;

@@ -1,9 +1,9 @@
-import { onAbort } from '../../core/index.js';
-import { withKeptCredentials } from '../credentials/index.js';
-import type { StreamOptions } from '../options.js';
-import { parseStreamUrl, type StreamUrl } from '../url.js';
-import { redisError } from './errors.js';
-import { redisSettings } from './settings.js';
+import { z } from 'zod';
+import { AiotError, isUntrusted, onAbort, systemCode } from '../../core/index.js';
+import { withKeptCredentials } from '../credentials.js';
+import { queryDuration } from '../file/settings.js';
+import type { StreamOptions } from '../message.js';
+import { parseStreamUrl, queryCount, readQuery, type StreamUrl } from '../url.js';
 
 /** A command and its arguments, as Redis's own documentation writes them. */
 export type RedisCommand = readonly (string | Buffer)[];
@@ -24,6 +24,7 @@ export interface RedisClient {
 }
 
 const longestPauseMs = 5000;
+
 /** A line that is dead without saying so is noticed by a PING without an answer. */
 const pingMs = 10_000;
 
@@ -117,9 +118,122 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   };
 }
 
-/** Of a transaction: the reply that was an error, instead of the number of them. */
+/** The first reply of a transaction that was an error, instead of the number of errors. */
 function firstOf(error: unknown): unknown {
   return error instanceof Error && 'replies' in error && Array.isArray(error.replies)
     ? (error.replies.find((reply) => reply instanceof Error) ?? error)
     : error;
+}
+
+const shape = {
+  /** What a message becomes: the key's value, the last of a list, an entry of a stream, or a word on a channel. */
+  as: z.enum(['value', 'list', 'stream', 'channel']).optional(),
+  /** How long the key stays after the last message. */
+  ttl: queryDuration.optional(),
+  /** Most entries of a list or a stream: the oldest go. */
+  length: queryCount.optional(),
+  /** Number of the database; default 0. */
+  db: queryCount.optional(),
+};
+
+export interface RedisSettings {
+  host: string;
+  port: number;
+  tls: boolean;
+  username: string | undefined;
+  password: string | undefined;
+  database: number;
+  key: string;
+  as: 'value' | 'list' | 'stream' | 'channel';
+  ttlMs: number | undefined;
+  length: number | undefined;
+}
+
+const defaultPort = 6379;
+
+/** `redis://[[USER]:PASSWORD@]HOST[:6379]/KEY`, `rediss:` with TLS. @throws AIOT_STREAM_URL */
+export function redisSettings(url: StreamUrl, options: StreamOptions): RedisSettings {
+  const { as = 'value', ttl, length, db = 0 } = readQuery(url, shape);
+  const [, bracketed, plain, port = String(defaultPort)] =
+    /^(?:\[(.+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(url.host) ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined || Number(port) > 65_535) {
+    throw new AiotError('AIOT_STREAM_URL', `${url.endpoint}: expected ${url.scheme}://HOST[:PORT]/KEY`);
+  }
+  if (length !== undefined && as !== 'list' && as !== 'stream') {
+    throw new AiotError('AIOT_STREAM_URL', `${url.endpoint}: length is of as=list and as=stream alone`);
+  }
+  if (ttl !== undefined && as === 'channel') {
+    throw new AiotError('AIOT_STREAM_URL', `${url.endpoint}: a channel keeps nothing: no ttl`);
+  }
+  return {
+    host,
+    port: Number(port),
+    tls: url.scheme === 'rediss',
+    username: url.username ?? options.username,
+    password: url.password ?? options.password,
+    database: db,
+    key: url.path,
+    as,
+    ttlMs: ttl,
+    length,
+  };
+}
+
+/** Codes with which a reply begins (RESP, "Simple errors": the first word is the kind of error) that say who may what. */
+const refused = new Set(['NOAUTH', 'NOPERM', 'WRONGPASS']);
+
+/** Those that are no message's fault, and pass. */
+const passing = new Set([
+  'BUSY',
+  'CLUSTERDOWN',
+  'LOADING',
+  'MASTERDOWN',
+  'MISCONF',
+  'NOREPLICAS',
+  'OOM',
+  'READONLY',
+  'TRYAGAIN',
+]);
+
+/** Makes a coded error of what @redis/client gives. @param reply it is the server's own word @param endpoint without credentials */
+function redisError(error: unknown, endpoint: string, reply: boolean): AiotError {
+  if (error instanceof AiotError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  if (reply) return replyError(message, error, endpoint);
+  const inner = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = systemCode(inner) ?? '';
+  const untrusted = isUntrusted(code);
+  if (code.startsWith('ERR_SSL_') && code.includes('ALERT')) {
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} did not let us in: ${code}`, {
+      cause: error,
+      endpoint,
+      next: 'It may want a client certificate: --cert and --key.',
+    });
+  }
+  return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${code || message || 'no answer'}`, {
+    cause: error,
+    endpoint,
+    retryable: !untrusted,
+    ...(untrusted
+      ? { next: 'Name the CA that signed its certificate: --ca FILE' }
+      : { next: 'Check the address, and that it runs: redis-cli -h HOST ping' }),
+  });
+}
+
+function replyError(message: string, cause: unknown, endpoint: string): AiotError {
+  const [kind = ''] = message.split(' ', 1);
+  if (refused.has(kind)) {
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint}: ${message}`, {
+      cause,
+      endpoint,
+      next: 'Write redis://:PASSWORD@HOST or redis://USER:PASSWORD@HOST, or keep it: aiot stream login redis://HOST',
+    });
+  }
+  const retryable = passing.has(kind);
+  const code = retryable ? 'AIOT_BROKER_UNREACHABLE' : 'AIOT_STREAM_MESSAGE_REFUSED';
+  const next = retryable
+    ? 'It takes nothing now; what it says is why.'
+    : 'WRONGTYPE: the key holds something of another kind. Choose another key, or DEL it.';
+  return new AiotError(code, `${endpoint}: ${message}`, { cause, endpoint, retryable, next });
 }

@@ -1,9 +1,7 @@
 import { AiotError } from '../../core/index.js';
-import type { OutgoingMessage, Sink } from '../message.js';
-import type { StreamOptions } from '../options.js';
+import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
-import { connectRedis, type RedisCommand } from './client.js';
-import { type RedisSettings, redisSettings } from './settings.js';
+import { connectRedis, type RedisCommand, type RedisSettings, redisSettings } from './client.js';
 
 /**
  * Messages as the value of a key, entries of a list or a stream, or words on a channel; those of one write in one transaction.

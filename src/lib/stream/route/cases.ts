@@ -2,14 +2,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { printablePayload } from '../../core/index.js';
 import type { Message } from '../message.js';
-import { reasonOf } from './failures.js';
-import { loadRoutes } from './load.js';
+import { loadRoutes, type Variables } from './load.js';
 import { processorNamed } from './processors.js';
 import type { RouteCase } from './schema.js';
-import { topicAt } from './topics.js';
-import { createTransform, type Made } from './transform.js';
-import type { Route } from './types.js';
-import type { Variables } from './variables.js';
+import { createTransform, type Made, topicAt } from './transform.js';
+import { type Route, reasonOf } from './types.js';
 
 export const testedRoutesSchema = z.object({
   cases: z.array(

@@ -1,15 +1,11 @@
 import { AiotError, untilAborted } from '../../core/index.js';
-import { type Decoder, type DecoderName, decoderFor } from '../decode/index.js';
-import { compileExpression } from '../expression/index.js';
+import { decoderFor } from '../decode/decoder.js';
+import { compileExpression } from '../decode/expression.js';
+import type { Decoder, DecoderName } from '../decode/values.js';
 import { type Delivery, dedupeHeader, type Header, type Message } from '../message.js';
-import type { Seen } from './dedupe.js';
-import { reasonOf } from './failures.js';
-import { createFlight, type Part } from './flight.js';
-import { createGate } from './gate.js';
-import type { Outlet } from './outlet.js';
-import { topicAt } from './topics.js';
-import type { Made, Transform } from './transform.js';
-import type { Route } from './types.js';
+import type { Outlet, Seen } from './outlet.js';
+import { type Made, type Transform, topicAt } from './transform.js';
+import { createFlight, type Part, type Route, reasonOf } from './types.js';
 
 /** Where parts go. */
 export interface Target {
@@ -28,7 +24,7 @@ export interface Counts {
   lastError: string | undefined;
 }
 
-export interface EngineOptions {
+interface EngineOptions {
   route: Route;
   transform: Transform;
   targets: readonly Target[];
@@ -50,6 +46,7 @@ export interface Engine {
 
 /** Under way at once: enough for several batches, and no more than a camera's pictures in 32 MB. */
 const most = { batches: 4, messages: 4000, bytes: 32 * 1024 * 1024 };
+
 /** Messages made at once, where expressions promise: their order is that of coming, whatever takes longer. */
 const together = 500;
 
@@ -222,5 +219,39 @@ async function dedupeKeyOf(
   return (message) => {
     const value = expression.evaluate(message, decode);
     return value instanceof Promise ? value.then(textOf) : textOf(value);
+  };
+}
+
+/** How much may be under way: where there is too much, whoever brings more waits. */
+interface Gate {
+  readonly messages: number;
+  enter(bytes: number): void;
+  leave(bytes: number): void;
+  /** Undefined when there is room now. */
+  room(): Promise<void> | undefined;
+}
+
+function createGate(mostMessages: number, mostBytes: number): Gate {
+  let messages = 0;
+  let held = 0;
+  let waiting: (() => void)[] = [];
+  const full = () => messages >= mostMessages || held >= mostBytes;
+  return {
+    get messages() {
+      return messages;
+    },
+    enter(bytes) {
+      messages++;
+      held += bytes;
+    },
+    leave(bytes) {
+      messages--;
+      held -= bytes;
+      if (waiting.length === 0 || full()) return;
+      const woken = waiting;
+      waiting = [];
+      for (const resolve of woken) resolve();
+    },
+    room: () => (full() ? new Promise((resolve) => waiting.push(resolve)) : undefined),
   };
 }

@@ -1,11 +1,14 @@
-import { dirname, resolve } from 'node:path';
-import { AiotError, issueText, parseYaml, readText } from '../../core/index.js';
-import { parseStreamUrl } from '../url.js';
-import { checkRoute } from './check.js';
-import { withPreset } from './presets.js';
-import { type RouteConfig, routeFileSchema, routeSchema } from './schema.js';
+import { dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { AiotError, issueText, nearest, type Problem, parseYaml, readText } from '../../core/index.js';
+import { compileExpression } from '../decode/expression.js';
+import { decoderNames } from '../decode/values.js';
+import { requireScheme } from '../open.js';
+import { spoolState } from '../spool/spool.js';
+import { parseStreamUrl, shownUrl } from '../url.js';
+import { processorNamed } from './processors.js';
+import { type RouteConfig, routeFileSchema, routeSchema, withPreset } from './schema.js';
 import type { Route } from './types.js';
-import { fillVariables, type Variables } from './variables.js';
 
 /**
  * The routes of a file, in its order: variables filled in, everything checked, paths made absolute (they are relative to the file's folder).
@@ -73,4 +76,154 @@ function absoluteUrl(url: string, folder: string): string {
   if (!['file', 'pictures'].includes(scheme) || path === '' || path.startsWith('/')) return url;
   const [, before = '', rest = ''] = /^([a-z]+:(?:\/\/)?)(.*)$/is.exec(url) ?? [];
   return `${before.replace(/\/*$/, '')}//${resolve(folder)}/${rest}`;
+}
+
+/** Where `${NAME}` gets its value: what was set goes before the environment. */
+export interface Variables {
+  set?: Readonly<Record<string, string>>;
+  environment?: Readonly<Record<string, string | undefined>>;
+}
+
+const pattern = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g;
+
+/**
+ * Fills `${NAME}` and `${NAME:-default}` in every text of a file's values; `$${` stands for `${`. A default is used where the
+ * variable is missing or empty, as in a shell. Other uses of `${` stay, for JSONata groups with it.
+ */
+export function fillVariables(
+  value: unknown,
+  { set = {}, environment = {} }: Variables,
+): { value: unknown; problems: Problem[] } {
+  const problems: Problem[] = [];
+  const given = (name: string) => (Object.hasOwn(set, name) ? set[name] : environment[name]);
+  const fill = (text: string, path: PropertyKey[]) =>
+    text.replaceAll(pattern, (whole, name: string | undefined, fallback: string | undefined) => {
+      if (name === undefined) return '${';
+      const found = given(name);
+      if (found !== undefined && (found !== '' || fallback === undefined)) return found;
+      if (fallback !== undefined) return fallback;
+      const near = nearest(name, [...Object.keys(set), ...Object.keys(environment)]);
+      const hint = near ? `, or did you mean ${near}?` : '';
+      problems.push({
+        path,
+        message: `the variable ${name} has no value: --set ${name}=VALUE, the environment, or \${${name}:-default}${hint}`,
+      });
+      return whole;
+    });
+  const walk = (node: unknown, path: PropertyKey[]): unknown => {
+    if (typeof node === 'string') return fill(node, path);
+    if (Array.isArray(node)) return node.map((item, index) => walk(item, [...path, index]));
+    if (node !== null && typeof node === 'object') {
+      return Object.fromEntries(
+        Object.entries(node).map(([name, item]) => [name, walk(item, [...path, name])]),
+      );
+    }
+    return node;
+  };
+  return { value: walk(value, []), problems };
+}
+
+/** What one field of a route alone cannot tell: addresses, expressions, decoders and processors are tried. */
+function checkRoute(route: RouteConfig, path: PropertyKey[]): Problem[] {
+  const problems: Problem[] = [];
+  const attempt = (at: PropertyKey[], work: () => unknown) => {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof AiotError)) throw error;
+      problems.push({ path: [...path, ...at], message: error.message });
+    }
+  };
+  const address = (at: PropertyKey[], url: string, side: 'source' | 'sink') =>
+    attempt(at, () => requireScheme(parseStreamUrl(url), side));
+  const expression = (at: PropertyKey[], text: string | undefined) => {
+    if (text !== undefined) attempt(at, () => compileExpression(text));
+  };
+  route.from.forEach((url, index) => {
+    address(['from', index], url, 'source');
+  });
+  route.to.forEach((url, index) => {
+    address(['to', index], url, 'sink');
+  });
+  if (route.onError.deadLetter !== undefined) {
+    address(['onError', 'dead-letter'], route.onError.deadLetter, 'sink');
+  }
+  for (const field of ['where', 'map', 'topic', 'key'] as const) expression([field], route[field]);
+  for (const [name, text] of Object.entries(route.headers)) expression(['headers', name], text);
+  expression(['dedupe', 'key'], route.dedupe?.key);
+  const { format } = route.decode;
+  if (!(decoderNames as readonly string[]).includes(format)) {
+    problems.push({
+      path: [...path, 'decode'],
+      message: `expected one of ${decoderNames.join(', ')}; got ${format}`,
+    });
+  }
+  if (route.through) {
+    const { processor } = route.through;
+    attempt(['through'], () => processorNamed(processor));
+  }
+  if (route.each && route.map === undefined) {
+    problems.push({
+      path: [...path, 'each'],
+      message: 'expected a map beside it, which gives the several messages',
+    });
+  }
+  return problems;
+}
+
+export const listedRoutesSchema = z.object({
+  file: z.string(),
+  routes: z.array(
+    z.object({
+      name: z.string(),
+      /** Addresses without credentials and settings. */
+      from: z.array(z.string()),
+      to: z.array(z.string()),
+      /** Which steps it has, such as `where`, `map`. */
+      does: z.array(z.string()),
+      onError: z.string(),
+      tests: z.int(),
+      /** What waits on disk, by sink. */
+      spools: z.array(
+        z.object({ path: z.string(), messages: z.int(), bytes: z.int(), limit: z.int(), damaged: z.int() }),
+      ),
+    }),
+  ),
+});
+
+export type ListedRoutes = z.output<typeof listedRoutesSchema>;
+
+/** What routes a file has, and what is in their spools; runs nothing. @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID */
+export async function listRoutes(file: string, variables: Variables = {}): Promise<ListedRoutes> {
+  const routes = await loadRoutes(file, variables);
+  return {
+    file,
+    routes: await Promise.all(
+      routes.map(async ({ name, from, to, onError, spool, tests, ...route }) => ({
+        name,
+        from: from.map(shownUrl),
+        to: to.map(shownUrl),
+        does: [
+          ...(['where', 'through', 'map', 'topic', 'key', 'dedupe'] as const).filter(
+            (step) => route[step] !== undefined,
+          ),
+          ...(Object.keys(route.headers).length > 0 ? ['headers'] : []),
+          ...(spool ? ['spool'] : []),
+        ],
+        onError: onError.policy,
+        tests: tests.length,
+        spools: spool ? await spoolsOf(spool, to.length) : [],
+      })),
+    ),
+  };
+}
+
+async function spoolsOf({ path, limit }: { path: string; limit: number }, sinks: number) {
+  const paths = sinks > 1 ? Array.from({ length: sinks }, (_, index) => join(path, String(index))) : [path];
+  return Promise.all(
+    paths.map(async (each) => {
+      const { messages = 0, bytes = 0, damaged = 0 } = (await spoolState(each)) ?? {};
+      return { path: each, messages, bytes, limit, damaged };
+    }),
+  );
 }

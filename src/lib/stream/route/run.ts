@@ -1,7 +1,24 @@
-import { AiotError } from '../../core/index.js';
+import { join } from 'node:path';
+import { AiotError, onAbort, untilAborted } from '../../core/index.js';
+import type { Delivery, Source, StreamOptions } from '../message.js';
+import { openSink, openSource } from '../open.js';
+import { openSpool } from '../spool/spool.js';
+import { parseStreamUrl } from '../url.js';
+import { type Counts, createEngine, type Engine, type Target } from './engine.js';
 import { loadRoutes } from './load.js';
-import { openRoute, type RunningRoute } from './run-route.js';
-import type { Route, RouteState, RoutesEnd, RunRoutesOptions } from './types.js';
+import { createOutlet, createSeen, type Outlet } from './outlet.js';
+import { processorNamed } from './processors.js';
+import { createTransform } from './transform.js';
+import {
+  backOff,
+  mayPass,
+  type Processor,
+  type Route,
+  type RouteState,
+  type RoutesEnd,
+  type RunRoutesOptions,
+  reasonOf,
+} from './types.js';
 
 /**
  * Runs routes until their sources have no more, or `signal` is aborted: then nothing more is read, and what was read is written and
@@ -72,4 +89,314 @@ function chosen(routes: readonly Route[], only: readonly string[] | undefined): 
     });
   }
   return only && only.length > 0 ? routes.filter(({ name }) => only.includes(name)) : routes;
+}
+
+/** One route at work. */
+interface RunningRoute {
+  /** All its sources and sinks are open. */
+  ready(): Promise<void>;
+  /** Resolves when its sources have no more, or at `stop`, and what was read is written. @throws AIOT_ROUTE_MESSAGE and what cannot pass */
+  run(): Promise<void>;
+  /** Whatever has become of it. */
+  close(): Promise<void>;
+  state(): RouteState;
+}
+
+const defaultDrainMs = 10_000;
+
+/** @param stop aborted: nothing more is read. @throws what loading the processor, decoder and spool throws */
+async function openRoute(
+  route: Route,
+  options: Omit<RunRoutesOptions, 'signal' | 'onState'>,
+  stop: AbortSignal,
+  onChange: () => void,
+): Promise<RunningRoute> {
+  const giveUp = new AbortController();
+  const counts: Counts = {
+    received: 0,
+    filtered: 0,
+    duplicates: 0,
+    skipped: 0,
+    deadLettered: 0,
+    retries: 0,
+    lastError: undefined,
+  };
+  let engine: Engine | undefined;
+  /** All is written: sinks may take their time to close. */
+  let gentle = false;
+  let broken: { error: unknown } | undefined;
+  /** Ends the reading when a spool's disk is no longer there. */
+  const breaking = new AbortController();
+  const stopReading = AbortSignal.any([stop, breaking.signal]);
+  const common = {
+    exactlyOnce: route.dedupe?.exactlyOnce ?? false,
+    giveUp: giveUp.signal,
+    onChange,
+    onRetry: (messages: number) => {
+      counts.retries += messages;
+    },
+    onFailure: (error: unknown) => {
+      broken ??= { error };
+      giveUp.abort(error);
+      breaking.abort(error);
+    },
+  };
+  const processor = route.through ? await openProcessor(route, stop) : undefined;
+  const targets = await openTargets();
+  const deadLetter =
+    route.onError.deadLetter === undefined ? undefined : outletTo(route.onError.deadLetter, false);
+  const outlets = [...targets.map(({ outlet }) => outlet), ...(deadLetter ? [deadLetter] : [])];
+  const transform = await createTransform(route, processor);
+  engine = await createEngine({ route, transform, targets, deadLetter, counts, stop: stopReading });
+  const inlets = route.from.map(inletFrom);
+
+  async function openTargets(): Promise<Target[]> {
+    const all: Target[] = [];
+    for (const [index, url] of route.to.entries()) {
+      const path =
+        route.spool && (route.to.length > 1 ? join(route.spool.path, String(index)) : route.spool.path);
+      const spool = route.spool && path ? await openSpool({ ...route.spool, path }) : undefined;
+      const seen = route.dedupe ? createSeen(route.dedupe.window) : undefined;
+      all.push({
+        url,
+        seen,
+        outlet: outletTo(url, true, { ...(spool ? { spool } : {}), ...(seen ? { seen } : {}) }),
+      });
+    }
+    return all;
+  }
+
+  function outletTo(
+    url: string,
+    main: boolean,
+    own: Partial<Pick<Parameters<typeof createOutlet>[0], 'spool' | 'seen'>> = {},
+  ): Outlet {
+    return createOutlet({
+      ...common,
+      ...own,
+      endpoint: parseStreamUrl(url).endpoint,
+      batch: route.batch,
+      exactlyOnce: main && common.exactlyOnce,
+      open: () => {
+        const settings = streamOptions(route, options, url);
+        return options.open?.sink?.(url, settings) ?? openSink(url, settings);
+      },
+      ...(main && route.onError.policy !== 'retry'
+        ? { refused: (part, error) => engine?.refused(part, error, own.seen) }
+        : {}),
+    });
+  }
+
+  function inletFrom(url: string): Inlet {
+    return createInlet({
+      endpoint: parseStreamUrl(url).endpoint,
+      open: (onState) => {
+        const settings: StreamOptions = { ...streamOptions(route, options, url), overflow: 'wait', onState };
+        return options.open?.source?.(url, settings) ?? openSource(url, settings);
+      },
+      take: (batch) => engine?.take(batch),
+      stop: stopReading,
+      onChange,
+    });
+  }
+
+  return {
+    async ready() {
+      // Sinks first: what is read has somewhere to go.
+      await untilAborted(Promise.all(outlets.map((outlet) => outlet.ready())), stop);
+      await Promise.all(inlets.map((inlet) => inlet.ready()));
+    },
+    async run() {
+      try {
+        await Promise.all(inlets.map((inlet) => inlet.read()));
+      } catch (error) {
+        broken ??= { error };
+      }
+      const ended = !stop.aborted && !broken;
+      const idle = async () => {
+        for (const outlet of outlets) await outlet.idle(ended);
+        // What was refused on the way.
+        await deadLetter?.idle(ended);
+      };
+      const settled = idle().then(() => {
+        gentle = !giveUp.signal.aborted;
+      });
+      if (ended) await Promise.race([settled, whenStopped(stop, options.drainMs)]);
+      else await Promise.race([settled, delayed(options.drainMs)]);
+      if (broken) throw broken.error;
+    },
+    async close() {
+      const connected = outlets.every((outlet) => outlet.state().state === 'connected');
+      if (!gentle || !connected) giveUp.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
+      await Promise.all(outlets.map((outlet) => outlet.close()));
+      // Last: what has been acknowledged is told to the far side.
+      await Promise.allSettled(inlets.map((inlet) => inlet.close()));
+      await processor?.close?.();
+    },
+    state: () => ({
+      name: route.name,
+      from: inlets.map((inlet) => inlet.state()),
+      to: targets.map(({ outlet }) => outlet.state()),
+      received: counts.received,
+      filtered: counts.filtered,
+      duplicates: counts.duplicates,
+      skipped: counts.skipped,
+      deadLettered: counts.deadLettered,
+      retries: counts.retries,
+      pending: engine?.pending ?? 0,
+      ...(counts.lastError === undefined ? {} : { lastError: counts.lastError }),
+    }),
+  };
+}
+
+function openProcessor(route: Route, signal: AbortSignal): Promise<Processor> {
+  const { processor, settings } = route.through ?? { processor: '', settings: {} };
+  return processorNamed(processor)(settings, { signal });
+}
+
+/** Kafka remembers where a route stood by a group of its name, where the address has none. */
+function streamOptions(
+  route: Route,
+  options: Omit<RunRoutesOptions, 'signal' | 'onState'>,
+  url: string,
+): StreamOptions {
+  const { set, environment, only, open, drainMs, onOpen, stateMs, ...stream } = options;
+  const { scheme } = parseStreamUrl(url);
+  const group =
+    scheme.startsWith('kafka') && stream.group === undefined ? { group: `aiot-${route.name}` } : {};
+  return { ...stream, ...group };
+}
+
+function delayed(ms = defaultDrainMs): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });
+}
+
+async function whenStopped(stop: AbortSignal, drainMs?: number): Promise<void> {
+  await new Promise<void>((resolve) => onAbort(stop, resolve));
+  await delayed(drainMs);
+}
+
+interface InletOptions {
+  /** For states until the source is open: no credentials. */
+  endpoint: string;
+  open: (onState: (state: 'connected' | 'disconnected') => void) => Promise<Source>;
+  /** Takes a batch; what it waits for holds the source up. */
+  take: (batch: readonly Delivery[]) => Promise<void> | void;
+  /** When aborted, nothing more is read. */
+  stop: AbortSignal;
+  onChange: () => void;
+}
+
+/** The way from one source: opened until it is there, read, and opened anew when it breaks. */
+interface Inlet {
+  /** Resolves when the source is open. @throws what cannot pass, such as a wrong address; the reason of `stop` */
+  ready(): Promise<void>;
+  /** Resolves when the source has no more, or at `stop`. The source stays open: what is under way is acknowledged to it. @throws what `take` throws */
+  read(): Promise<void>;
+  close(): Promise<void>;
+  state(): RouteState['from'][number];
+}
+
+function createInlet(options: InletOptions): Inlet {
+  const { stop } = options;
+  let source: Source | undefined;
+  let state: RouteState['from'][number]['state'] = 'opening';
+  let error: string | undefined;
+
+  const become = (next: typeof state, why?: unknown) => {
+    const reason = why === undefined ? undefined : reasonOf(why);
+    if (state === next && error === reason) return;
+    state = next;
+    error = reason;
+    options.onChange();
+  };
+
+  async function open(retryAll: boolean): Promise<Source> {
+    for (let failures = 0; ; failures++) {
+      stop.throwIfAborted();
+      const opening = options.open((to) => {
+        if (state === 'closed') return;
+        if (to === 'connected') become('connected');
+        else become('failing', 'the connection was lost');
+      });
+      try {
+        const found = await untilAborted(opening, stop);
+        become('connected');
+        return found;
+      } catch (cause) {
+        if (stop.aborted) {
+          // Nobody waits for it any more.
+          opening.then((late) => late.close()).catch(() => {});
+          throw cause;
+        }
+        if (!retryAll && !mayPass(cause)) throw cause;
+        become('failing', cause);
+        await backOff(failures, stop);
+      }
+    }
+  }
+
+  /** Until its end (true), or `stop` (false). @throws TakeError, and what the source throws */
+  async function readOne(from: Source): Promise<boolean> {
+    const batches = from[Symbol.asyncIterator]();
+    for (;;) {
+      const next = await untilAborted(batches.next(), stop).catch((cause: unknown) => {
+        if (stop.aborted) return undefined;
+        throw cause;
+      });
+      if (next === undefined) return false;
+      if (next.done) return true;
+      try {
+        await options.take(next.value);
+      } catch (cause) {
+        throw new TakeError(cause);
+      }
+      if (stop.aborted) return false;
+    }
+  }
+
+  return {
+    async ready() {
+      source = await open(false);
+    },
+    async read() {
+      for (let failures = 0; source; failures++) {
+        try {
+          await readOne(source);
+          return;
+        } catch (cause) {
+          if (cause instanceof TakeError) throw cause.cause;
+          if (!mayPass(cause)) throw cause;
+          become('failing', cause);
+          // What it has given and has not been told of comes again.
+          await source.close().catch(() => {});
+          await backOff(failures, stop).catch(() => {});
+          if (stop.aborted) return;
+          const again = await open(true).catch((error: unknown) => {
+            if (!stop.aborted) throw error;
+          });
+          if (!again) return;
+          source = again;
+        }
+      }
+    },
+    async close() {
+      await source?.close();
+      become('closed');
+    },
+    state: () => ({
+      endpoint: source?.endpoint ?? options.endpoint,
+      state,
+      ...(error === undefined ? {} : { error }),
+    }),
+  };
+}
+
+/** What went wrong in the reader's own work, and not at the source. */
+class TakeError extends Error {
+  constructor(cause: unknown) {
+    super('not taken', { cause });
+  }
 }

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { byteSize, duration, expression, name, oneOrMore } from './fields.js';
-import { presetNames } from './presets.js';
+import { parseDuration } from '../../core/index.js';
 
 /** What a route's case says of a message. `payload`: a string is text, anything else JSON; bytes are written in `hex`. */
 const given = {
@@ -13,11 +12,17 @@ const given = {
   key: z.union([z.string(), z.number()]).transform(String).optional(),
   headers: z.record(z.string(), z.union([z.string(), z.number()]).transform(String)).optional(),
 };
+
 /** `time`: ms since 1970. */
 const inputMessage = z.strictObject({ ...given, time: z.number().optional() });
+
 const outputMessage = z.strictObject(given);
 
-export const routeCaseSchema = z.strictObject({
+/** One or several. */
+const oneOrMore = <T extends z.ZodType>(item: T) =>
+  z.union([item.transform((one) => [one]), z.array(item).min(1)]);
+
+const routeCaseSchema = z.strictObject({
   name: z.string().min(1),
   in: oneOrMore(inputMessage),
   /** What goes to the sinks, in its order; nothing = it is filtered out. */
@@ -25,6 +30,7 @@ export const routeCaseSchema = z.strictObject({
   /** Text that must stand in the error, where the case is one that fails. */
   error: z.string().optional(),
 });
+
 export type RouteCase = z.output<typeof routeCaseSchema>;
 
 const decodeSchema = z.union([
@@ -56,12 +62,50 @@ const onErrorSchema = z.union([
     .transform((value) => ({ policy: 'dead-letter' as const, deadLetter: value['dead-letter'] })),
 ]);
 
+const factors: Record<string, number> = {
+  B: 1,
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+};
+
+/** `1GB`, `64MiB` → bytes. */
+export const byteSize = z.string().transform((text, context) => {
+  const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?) ?([A-Za-z]+)$/.exec(text.trim()) ?? [];
+  const bytes = Math.round(Number(digits) * (factors[unit] ?? Number.NaN));
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  context.addIssue({ code: 'custom', message: 'expected a size such as 500kB, 64MiB or 1GB' });
+  return z.NEVER;
+});
+
 const spoolSchema = z.strictObject({
   /** Folder; relative to the file. */
   path: z.string().min(1),
   limit: byteSize.prefault('1GiB'),
   /** At the limit: hold the source up, or throw the oldest away and count them. */
   full: z.enum(['wait', 'drop-oldest']).default('wait'),
+});
+
+/** Names that `preset:` takes. */
+export const presetNames = ['openmqttgateway'] as const;
+
+/** JSONata. A number or a boolean of YAML is one too. */
+const expression = z
+  .union([z.string(), z.number(), z.boolean()])
+  .transform(String)
+  .refine((text) => text.trim() !== '', 'expected an expression');
+
+/** `20ms`, `10m` → ms. */
+export const duration = z.string().transform((text, context) => {
+  try {
+    return parseDuration(text);
+  } catch {
+    context.addIssue({ code: 'custom', message: 'expected a time such as 20ms, 30s or 10m' });
+    return z.NEVER;
+  }
 });
 
 /** One route as its file has it. */
@@ -102,7 +146,12 @@ export const routeSchema = z.strictObject({
   spool: spoolSchema.optional(),
   tests: z.array(routeCaseSchema).default([]),
 });
+
 export type RouteConfig = z.output<typeof routeSchema>;
+
+const name = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'expected letters, digits, dots, dashes and underscores');
 
 /** A file of routes. */
 export const routeFileSchema = z.strictObject({
@@ -110,3 +159,47 @@ export const routeFileSchema = z.strictObject({
     .record(name, routeSchema)
     .refine((routes) => Object.keys(routes).length > 0, 'expected at least one'),
 });
+
+export type PresetName = (typeof presetNames)[number];
+
+interface Preset {
+  /** Topics, for a source that names none. */
+  filter: string;
+  /** Fields of the route where it has none of its own. */
+  fields: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * OpenMQTTGateway publishes what its radios hear as JSON on `BASE/GATEWAY/{BT,433,RTL_433,IR,LORA,Pilight,RF,SRFB,…}toMQTT[/DEVICE]`, beside
+ * `SYStoMQTT` (about itself), `LWT` (text) and `commands/#`: docs.openmqttgateway.com, "MQTT topics". Its Bluetooth part has
+ * the sender in the topic's last level, without colons, and in `id`. A message goes on with `gateway` and `radio` beside its fields, and the
+ * device that it is of as the key.
+ */
+const openMqttGateway: Preset = {
+  filter: 'home/+/+/#',
+  fields: {
+    where:
+      "$contains($topic, /to(MQTT)(\\/|$)/) and $not($contains($topic, '/SYStoMQTT')) and $type($) = 'object'",
+    map: `$merge([{"gateway": $split($topic, '/')[1], "radio": $substringBefore($split($topic, '/')[2], 'toMQTT')}, $])`,
+    key: "$exists(id) ? $string(id) : $string($split($topic, '/')[3] ? $split($topic, '/')[3] : model ? model : $split($topic, '/')[1])",
+  },
+};
+
+const presets: Record<PresetName, Preset> = { openmqttgateway: openMqttGateway };
+
+/** The fields of a route's preset, under those that it has itself. Anything that is no route stays, for the schema to refuse. */
+export function withPreset(route: unknown): unknown {
+  if (route === null || typeof route !== 'object' || Array.isArray(route)) return route;
+  const { preset: named, from } = route as { preset?: unknown; from?: unknown };
+  const preset = presetNames.find((name) => name === named);
+  if (preset === undefined) return route;
+  const { filter, fields } = presets[preset];
+  const withFilter = (url: unknown) => (typeof url === 'string' ? addFilter(url, filter) : url);
+  return { ...fields, ...route, from: Array.isArray(from) ? from.map(withFilter) : withFilter(from) };
+}
+
+/** `mqtt://host[/][?…]` → `mqtt://host/FILTER[?…]`; an address with a topic stays. */
+function addFilter(url: string, filter: string): string {
+  const [, start, query = ''] = /^(\w+:\/\/[^/?]*)\/?(\?.*)?$/.exec(url) ?? [];
+  return start === undefined ? url : `${start}/${filter}${query}`;
+}

@@ -1,6 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import type { Message, OutgoingMessage, Sink, Source } from '../message.js';
-import type { StreamOptions } from '../options.js';
+import { AiotError } from '../../core/index.js';
+import type { Delivery, Message, OutgoingMessage, Sink, Source, StreamOptions } from '../message.js';
 import type { RouteConfig } from './schema.js';
 
 /** What `through:` names: one message in, any number out. */
@@ -65,7 +66,7 @@ const sideSchema = z.object({
 });
 
 /** What a route has done since it started. Counts of messages. */
-export const routeStateSchema = z.object({
+const routeStateSchema = z.object({
   name: z.string(),
   from: z.array(sideSchema),
   to: z.array(
@@ -96,7 +97,73 @@ export const routeStateSchema = z.object({
   /** Why the last message with an error of its own had one. */
   lastError: z.string().optional(),
 });
+
 export type RouteState = z.output<typeof routeStateSchema>;
 
 export const routesEndSchema = z.object({ routes: z.array(routeStateSchema) });
+
 export type RoutesEnd = z.output<typeof routesEndSchema>;
+
+/** A delivery on its way: acknowledged when everything that was made of it is safe elsewhere. */
+export interface Flight {
+  /** One thing less to wait for; the last one acknowledges. */
+  done(): void;
+}
+
+/** One message for one sink. */
+export interface Part {
+  message: OutgoingMessage;
+  /** What it was made of. */
+  of: Message;
+  flight: Flight;
+  /** Dedupe key; absent without `dedupe`. */
+  key?: string;
+}
+
+/** @param parts how many things to wait for, at least one */
+export function createFlight(delivery: Delivery, parts: number, onSettled: () => void): Flight {
+  let left = parts;
+  return {
+    done() {
+      left--;
+      if (left !== 0) return;
+      delivery.ack();
+      onSettled();
+    },
+  };
+}
+
+/** The flight of a spooled message: its source has been answered already. */
+export const settledFlight: Flight = { done() {} };
+
+const firstDelayMs = 100;
+const longestDelayMs = 15_000;
+
+/**
+ * Waits before the next attempt, twice as long each time, up to 15 s, with a quarter of chance so that those who were cut off together do not
+ * come back together. Rejects when the signal is aborted.
+ */
+export async function backOff(failures: number, signal: AbortSignal): Promise<void> {
+  const whole = Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(failures, 20));
+  await delay(whole * (0.75 + Math.random() / 4), undefined, { signal, ref: true });
+}
+
+/** Whether opening may succeed later: a far side that is not there yet, and not a wrong address or password. */
+export function mayPass(error: unknown): boolean {
+  if (!(error instanceof AiotError)) return true;
+  return error.retryable || (error.family === 'outside' && error.exit !== 5);
+}
+
+/** Failures of a far side that are not a message's own, even where nothing says that they pass. */
+const elsewhere = new Set(['AIOT_BROKER_UNREACHABLE', 'AIOT_TIMEOUT', 'AIOT_FILE_NOT_WRITABLE', 'AIOT_BUG']);
+
+/** Whether it is the message that a sink does not take, and will not take later. */
+export function isMessagesOwn(error: unknown): boolean {
+  return error instanceof AiotError && !error.retryable && !elsewhere.has(error.code);
+}
+
+/** One line for states and logs. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof AiotError) return `${error.code}: ${error.message}`.replaceAll('\n', ' ');
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,17 +1,16 @@
 import { AiotError } from '../../core/index.js';
-import type { CheckResult, StreamAdmin, TopicState } from '../admin.js';
-import type { StreamOptions } from '../options.js';
-import { hasPlaceholder, nameTemplate } from '../template.js';
+import type { CheckResult, StreamAdmin, TopicState } from '../broker/admin.js';
+import { hasPlaceholder, nameTemplate } from '../file/template.js';
+import type { StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
-import { createS3Client, type S3Client } from './client.js';
-import { s3Place } from './place.js';
+import { createS3Client, type S3Client, s3Location } from './client.js';
 
 /** Objects that are counted; a bucket may have millions. */
 const mostObjects = 100_000;
 
 /** What is in a bucket, by folder, and what we may do with it. @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED (no keys) */
 export async function openS3Admin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
-  const place = s3Place(url, options);
+  const place = s3Location(url, options);
   const prefix = hasPlaceholder(place.key) ? nameTemplate(place.key, place.shown).prefix : place.key;
   const client = await createS3Client(place, options);
   return {

@@ -1,11 +1,45 @@
-import { createTransport } from '../http/transport.js';
-import type { StreamOptions } from '../options.js';
-import { type S3Large, s3Large } from './large.js';
-import type { S3Place } from './place.js';
-import { s3Requests } from './requests.js';
-import { elementsOf, elementText } from './xml.js';
+import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { z } from 'zod';
+import { AiotError } from '../../core/index.js';
+import { withKeptCredentials } from '../credentials.js';
+import type { StreamOptions } from '../message.js';
+import { type Attempt, withRetries } from '../outbound/delivery.js';
+import {
+  attemptOf,
+  createTransport,
+  type HttpAnswer,
+  type HttpStream,
+  type HttpTransport,
+} from '../outbound/transport.js';
+import { parseStreamUrl, queryCount, readQuery, type StreamUrl } from '../url.js';
 
-export interface S3Object {
+export interface Bucket extends S3Client {
+  /** What the URL says behind the bucket. */
+  prefix: string;
+  /** For messages: no credentials. */
+  where: string;
+}
+
+/**
+ * The bucket that a URL names, for what is more than messages: `s3://BUCKET[/PREFIX]?endpoint=…&region=…`. Tells at once when
+ * it is not there, or not ours.
+ * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED, AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
+ */
+export async function openBucket(url: string, options: StreamOptions = {}): Promise<Bucket> {
+  const parts = parseStreamUrl(url);
+  const place = s3Location(parts, await withKeptCredentials(parts, options));
+  const client = await createS3Client(place, options);
+  try {
+    await client.list(place.key).next();
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
+  return { ...client, prefix: place.key, where: place.where };
+}
+
+interface S3Object {
   key: string;
   bytes: number;
   /** ms since 1970 */
@@ -33,7 +67,7 @@ export interface S3Client {
 const largestObject = 256 * 1024 * 1024;
 
 /** @throws AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED */
-export async function createS3Client(place: S3Place, options: StreamOptions): Promise<S3Client> {
+export async function createS3Client(place: S3Location, options: StreamOptions): Promise<S3Client> {
   const transport = await createTransport(place.where, options, largestObject);
   const requests = await s3Requests(place, transport);
   const { send } = requests;
@@ -90,4 +124,290 @@ export async function createS3Client(place: S3Place, options: StreamOptions): Pr
     large: s3Large(place, requests),
     close: () => transport.close(),
   };
+}
+
+interface S3Call {
+  method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
+  key: string;
+  query?: Record<string, string>;
+  headers?: Record<string, string>;
+  body?: Uint8Array;
+}
+
+interface S3Requests {
+  /** Tried again while that may help. @param takes statuses besides 2xx that are an answer too */
+  send(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpAnswer>;
+  /** The same with the body still to come. */
+  open(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpStream>;
+}
+
+const denied = 'Check the access key, its secret, and what it may do in this bucket.';
+
+/**
+ * S3 over HTTP with AWS's signature 4, the body's SHA-256 signed with it.
+ * @throws AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED
+ */
+async function s3Requests(place: S3Location, transport: HttpTransport): Promise<S3Requests> {
+  const { AwsClient } = await import('aws4fetch');
+  const { credentials, region, where } = place;
+  const signer = new AwsClient({ ...credentials, service: 's3', region, retries: 0 });
+
+  const signed = async ({ method, key, query, headers, body }: S3Call) => {
+    const url = place.urlOf(key, query);
+    const hash = createHash('sha256')
+      .update(body ?? '')
+      .digest('hex');
+    const request = await signer.sign(url, {
+      method,
+      headers: { ...headers, 'x-amz-content-sha256': hash },
+    });
+    return { url, method, headers: Object.fromEntries(request.headers), ...(body ? { body } : {}) };
+  };
+
+  /** Of an object to be written only 400 and 413 are its own fault: the bucket, the keys to it, two writes at once. */
+  const judged = <T>(answer: HttpAnswer, method: string, value: T): Attempt<T> => {
+    const result = attemptOf(answer, where, saysOf(answer), denied);
+    if ('value' in result) return { value };
+    if (method !== 'PUT' || answer.status === 400 || answer.status === 413) return result;
+    const { code, message, next, endpoint } = result.error;
+    return { ...result, error: new AiotError(code, message, { next, endpoint, retryable: true }) };
+  };
+
+  const attempted = async <T>(attempt: () => Promise<Attempt<T>>): Promise<Attempt<T>> => {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (error instanceof AiotError) return { error };
+      throw error;
+    }
+  };
+
+  return {
+    send: (call, signal, takes = []) =>
+      withRetries(
+        () =>
+          attempted(async () => {
+            const answer = await transport.call({ ...(await signed(call)), ...(signal ? { signal } : {}) });
+            if (takes.includes(answer.status)) return { value: answer };
+            return judged(answer, call.method, answer);
+          }),
+        signal,
+      ),
+    open: (call, signal, takes = []) =>
+      withRetries(
+        () =>
+          attempted(async () => {
+            const answer = await transport.open({ ...(await signed(call)), ...(signal ? { signal } : {}) });
+            const { status, headers, body } = answer;
+            if (takes.includes(status) || (status >= 200 && status < 300)) return { value: answer };
+            const words = await body.toArray().catch(() => []);
+            return judged({ status, headers, body: Buffer.concat(words) }, call.method, answer);
+          }),
+        signal,
+      ),
+  };
+}
+
+function saysOf({ body }: HttpAnswer): string {
+  const text = body.toString('utf8', 0, 4096);
+  const code = elementText(text, 'Code');
+  const message = elementText(text, 'Message');
+  if (code === undefined) return '';
+  return `${code}${message ? ` (${message})` : ''}`;
+}
+
+/** Objects that do not fit into memory, whole or at once. */
+interface S3Large {
+  /** Bytes of an object; null = there is none. */
+  size(key: string): Promise<number | null>;
+  /**
+   * The object, or these bytes of it (inclusive offsets), as they come. What comes short of what was said ends in an error.
+   * @throws AIOT_NOT_FOUND
+   */
+  open(key: string, range?: { first: number; last: number }): Promise<{ body: Readable; bytes: number }>;
+  /** In parts; an upload that fails leaves nothing behind. It is there when this resolves, and not before. */
+  putParts(key: string, parts: AsyncIterable<Uint8Array>): Promise<void>;
+}
+
+/** @throws AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED */
+function s3Large(place: S3Location, requests: S3Requests): S3Large {
+  const { where } = place;
+  return {
+    async size(key) {
+      const answer = await requests.send({ method: 'HEAD', key }, undefined, [404]);
+      return answer.status === 404 ? null : Number(answer.headers['content-length']);
+    },
+
+    async open(key, range) {
+      const headers: Record<string, string> = range ? { range: `bytes=${range.first}-${range.last}` } : {};
+      const {
+        status,
+        headers: said,
+        body,
+      } = await requests.open({ method: 'GET', key, headers }, undefined, [404]);
+      const fits = status === 404 || status === (range ? 206 : 200);
+      // Destroyed before its end it says so, to whoever listens.
+      body.on('error', () => {});
+      if (status !== 404 && fits) return { body, bytes: Number(said['content-length']) };
+      body.destroy();
+      if (fits) throw new AiotError('AIOT_NOT_FOUND', `${where} has no object ${key}`);
+      throw new AiotError('AIOT_STREAM_REFUSED', `${where} answered ${status} to a range of bytes`, {
+        endpoint: where,
+      });
+    },
+
+    async putParts(key, parts) {
+      const { body } = await requests.send({ method: 'POST', key, query: { uploads: '' } }, undefined);
+      const uploadId = elementText(body.toString('utf8'), 'UploadId') ?? '';
+      const etags: string[] = [];
+      try {
+        for await (const part of parts) {
+          const query = { partNumber: String(etags.length + 1), uploadId };
+          const { headers } = await requests.send({ method: 'PUT', key, query, body: part }, undefined);
+          etags.push(String(headers.etag ?? ''));
+        }
+        const answer = await requests.send(
+          { method: 'POST', key, query: { uploadId }, body: Buffer.from(completion(etags)) },
+          undefined,
+        );
+        // A failure that comes late is told in an answer that began with 200 (CompleteMultipartUpload, AWS's API reference).
+        const code = elementText(answer.body.toString('utf8'), 'Code');
+        if (code === undefined) return;
+        throw new AiotError('AIOT_STREAM_REFUSED', `${where} did not put the parts together: ${code}`, {
+          endpoint: where,
+          retryable: true,
+        });
+      } catch (error) {
+        await requests.send({ method: 'DELETE', key, query: { uploadId } }, undefined, [404]).catch(() => {});
+        throw error;
+      }
+    },
+  };
+}
+
+function completion(etags: string[]): string {
+  const parts = etags.map(
+    (etag, i) => `<Part><PartNumber>${i + 1}</PartNumber><ETag>${escaped(etag)}</ETag></Part>`,
+  );
+  return `<CompleteMultipartUpload>${parts.join('')}</CompleteMultipartUpload>`;
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
+}
+
+const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
+
+/** What stands between each `<name …>` and `</name>`. Enough for S3's answers: elements of one name never lie in each other. */
+function elementsOf(text: string, name: string): string[] {
+  return [...text.matchAll(new RegExp(`<${name}(?:\\s[^>]*)?>(.*?)</${name}>`, 'gs'))].map(
+    (found) => found[1]!,
+  );
+}
+
+/** The text of the first such element, with its entities resolved; undefined without one. */
+function elementText(text: string, name: string): string | undefined {
+  const found = elementsOf(text, name)[0];
+  return found?.replace(/&(#x?[\da-f]+|\w+);/gi, (whole, entity: string) => {
+    if (entity.startsWith('#x')) return String.fromCodePoint(Number.parseInt(entity.slice(2), 16));
+    if (entity.startsWith('#')) return String.fromCodePoint(Number(entity.slice(1)));
+    return entities[entity] ?? whole;
+  });
+}
+
+const shape = {
+  /** Address of a server other than AWS: MinIO, versitygw, Garage, Ceph. */
+  endpoint: z.url({ protocol: /^https?$/ }).optional(),
+  region: z.string().min(1).optional(),
+  /** Content-Type of the objects; absent = what the message says or looks like. */
+  type: z.string().min(1).optional(),
+  /** Objects under way at a time; default 8. */
+  parallel: queryCount.refine((count) => count >= 1 && count <= 64, 'expected 1 to 64').optional(),
+};
+
+interface S3Location {
+  bucket: string;
+  /** Key, with its placeholders, or prefix. */
+  key: string;
+  /** Such as `http://127.0.0.1:9000`. */
+  endpoint: string;
+  /** For states. */
+  shown: string;
+  /** For errors: with the server, where it is not AWS. */
+  where: string;
+  region: string;
+  credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string };
+  type: string | undefined;
+  parallel: number;
+  urlOf(key: string, query?: Record<string, string>): string;
+}
+
+/**
+ * `s3://BUCKET/KEY?endpoint=…&region=…`. Access key and secret: from the URL (`s3://KEY:SECRET@BUCKET/…`), the options, or the
+ * environment as AWS's own tools read it (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION,
+ * AWS_ENDPOINT_URL).
+ * @throws AIOT_STREAM_URL
+ */
+export function s3Location(
+  url: StreamUrl,
+  options: StreamOptions,
+  env: NodeJS.ProcessEnv = process.env,
+): S3Location {
+  const query = readQuery(url, shape);
+  const bucket = url.host;
+  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/i.test(bucket)) {
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `${url.endpoint}: expected s3://BUCKET/KEY, got no name of a bucket`,
+    );
+  }
+  const region = query.region ?? options.region ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? 'us-east-1';
+  const given = query.endpoint ?? env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL;
+  const endpoint = (given ?? `https://${bucket}.s3.${region}.amazonaws.com`).replace(/\/+$/, '');
+  // Names of buckets as parts of a host are AWS's; elsewhere they begin the path.
+  const base = given === undefined ? endpoint : `${endpoint}/${bucket}`;
+  return {
+    bucket,
+    key: url.path,
+    endpoint,
+    shown: `s3://${bucket}`,
+    where: `s3://${bucket}${given === undefined ? '' : ` at ${endpoint}`}`,
+    region,
+    credentials: credentialsFor(url, options, env),
+    type: query.type,
+    parallel: query.parallel ?? 8,
+    urlOf(key, parameters) {
+      const search = parameters && new URLSearchParams(parameters).toString().replaceAll('+', '%20');
+      return `${base}/${key.split('/').map(encoded).join('/')}${search ? `?${search}` : ''}`;
+    },
+  };
+}
+
+/** As AWS's signature wants it: all but letters, digits and `-._~` (RFC 3986, 2.3). */
+function encoded(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+function credentialsFor(
+  url: StreamUrl,
+  options: StreamOptions,
+  env: NodeJS.ProcessEnv,
+): S3Location['credentials'] {
+  const given =
+    url.username !== undefined
+      ? { id: url.username, secret: url.password, session: options.session }
+      : options.username !== undefined
+        ? { id: options.username, secret: options.password, session: options.session }
+        : { id: env.AWS_ACCESS_KEY_ID, secret: env.AWS_SECRET_ACCESS_KEY, session: env.AWS_SESSION_TOKEN };
+  const { id, secret, session } = given;
+  if (id && secret) {
+    return { accessKeyId: id, secretAccessKey: secret, ...(session ? { sessionToken: session } : {}) };
+  }
+  throw new AiotError('AIOT_BROKER_REFUSED', `${url.endpoint}: no access key and secret key for it`, {
+    endpoint: url.endpoint,
+    next: `aiot stream login ${url.endpoint}, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`,
+  });
 }

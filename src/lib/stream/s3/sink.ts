@@ -1,12 +1,10 @@
 import { AiotError, hasCode } from '../../core/index.js';
-import type { OutgoingMessage, Sink } from '../message.js';
-import type { StreamOptions } from '../options.js';
+import { type NameTemplate, nameTemplate } from '../file/template.js';
+import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import { contentTypeOf } from '../outbound/content-type.js';
-import { createEachSink } from '../outbound/each.js';
-import { type NameTemplate, nameTemplate } from '../template.js';
+import { createEachSink } from '../outbound/delivery.js';
 import type { StreamUrl } from '../url.js';
-import { createS3Client, type S3Client } from './client.js';
-import { s3Place } from './place.js';
+import { createS3Client, type S3Client, s3Location } from './client.js';
 
 /**
  * An object for each message: `s3://bucket/faces/face{n}.png`. `{n}` goes on behind the highest number that is there, and never
@@ -15,7 +13,7 @@ import { s3Place } from './place.js';
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED, AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
-  const place = s3Place(url, options);
+  const place = s3Location(url, options);
   const template = nameTemplate(place.key, place.shown);
   if (place.key === '' || place.key.endsWith('/')) {
     throw new AiotError(
@@ -43,7 +41,7 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
   return createEachSink({
     endpoint: place.shown,
     parallel: place.parallel,
-    laneOf: keyOf,
+    groupOf: keyOf,
     async send(message, signal) {
       const type = place.type ?? contentTypeOf(message.payload, message.headers);
       for (;;) {

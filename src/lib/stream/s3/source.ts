@@ -1,8 +1,6 @@
-import type { Delivery, Source } from '../message.js';
-import type { StreamOptions } from '../options.js';
+import type { Delivery, Source, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
-import { createS3Client } from './client.js';
-import { s3Place } from './place.js';
+import { createS3Client, s3Location } from './client.js';
 
 /** Objects that are fetched at a time. */
 const ahead = 8;
@@ -13,7 +11,7 @@ const ahead = 8;
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED; while reading AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openS3Source(url: StreamUrl, options: StreamOptions): Promise<Source> {
-  const place = s3Place(url, options);
+  const place = s3Location(url, options);
   const client = await createS3Client(place, options);
   const ending = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, ending.signal]) : ending.signal;

@@ -1,14 +1,140 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type { SerialPort } from 'serialport';
+import { z } from 'zod';
 import { AiotError, nativePart } from '../../core/index.js';
-import type { SerialSettings } from './settings.js';
+import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
+
+const shape = {
+  /** Bits a second; default 115200. */
+  baud: queryCount.pipe(z.number().min(1)).optional(),
+  /** Hardware flow control: the only one that loses nothing when we are slower than the line. */
+  rtscts: queryBoolean.optional(),
+  parity: z.enum(['none', 'even', 'odd']).optional(),
+  dataBits: z.enum(['7', '8']).optional(),
+  stopBits: z.enum(['1', '2']).optional(),
+  /** Topic of the messages; default = the name of the port. */
+  topic: z.string().min(1).optional(),
+  /** Longest line, bytes; a longer one is cut into several. Default 65536. */
+  line: queryCount.pipe(z.number().min(1)).optional(),
+};
+
+interface SerialSettings {
+  path: string;
+  baudRate: number;
+  rtscts: boolean;
+  parity: 'none' | 'even' | 'odd';
+  dataBits: 7 | 8;
+  stopBits: 1 | 2;
+  topic: string;
+  longestLine: number;
+}
+
+/** What `serial:///dev/ttyUSB0?baud=9600` says. @throws AIOT_STREAM_URL */
+export function serialSettings(url: StreamUrl): SerialSettings {
+  const { path } = url;
+  if (path === '') {
+    throw new AiotError('AIOT_STREAM_URL', 'serial: expected a port after it, got none', {
+      next: 'Write it as serial:///dev/ttyUSB0?baud=115200; aiot device ports lists what there is.',
+    });
+  }
+  const { baud, rtscts, parity, dataBits, stopBits, topic, line } = readQuery(url, shape);
+  return {
+    path,
+    baudRate: baud ?? 115_200,
+    rtscts: rtscts ?? false,
+    parity: parity ?? 'none',
+    dataBits: dataBits === '7' ? 7 : 8,
+    stopBits: stopBits === '2' ? 2 : 1,
+    topic: topic ?? basename(path),
+    longestLine: line ?? 65_536,
+  };
+}
+
+/** How often a port that is gone is looked for, ms. */
+const lookEveryMs = 500;
+
+/**
+ * Which device is behind a path; '' when none is. Asked because the library may not notice that a port is gone: what was hung up
+ * reads as nothing at all, which its binding (bindings-cpp 13, unixRead) takes for a reason to read again.
+ */
+async function identityOf(path: string): Promise<string> {
+  if (process.platform === 'win32') return path;
+  const found = await stat(path).catch(() => undefined);
+  return found ? `${found.dev}:${found.ino}:${found.rdev}` : '';
+}
+
+/** A port that is opened again whenever it was unplugged and came back. */
+interface PluggedPort {
+  /** undefined while it is unplugged. */
+  readonly port: SerialPort | undefined;
+  close(): Promise<void>;
+}
+
+/** @throws as openPort, the first time; afterwards it goes on trying */
+export async function keepPlugged(
+  settings: SerialSettings,
+  on: { open(port: SerialPort): void; lost(): void },
+): Promise<PluggedPort> {
+  let port: SerialPort | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let watch: NodeJS.Timeout | undefined;
+  let closed = false;
+  let opening = Promise.resolve();
+  const take = (opened: SerialPort) => {
+    port = opened;
+    const gone = () => {
+      if (closed || port !== opened) return;
+      port = undefined;
+      clearInterval(watch);
+      on.lost();
+      look();
+    };
+    const identity = identityOf(settings.path);
+    watch = setInterval(async () => {
+      if ((await identityOf(settings.path)) === (await identity)) return;
+      // Held open, it would come back under another name.
+      await closePort(opened);
+      gone();
+    }, lookEveryMs);
+    opened.on('error', () => {});
+    opened.on('close', gone);
+    on.open(opened);
+  };
+  const look = () => {
+    timer = setTimeout(() => {
+      opening = openPort(settings).then(
+        async (opened) => {
+          if (closed) await closePort(opened);
+          else take(opened);
+        },
+        () => {
+          if (!closed) look();
+        },
+      );
+    }, lookEveryMs);
+  };
+  take(await openPort(settings));
+  return {
+    get port() {
+      return port;
+    },
+    async close() {
+      closed = true;
+      clearTimeout(timer);
+      clearInterval(watch);
+      await opening;
+      if (port) await closePort(port);
+    },
+  };
+}
 
 /**
  * A port that is open, locked for other programs that ask for a lock.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_DENIED, AIOT_SERIAL_BUSY
  */
-export async function openPort(settings: SerialSettings): Promise<SerialPort> {
+async function openPort(settings: SerialSettings): Promise<SerialPort> {
   const { path, baudRate, rtscts, parity, dataBits, stopBits } = settings;
   await requirePort(path);
   const { SerialPort } = await nativePart('serialport', () => import('serialport'));
@@ -39,7 +165,7 @@ async function requirePort(path: string): Promise<void> {
   }
 }
 
-export function closePort(port: SerialPort): Promise<void> {
+function closePort(port: SerialPort): Promise<void> {
   return new Promise((resolve) => {
     if (port.isOpen) port.close(() => resolve());
     else resolve();

@@ -1,10 +1,8 @@
 import type { SerialPort } from 'serialport';
 import { AiotError } from '../../core/index.js';
-import type { Sink } from '../message.js';
-import type { StreamOptions } from '../options.js';
+import type { Sink, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
-import { keepPlugged } from './plugged.js';
-import { serialSettings } from './settings.js';
+import { keepPlugged, serialSettings } from './port.js';
 
 /** Longest wait for a port that was unplugged, ms. */
 const returnMs = 30_000;

@@ -1,7 +1,9 @@
 import { open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { z } from 'zod';
 import { syncFolder, systemCode } from '../../core/index.js';
-import { decodeRecord } from './record.js';
+import type { Header, OutgoingMessage } from '../message.js';
 
 /** First bytes of a spool's file. */
 export const magic = Buffer.from('AIOTSPL1');
@@ -94,7 +96,7 @@ export async function setAside(file: string, bytes: Uint8Array): Promise<void> {
 }
 
 /** Where the reader stands: everything before it has arrived. */
-export interface Cursor {
+interface Cursor {
   segment: number;
   offset: number;
   /** Messages of that segment before it. */
@@ -113,3 +115,99 @@ export async function readCursor(folder: string): Promise<Cursor> {
   }
   return { segment: 0, offset: 0, read: 0 };
 }
+
+/**
+ * One message in a spool's file: length of the body (u32, little endian), CRC-32 of the body (u32), body. The body is the length of a JSON text
+ * (u32), that text (UTF-8: all but the payload), and the payload.
+ */
+const headBytes = 8;
+
+/** What is beside the payload; short names, for there are many of them. */
+const metaSchema = z.object({
+  t: z.string(),
+  m: z.number().optional(),
+  /** base64 */
+  k: z.string().optional(),
+  /** A value that is bytes is an array with its base64. */
+  h: z.array(z.tuple([z.string(), z.union([z.string(), z.tuple([z.string()])])])).optional(),
+  q: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
+  r: z.boolean().optional(),
+  x: z.literal(true).optional(),
+});
+
+type Meta = z.output<typeof metaSchema>;
+
+export function encodeRecord(message: OutgoingMessage): Buffer {
+  const { topic, payload, time, key, headers, qos, retain, tombstone } = message;
+  const meta: Meta = {
+    t: topic,
+    ...(time === undefined ? {} : { m: time }),
+    ...(key === undefined ? {} : { k: base64(key) }),
+    ...(headers === undefined ? {} : { h: headers.map(([name, value]) => [name, shown(value)]) }),
+    ...(qos === undefined ? {} : { q: qos }),
+    ...(retain === undefined ? {} : { r: retain }),
+    ...(tombstone === undefined ? {} : { x: tombstone }),
+  };
+  const text = Buffer.from(JSON.stringify(meta));
+  const body = Buffer.allocUnsafe(4 + text.length + payload.length);
+  body.writeUInt32LE(text.length, 0);
+  body.set(text, 4);
+  body.set(payload, 4 + text.length);
+  const head = Buffer.allocUnsafe(headBytes);
+  head.writeUInt32LE(body.length, 0);
+  head.writeUInt32LE(crc32(body), 4);
+  return Buffer.concat([head, body]);
+}
+
+type ReadRecord =
+  | { kind: 'record'; message: OutgoingMessage; bytes: number }
+  /** The bytes end within it; `needed` = its whole length, or that of its head. */
+  | { kind: 'short'; needed: number }
+  /** It does not agree with its checksum, or is no record of ours; `bytes` = what its head says it has. */
+  | { kind: 'damaged'; bytes: number };
+
+/** The record that begins at `offset`. */
+export function decodeRecord(bytes: Buffer, offset: number): ReadRecord {
+  if (bytes.length - offset < headBytes) return { kind: 'short', needed: headBytes };
+  const length = bytes.readUInt32LE(offset);
+  const whole = headBytes + length;
+  if (bytes.length - offset < whole) return { kind: 'short', needed: whole };
+  const body = bytes.subarray(offset + headBytes, offset + whole);
+  if (length < 4 || crc32(body) !== bytes.readUInt32LE(offset + 4)) return { kind: 'damaged', bytes: whole };
+  const textEnd = 4 + body.readUInt32LE(0);
+  const meta = metaOf(body.toString('utf8', 4, textEnd));
+  if (meta === null) return { kind: 'damaged', bytes: whole };
+  return { kind: 'record', message: messageOf(meta, Buffer.from(body.subarray(textEnd))), bytes: whole };
+}
+
+/** null where it is none: a checksum is easily made right by who writes something else. */
+function metaOf(text: string): Meta | null {
+  try {
+    const read = metaSchema.safeParse(JSON.parse(text));
+    return read.success ? read.data : null;
+  } catch {
+    return null;
+  }
+}
+
+function messageOf({ t, m, k, h, q, r, x }: Meta, payload: Buffer): OutgoingMessage {
+  return {
+    topic: t,
+    payload,
+    ...(m === undefined ? {} : { time: m }),
+    ...(k === undefined ? {} : { key: Buffer.from(k, 'base64') }),
+    ...(h === undefined ? {} : { headers: h.map(([name, value]): Header => [name, read(value)]) }),
+    ...(q === undefined ? {} : { qos: q }),
+    ...(r === undefined ? {} : { retain: r }),
+    ...(x === undefined ? {} : { tombstone: x }),
+  };
+}
+
+const base64 = (bytes: Uint8Array) =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64');
+
+const shown = (value: string | Uint8Array): string | [string] =>
+  typeof value === 'string' ? value : [base64(value)];
+
+const read = (value: string | [string]): string | Uint8Array =>
+  typeof value === 'string' ? value : Buffer.from(value[0], 'base64');

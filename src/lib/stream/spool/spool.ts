@@ -1,4 +1,4 @@
-import { type FileHandle, open, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   AiotError,
@@ -10,19 +10,20 @@ import {
   writeJsonAtomic,
 } from '../../core/index.js';
 import type { OutgoingMessage } from '../message.js';
-import { readRecords } from './reader.js';
-import { encodeRecord } from './record.js';
 import {
   closeSegment,
   cursorFile,
+  decodeRecord,
+  encodeRecord,
   findSegments,
   magic,
   readCursor,
   type Segment,
   segmentName,
+  setAside,
 } from './segments.js';
 
-export interface SpoolOptions {
+interface SpoolOptions {
   /** Folder, made where it is missing. */
   path: string;
   /** Most bytes on disk. */
@@ -31,7 +32,7 @@ export interface SpoolOptions {
   full: 'wait' | 'drop-oldest';
 }
 
-export interface Chunk {
+interface Chunk {
   messages: OutgoingMessage[];
   /** Where the next chunk begins. */
   segment: number;
@@ -42,7 +43,7 @@ export interface Chunk {
 export interface Spool {
   /** Not committed yet. */
   readonly messages: number;
-  /** Of all its files. */
+  /** Total of all its files. */
   readonly bytes: number;
   readonly dropped: number;
   /** Places where records did not agree with their checksums; what stood there is in a file *.damaged. */
@@ -59,6 +60,7 @@ export interface Spool {
 }
 
 const largestSegment = 8 * 1024 * 1024;
+
 /** How often the place of the reader is written. */
 const cursorMs = 200;
 
@@ -262,5 +264,120 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): 
   for (let at = 0; at < bytes.length; ) {
     const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
     at += bytesWritten;
+  }
+}
+
+/** Bytes read at once. */
+const readBytes = 1024 * 1024;
+
+/** Records of one file, from a place in it. */
+interface Read {
+  messages: OutgoingMessage[];
+  /** Where the next one begins. */
+  offset: number;
+  /** What follows cannot be read: it was set aside as FILE.damaged. */
+  damaged: boolean;
+}
+
+/**
+ * Up to `limit` whole records, and about `byteLimit` bytes of payload, at least one where there is one.
+ * @param end of what is on disk safely
+ */
+async function readRecords(
+  segment: Segment,
+  from: number,
+  end: number,
+  limit: number,
+  byteLimit: number,
+): Promise<Read> {
+  const file = await open(segment.file, 'r');
+  try {
+    let offset = Math.max(from, magic.length);
+    const messages: OutgoingMessage[] = [];
+    let bytes = await slice(file, offset, Math.min(end, offset + readBytes));
+    let at = 0;
+    let payload = 0;
+    while (messages.length < limit && payload < byteLimit) {
+      const read = decodeRecord(bytes, at);
+      if (read.kind === 'record') {
+        messages.push(read.message);
+        payload += read.message.payload.length;
+        at += read.bytes;
+        offset += read.bytes;
+        continue;
+      }
+      const more = read.kind === 'short' && offset < end;
+      if (more && offset + read.needed <= end) {
+        bytes = await slice(file, offset, Math.min(end, offset + Math.max(read.needed, readBytes)));
+        at = 0;
+        // Fewer than there should be: the file ends before its time, and asking again would give no more.
+        if (bytes.length >= read.needed) continue;
+      }
+      if (offset >= end || messages.length > 0) break;
+      // A full disk has no room for a second file, but for another name.
+      await setAside(segment.file, await slice(file, offset, end)).catch(() =>
+        rename(segment.file, `${segment.file}.damaged`),
+      );
+      return { messages, offset: end, damaged: true };
+    }
+    return { messages, offset, damaged: false };
+  } finally {
+    await file.close();
+  }
+}
+
+async function slice(file: FileHandle, from: number, to: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(Math.max(0, to - from));
+  const { bytesRead } = await file.read(bytes, 0, bytes.length, from);
+  return bytes.subarray(0, bytesRead);
+}
+
+interface SpoolState {
+  /** Waiting. */
+  messages: number;
+  bytes: number;
+  /** When something was last written, ms since 1970. */
+  last?: number;
+  /** Files that were set aside. */
+  damaged: number;
+}
+
+/** What is in a spool, without disturbing whoever works with it; undefined where there is none. */
+export async function spoolState(path: string): Promise<SpoolState | undefined> {
+  let names: string[];
+  try {
+    names = await readdir(path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  const cursor = await readCursor(path);
+  const state: SpoolState = {
+    messages: 0,
+    bytes: 0,
+    damaged: names.filter((name) => name.endsWith('.damaged')).length,
+  };
+  for (const name of names) {
+    const [, id, count] = /^(\d{12})(?:-(\d+))?\.spool$/.exec(name) ?? [];
+    if (id === undefined) continue;
+    // It may be gone by now.
+    const found = await stat(join(path, name)).catch(() => undefined);
+    if (!found) continue;
+    state.bytes += found.size;
+    const inFile = count === undefined ? await countRecords(join(path, name)) : Number(count);
+    state.messages += inFile - (Number(id) === cursor.segment ? cursor.read : 0);
+    state.last = Math.max(state.last ?? 0, found.mtimeMs);
+  }
+  return state;
+}
+
+/** Of a file that is being written, whose name does not say it. */
+async function countRecords(file: string): Promise<number> {
+  const bytes = await readFile(file).catch(() => Buffer.alloc(0));
+  let count = 0;
+  for (let offset = magic.length; ; count++) {
+    const read = decodeRecord(bytes, offset);
+    if (read.kind !== 'record') return count;
+    offset += read.bytes;
   }
 }

@@ -1,6 +1,5 @@
-import { fieldScanner } from '../decode/scan.js';
-import { decodeAuto } from '../decode/text.js';
-import type { Expression } from '../expression/types.js';
+import type { Expression } from '../decode/expression.js';
+import { decodeAuto } from '../decode/values.js';
 import type { Message, Payloads } from '../message.js';
 
 /** Keeps those payloads in `spans` for which an expression is true. How many were looked at, when `room` of them were found or all. */
@@ -86,4 +85,153 @@ export function linesOf({ bytes, spans, count }: Payloads): Buffer {
     bytes[at++] = lineFeed;
   }
   return bytes.subarray(0, at);
+}
+
+/** `{ } " \\ , : . - [ ]` and digits, as bytes. */
+const [open, close, quote, backslash, comma, colon, point, minus, zero, nine] = [
+  0x7b, 0x7d, 0x22, 0x5c, 0x2c, 0x3a, 0x2e, 0x2d, 0x30, 0x39,
+];
+
+/** Powers of ten that a double has exactly: a whole number below 2^53 divided by one of them is rounded once, as JSON.parse does. */
+const powers = Array.from({ length: 16 }, (_, exponent) => 10 ** exponent);
+
+const literals = [
+  { text: Buffer.from('true'), value: true },
+  { text: Buffer.from('false'), value: false },
+  { text: Buffer.from('null'), value: null },
+];
+
+/** 1 for what may stand in a string that is only looked over: ASCII without quotes, backslashes and control characters. */
+const simple = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte >= 0x20 && byte < 0x80 && byte !== quote && byte !== backslash ? 1 : 0,
+);
+
+/** An object with only the wanted fields of the JSON in `bytes` from `start` to `end`, or undefined. */
+type FieldScanner = (
+  bytes: Buffer,
+  start: number,
+  end: number,
+) => Record<string, string | number | boolean | null> | undefined;
+
+/**
+ * Reads a few fields out of JSON (RFC 8259) without making values of the others. It gives what JSON.parse would, or undefined, which
+ * says nothing: for everything but flat objects of ASCII strings without escapes, numbers without exponents, and literals. What is
+ * no JSON is undefined too; the whole text is looked at. NUL bytes at the end are left out, as by the decoder `auto`.
+ * Undefined instead of a scanner for names that are not plain ASCII.
+ */
+export function fieldScanner(names: readonly string[]): FieldScanner | undefined {
+  if (!names.every((name) => /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(name) && name !== '__proto__'))
+    return undefined;
+  const wanted = names.map((name) => ({ name, text: Buffer.from(name) }));
+  return (bytes, start, end) => {
+    const found: NonNullable<ReturnType<FieldScanner>> = {};
+    let last = end;
+    while (last > start && bytes[last - 1] === 0) last--;
+    if (bytes[start] !== open) return undefined;
+    let at = blanks(bytes, start + 1, last);
+    if (bytes[at] === close) return blanks(bytes, at + 1, last) === last ? found : undefined;
+    for (;;) {
+      const keyEnd = stringEnd(bytes, at, last);
+      if (keyEnd < 0) return undefined;
+      const begin = valueAfter(bytes, keyEnd + 1, last);
+      const valueEnd = begin < 0 ? -1 : endOfValue(bytes, begin, last);
+      if (valueEnd < 0) return undefined;
+      for (const { name, text } of wanted)
+        if (same(bytes, at + 1, keyEnd, text)) found[name] = scalarAt(bytes, begin, valueEnd);
+      at = blanks(bytes, valueEnd, last);
+      if (at >= last) return undefined;
+      if (bytes[at] === close) return blanks(bytes, at + 1, last) === last ? found : undefined;
+      if (bytes[at] !== comma) return undefined;
+      at = blanks(bytes, at + 1, last);
+    }
+  };
+}
+
+// Small functions: each is compiled for speed within a millisecond, where one large one takes thirty, and is slow until then.
+
+/** Where the value behind a colon begins, or −1. */
+function valueAfter(bytes: Buffer, from: number, end: number): number {
+  const at = blanks(bytes, from, end);
+  if (at >= end || bytes[at] !== colon) return -1;
+  const begin = blanks(bytes, at + 1, end);
+  return begin < end ? begin : -1;
+}
+
+/** Behind the value at `at`; −1 for one that is not simple. */
+function endOfValue(bytes: Buffer, at: number, end: number): number {
+  const first = bytes[at]!;
+  if (first === quote) {
+    const last = stringEnd(bytes, at, end);
+    return last < 0 ? -1 : last + 1;
+  }
+  if (first === minus || isDigit(first)) return numberEnd(bytes, at, end);
+  const literal = literalAt(bytes, at, end);
+  return literal ? at + literal.text.length : -1;
+}
+
+/** Fifteen digits at most, so that as a whole number it is below 2^53. */
+function numberEnd(bytes: Buffer, at: number, end: number): number {
+  const whole = bytes[at] === minus ? at + 1 : at;
+  let place = digitsEnd(bytes, whole, end);
+  if (place === whole || (place - whole > 1 && bytes[whole] === zero)) return -1;
+  if (place < end && bytes[place] === point) {
+    const decimals = place + 1;
+    place = digitsEnd(bytes, decimals, end);
+    if (place === decimals) return -1;
+  }
+  return place - whole > 15 ? -1 : place;
+}
+
+function digitsEnd(bytes: Buffer, at: number, end: number): number {
+  let place = at;
+  while (place < end && isDigit(bytes[place]!)) place++;
+  return place;
+}
+
+/** Of a value whose end is known. */
+function scalarAt(bytes: Buffer, at: number, end: number): string | number | boolean | null {
+  const first = bytes[at]!;
+  if (first === quote) return bytes.toString('latin1', at + 1, end - 1);
+  if (first !== minus && !isDigit(first)) return literalAt(bytes, at, end)!.value;
+  let number = 0;
+  let decimals = 0;
+  for (let place = first === minus ? at + 1 : at; place < end; place++) {
+    if (bytes[place] === point) decimals = end - place - 1;
+    else number = number * 10 + bytes[place]! - zero;
+  }
+  number /= powers[decimals]!;
+  return first === minus ? -number : number;
+}
+
+function literalAt(bytes: Buffer, at: number, end: number) {
+  for (const literal of literals)
+    if (same(bytes, at, Math.min(at + literal.text.length, end), literal.text)) return literal;
+  return undefined;
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= zero && byte <= nine;
+}
+
+function blanks(bytes: Buffer, from: number, end: number): number {
+  let at = from;
+  for (; at < end; at++) {
+    const byte = bytes[at]!;
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
+  }
+  return at;
+}
+
+/** Where the closing quote of the string at `at` is; −1 when there is no string, or one that is not as simple. */
+function stringEnd(bytes: Buffer, at: number, end: number): number {
+  if (at >= end || bytes[at] !== quote) return -1;
+  let place = at + 1;
+  while (place < end && simple[bytes[place]!] === 1) place++;
+  return place < end && bytes[place] === quote ? place : -1;
+}
+
+function same(bytes: Buffer, start: number, end: number, text: Buffer): boolean {
+  if (end - start !== text.length) return false;
+  for (let index = 0; index < text.length; index++) if (bytes[start + index] !== text[index]) return false;
+  return true;
 }

@@ -1,18 +1,75 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, dictionary } from '../../core/index.js';
 import { decoderFor } from '../decode/decoder.js';
-import type { Decoder } from '../decode/types.js';
-import { compileExpression } from '../expression/compile.js';
-import type { Expression } from '../expression/types.js';
-import { fieldReader } from './fields.js';
+import { compileExpression, type Expression, variables } from '../decode/expression.js';
+import type { Decoder, DecoderName } from '../decode/values.js';
+import type { Message, StreamOptions } from '../message.js';
 import { everyPayload, type PayloadFilter, payloadFilter } from './payloads.js';
-import type { SelectOptions, Shown } from './types.js';
+
+/** A message as it was chosen to be shown. A source's deliveries are such ones as they are. */
+export interface Shown {
+  readonly message: Message;
+  /** What to show instead of the payload: the result of `map`, the chosen fields, or what a decoder gave. */
+  readonly value?: unknown;
+}
+
+interface SelectOptions {
+  /** Expressions: which messages, and what to show of them. */
+  where?: string;
+  map?: string;
+  /** Paths in the payload (`a`, `motor.current`) or variables (`$topic`): shown as an object. */
+  fields?: readonly string[];
+  decode?: DecoderName;
+  /** Schema of `decode`, and the message type in it. */
+  schema?: string;
+  messageType?: string;
+}
+
+export interface TailOptions extends StreamOptions, SelectOptions {
+  /** Several are merged by the messages' times. */
+  urls: readonly string[];
+  /** Ends after so many were shown. */
+  count?: number;
+  /** Ends after this time, ms. */
+  forMs?: number;
+  /** Fails after this time, ms, when `count` was not reached. */
+  timeoutMs?: number;
+  /** Shows the messages for which this is true and ends with the first, or after `count`; within `withinMs`, if that is set. */
+  expect?: string;
+  withinMs?: number;
+  /** Shows and ends with the first message for which this is true; after `forMs` all is well. */
+  never?: string;
+  /** From now on no message is missed. */
+  onOpen?: (endpoint: string) => void;
+  /** Every second. */
+  onProgress?: (progress: TailProgress) => void;
+}
+
+export interface TailProgress {
+  /** Since the beginning. */
+  seen: number;
+  dropped: number;
+}
+
+export interface TailEnd {
+  /** Shown. */
+  messages: number;
+  /** Received, whatever became of them. */
+  seen: number;
+  /** Messages thrown away because they came faster than they were taken. */
+  dropped: number;
+  /** Messages about which an expression or the decoder failed: they count as not chosen. `first` says why. */
+  failed: number;
+  first?: string;
+  /** Why it ended; `source` = there is no more. */
+  ended: 'count' | 'for' | 'source';
+}
 
 export interface Selector {
   /** Those to show, in their order: at once where the expressions are simple, promised otherwise. */
   select(batch: readonly Shown[]): readonly Shown[] | Promise<readonly Shown[]>;
   /** The same of payloads alone; undefined where more than these is looked at, or something else is shown. */
   readonly payloads: PayloadFilter | undefined;
-  /** Of `expect` and `never`: whether it is true of this message. */
+  /** Whether `expect` or `never` is true of this message. */
   holds(expression: Expression, message: Shown['message']): boolean | Promise<boolean>;
   /** Messages about which an expression or the decoder failed, and why the first one did. */
   readonly failed: number;
@@ -151,4 +208,50 @@ async function rest(
     if (next !== undefined) chosen.push(next);
   }
   return chosen;
+}
+
+type Read = (message: Message, decode: Decoder) => unknown;
+
+/**
+ * Reads fields by their paths: `a`, `motor.current`, `values.0`, or a variable such as `$topic`.
+ * @throws AIOT_USAGE (an empty path, or a variable that there is not)
+ */
+export function fieldReader(
+  paths: readonly string[],
+): (message: Message, decode: Decoder) => Record<string, unknown> {
+  const readers = paths.map((path): [string, Read] => [path, reader(path)]);
+  return (message, decode) => {
+    const found = dictionary<unknown>();
+    for (const [path, read] of readers) {
+      const value = read(message, decode);
+      if (value !== undefined) found[path] = value;
+    }
+    return found;
+  };
+}
+
+function reader(path: string): Read {
+  if (path.startsWith('$')) {
+    const name = path.slice(1);
+    if (Object.hasOwn(variables, name)) return variables[name]!;
+    throw new AiotError(
+      'AIOT_USAGE',
+      `no variable ${path}: there are $${Object.keys(variables).join(', $')}`,
+    );
+  }
+  const names = path.split('.');
+  if (names.includes('')) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `expected fields such as temperature or motor.current, got ${JSON.stringify(path)}`,
+    );
+  }
+  return (message, decode) => {
+    let value = decode(message);
+    for (const name of names) {
+      if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
+      value = (value as Record<string, unknown>)[name];
+    }
+    return value;
+  };
 }

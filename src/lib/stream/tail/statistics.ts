@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Decoder } from '../decode/types.js';
-import type { Shown } from './types.js';
+import type { Decoder } from '../decode/values.js';
+import type { Shown } from './select.js';
 
 /** Topics and fields beyond these are counted together, or not at all: what comes decides about them. */
 const mostTopics = 1000;

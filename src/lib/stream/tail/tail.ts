@@ -1,12 +1,9 @@
-import { AiotError, onAbort } from '../../core/index.js';
-import type { Delivery, Payloads } from '../message.js';
+import { AiotError, formatDuration, onAbort, plural, printablePayload } from '../../core/index.js';
+import { compileExpression } from '../decode/expression.js';
+import type { Delivery, Payloads, Source } from '../message.js';
 import { openSource } from '../open.js';
-import { type Ending, endOf } from './ending.js';
-import { mergeByTime } from './merge.js';
 import { linesOf } from './payloads.js';
-import { createSelector, type Selector } from './select.js';
-import type { Shown, TailEnd, TailOptions } from './types.js';
-import { createWatch, type Watch } from './watch.js';
+import { createSelector, type Selector, type Shown, type TailEnd, type TailOptions } from './select.js';
 
 /**
  * Follows sources: `show` gets the messages in batches, and is waited for, and never called again once this has resolved. A
@@ -143,4 +140,226 @@ function endingOf({ forMs, timeoutMs, withinMs, signal }: TailOptions, close: ()
   const interrupt = () => ending.end('interrupted');
   const leave = onAbort(signal, interrupt);
   return ending;
+}
+
+/** A source that has had nothing for this long is not waited for any more, ms. */
+const patienceMs = 200;
+
+interface MergeInput {
+  source: Source;
+  batches: AsyncIterator<readonly Delivery[]>;
+  /** What it gave last, and how much of it has been taken. */
+  batch: readonly Delivery[];
+  next: number;
+  /** Under way while there is nothing of it here. */
+  pull: Promise<void> | undefined;
+  since: number;
+  ended: boolean;
+  /** It broke off; told when what it had given before has been taken. */
+  failure?: { error: unknown };
+}
+
+/**
+ * Several sources as one, in the order of their messages' times: a message is given on when no source that has something, or is
+ * likely to have soon, can have an older one. Of each source one batch at most is held.
+ */
+export function mergeByTime(sources: readonly Source[], now: () => number = Date.now): Source {
+  const [only] = sources;
+  if (only && sources.length === 1) return only;
+  return {
+    endpoint: sources.map(({ endpoint }) => endpoint).join(', '),
+    get dropped() {
+      return sources.reduce((sum, { dropped }) => sum + dropped, 0);
+    },
+    [Symbol.asyncIterator]: () => merged(sources, now),
+    close: async () => {
+      await Promise.all(sources.map((source) => source.close()));
+    },
+  };
+}
+
+async function* merged(sources: readonly Source[], now: () => number): AsyncGenerator<Delivery[]> {
+  const inputs: MergeInput[] = sources.map((source) => ({
+    source,
+    batches: source[Symbol.asyncIterator](),
+    batch: [],
+    next: 0,
+    pull: undefined,
+    since: now(),
+    ended: false,
+  }));
+  for (;;) {
+    const empty = inputs.filter((input) => !input.ended && input.next >= input.batch.length);
+    for (const { failure } of inputs) if (failure) throw failure.error;
+    for (const input of empty) input.pull ??= pull(input, now);
+    const full = inputs.filter((input) => input.next < input.batch.length);
+    const awaited = empty.filter((input) => now() - input.since < patienceMs);
+    if (full.length === 0 && empty.length === 0) return;
+    if (full.length === 0) await Promise.race(empty.map((input) => input.pull));
+    else if (awaited.length > 0) await firstOf(awaited, now);
+    else yield takeOldest(full);
+  }
+}
+
+/** Resolves when one of them has something, or when the one waited for longest is not waited for any more. */
+async function firstOf(awaited: readonly MergeInput[], now: () => number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const left = Math.max(1, Math.min(...awaited.map(({ since }) => since + patienceMs - now())));
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, left);
+  });
+  await Promise.race([over, ...awaited.map((input) => input.pull)]);
+  clearTimeout(timer);
+}
+
+/** Never rejects: nobody may be waiting for it when it fails. */
+async function pull(input: MergeInput, now: () => number): Promise<void> {
+  try {
+    const { value, done } = await input.batches.next();
+    input.ended = done === true;
+    input.batch = done ? [] : value;
+  } catch (error) {
+    input.ended = true;
+    input.failure = { error };
+  } finally {
+    input.next = 0;
+    input.pull = undefined;
+    input.since = now();
+  }
+}
+
+/** All that may go now: until one of the inputs is empty, for its next message may be older than what the others have. */
+function takeOldest(full: readonly MergeInput[]): Delivery[] {
+  const taken: Delivery[] = [];
+  for (;;) {
+    let oldest: MergeInput | undefined;
+    for (const input of full) {
+      if (!oldest || input.batch[input.next]!.message.time < oldest.batch[oldest.next]!.message.time)
+        oldest = input;
+    }
+    if (!oldest) return taken;
+    taken.push(oldest.batch[oldest.next]!);
+    oldest.next++;
+    if (oldest.next < oldest.batch.length) continue;
+    oldest.since = Date.now();
+    return taken;
+  }
+}
+
+type Why = 'count' | 'for' | 'source' | 'timeout' | 'within' | 'interrupted' | 'never';
+
+interface Ending {
+  why: Why | undefined;
+  closing: Promise<void> | undefined;
+  end(why: Why): void;
+  clear(): void;
+}
+
+/** Longest piece of a payload in an error, characters. */
+const longestQuote = 200;
+
+/**
+ * What it means that it ended so: how it went, or an error. Where an expected message did not come, the last one that did is shown.
+ * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED, AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER
+ */
+async function endOf(
+  why: Why,
+  end: Omit<TailEnd, 'ended'>,
+  options: TailOptions,
+  watch: Watch | undefined,
+  show: (batch: readonly Shown[]) => void | Promise<void>,
+): Promise<TailEnd> {
+  const came = plural(end.seen, 'message');
+  if (why === 'interrupted') throw new AiotError('AIOT_INTERRUPTED', `stopped after ${came}`);
+  if (why === 'never')
+    throw new AiotError('AIOT_STREAM_NEVER', `a message came with ${watch?.text}, after ${came}`);
+  if (watch && !watch.never && why !== 'count') throw await unmet(why, end, options, watch, show);
+  if (why === 'timeout' && options.count !== undefined) {
+    const wanted = plural(options.count, 'message');
+    throw new AiotError(
+      'AIOT_TIMEOUT',
+      `expected ${wanted} within ${formatDuration(options.timeoutMs ?? 0)}, got ${end.messages}`,
+    );
+  }
+  if (why === 'timeout') throw new AiotError('AIOT_TIMEOUT', `the time was over after ${came}`);
+  return { ...end, ended: why as TailEnd['ended'] };
+}
+
+async function unmet(
+  why: Why,
+  end: Omit<TailEnd, 'ended'>,
+  options: TailOptions,
+  { text, count, lastOther }: Watch,
+  show: (batch: readonly Shown[]) => void | Promise<void>,
+): Promise<AiotError> {
+  if (lastOther) await show([lastOther]);
+  const of = plural(end.seen, 'message');
+  const got = `${end.messages === 0 ? 'none' : end.messages} of ${of}`;
+  const wanted = count === 1 ? `a message with ${text}` : `${count} messages with ${text}`;
+  const last = lastOther ? `; the last other one: ${quoted(lastOther)}` : '';
+  const failed = end.failed > 0 ? `; ${end.failed} could not be asked: ${end.first}` : '';
+  if (why === 'source') {
+    return new AiotError(
+      'AIOT_STREAM_EXPECTED',
+      `expected ${wanted}, got ${got} before the stream's end${last}${failed}`,
+    );
+  }
+  const time = why === 'for' ? options.forMs : why === 'within' ? options.withinMs : options.timeoutMs;
+  return new AiotError(
+    'AIOT_TIMEOUT',
+    `expected ${wanted} within ${formatDuration(time ?? 0)}, got ${got}${last}${failed}`,
+    { next: 'Look at what comes without --expect, or give more time with --within.' },
+  );
+}
+
+function quoted({ message }: Shown): string {
+  const text = printablePayload(message.payload);
+  return text.length > longestQuote ? `${text.slice(0, longestQuote)}…` : text;
+}
+
+/** `expect` and `never`: a stream as a check. */
+interface Watch {
+  /** As it was written. */
+  text: string;
+  never: boolean;
+  /** After so many of them it is decided. */
+  count: number;
+  /** The messages of a batch that it is true for. */
+  choose(batch: readonly Shown[]): Promise<readonly Shown[]>;
+  /** The last one for which it was not. */
+  readonly lastOther: Shown | undefined;
+}
+
+/** @throws AIOT_STREAM_EXPRESSION, AIOT_USAGE (flags that do not go together) */
+function createWatch(options: TailOptions, selector: Selector): Watch | undefined {
+  const { expect, never, withinMs, count = 1 } = options;
+  if (expect !== undefined && never !== undefined) {
+    throw new AiotError('AIOT_USAGE', 'expected --expect or --never, got both');
+  }
+  if (withinMs !== undefined && expect === undefined) {
+    throw new AiotError('AIOT_USAGE', '--within is the time for --expect', {
+      next: 'Use --for to end after a time.',
+    });
+  }
+  const text = expect ?? never;
+  if (text === undefined) return undefined;
+  const expression = compileExpression(text);
+  let lastOther: Shown | undefined;
+  return {
+    text,
+    never: never !== undefined,
+    count: never === undefined ? count : 1,
+    async choose(batch) {
+      const chosen: Shown[] = [];
+      for (const shown of batch) {
+        const holds = selector.holds(expression, shown.message);
+        if (holds === true || (holds !== false && (await holds))) chosen.push(shown);
+        else lastOther = shown;
+      }
+      return chosen;
+    },
+    get lastOther() {
+      return lastOther;
+    },
+  };
 }

@@ -1,13 +1,13 @@
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { AiotError, nativePart } from '../../../core/index.js';
-import { largestBytes, refuseBomb } from './unpacked.js';
 
 /** By their number in a batch's attributes (KIP-98, bits 0 to 2). */
 export const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
+
 export type Compression = (typeof compressions)[number];
 
-export interface Codec {
+interface Codec {
   compress(bytes: Uint8Array): Promise<Buffer>;
   decompress(bytes: Uint8Array): Promise<Buffer>;
 }
@@ -53,6 +53,7 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
     };
   },
 };
+
 const loaded = new Map<Compression, Promise<Codec>>();
 
 /** The codec of a batch; its package is loaded with its first use. @throws AIOT_STREAM_DECODE for a number nobody has given yet */
@@ -71,4 +72,103 @@ export function codecOf(compression: Compression | number): Promise<Codec> {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Largest batch that is unpacked, bytes: a few kilobytes can claim to be gigabytes. */
+const largestBytes = 512 * 1024 * 1024;
+
+/**
+ * Refuses what would be unpacked to more than that: the libraries for these formats take no limit, and make room before they look. A
+ * bound follows from lengths in the bytes themselves, which no decoder goes beyond.
+ * @throws AIOT_STREAM_DECODE
+ */
+function refuseBomb(format: keyof typeof bounds, bytes: Buffer): void {
+  let most: number;
+  try {
+    most = bounds[format](bytes);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new AiotError('AIOT_STREAM_DECODE', `a batch packed by ${format} is cut off`, { cause });
+  }
+  if (most <= largestBytes) return;
+  throw new AiotError(
+    'AIOT_STREAM_DECODE',
+    `a batch of ${bytes.length} bytes would be unpacked by ${format} to as much as ${most}, more than ${largestBytes}`,
+  );
+}
+
+/** Xerial's framing: a head of 16 bytes, then blocks with their length in front. */
+const xerial = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0]);
+
+const bounds = { snappy: snappyBytes, lz4: lz4Bytes, zstd: zstdBytes };
+
+/** What the blocks say that they hold (google/snappy, format_description.txt, section 1): room of just that is made. */
+function snappyBytes(bytes: Buffer): number {
+  if (!bytes.subarray(0, 8).equals(xerial)) return varint(bytes);
+  let total = 0;
+  for (let at = 16; at < bytes.length; ) {
+    const length = bytes.readUInt32BE(at);
+    total += varint(bytes.subarray(at + 4, at + 4 + length));
+    at += 4 + length;
+  }
+  return total;
+}
+
+function varint(bytes: Buffer): number {
+  let value = 0;
+  for (let at = 0; at < 5; at++) {
+    const byte = bytes.readUInt8(at);
+    value += (byte & 0x7f) * 2 ** (7 * at);
+    if (byte < 0x80) return value;
+  }
+  throw new RangeError('a length does not end');
+}
+
+/** Frames of LZ4 (lz4_Frame_format.md): a block unpacks to its frame's block size at most, and a byte to 255. */
+function lz4Bytes(bytes: Buffer): number {
+  const largestBlock = 1 << (8 + 2 * ((bytes.readUInt8(5) >> 4) & 7));
+  const flags = bytes.readUInt8(4);
+  const claimed = (flags & 8) !== 0 ? Number(bytes.readBigUInt64LE(6)) : 0;
+  let total = 0;
+  let at = 7 + (flags & 8) + ((flags & 1) << 2);
+  for (let size = bytes.readUInt32LE(at); size !== 0; size = bytes.readUInt32LE(at)) {
+    const packed = size & 0x7fffffff;
+    total += size >>> 31 === 1 ? packed : Math.min(largestBlock, packed * 255);
+    at += 4 + packed + ((flags & 16) >> 2);
+  }
+  return Math.max(total, claimed);
+}
+
+/** Frames of Zstandard (RFC 8878, section 3.1): a block unpacks to 128 KiB at most, or is one byte so many times. */
+function zstdBytes(bytes: Buffer): number {
+  let total = 0;
+  for (let at = 0; at < bytes.length; ) {
+    const magic = bytes.readUInt32LE(at);
+    if (magic >>> 4 === 0x184d2a5) {
+      at += 8 + bytes.readUInt32LE(at + 4);
+      continue;
+    }
+    const descriptor = bytes.readUInt8(at + 4);
+    const single = (descriptor >> 5) & 1;
+    const contentBytes = [single, 2, 4, 8][descriptor >> 6]!;
+    const from = at + 5 + (1 - single) + [0, 1, 2, 4][descriptor & 3]!;
+    const claimed =
+      contentBytes < 4
+        ? 0
+        : contentBytes === 4
+          ? bytes.readUInt32LE(from)
+          : Number(bytes.readBigUInt64LE(from));
+    let blocks = 0;
+    at = from + contentBytes;
+    for (let last = false; !last; ) {
+      const head = bytes.readUIntLE(at, 3);
+      const [type, size] = [(head >> 1) & 3, head >> 3];
+      last = (head & 1) === 1;
+      blocks += type === 2 ? 128 * 1024 : size;
+      at += 3 + (type === 1 ? 1 : size);
+    }
+    total += Math.max(claimed, blocks);
+    at += descriptor & 4;
+  }
+  return total;
 }

@@ -1,0 +1,206 @@
+import { z } from 'zod';
+import { AiotError } from '../core/index.js';
+
+/** A circuit for a current clamp at a converter: every resistor in ohms, every current RMS unless said. */
+export const burdenSchema = z.object({
+  clamp: z.object({ amperes: z.number(), secondaryAmperes: z.number(), turns: z.number() }),
+  /** The greatest current that is to be measured, A. */
+  nominalAmperes: z.number(),
+  /** Volts of the converter that are used, and its bits. */
+  converter: z.object({
+    volts: z.number(),
+    low: z.number(),
+    high: z.number(),
+    bits: z.int(),
+    voltsPerCount: z.number(),
+  }),
+  /** The burden whose peaks just fit, and the E24 value at or below it, which is to be soldered. */
+  exactOhms: z.number(),
+  ohms: z.number(),
+  /** With `ohms`: A per V, the current whose peaks just fit, and the heat at the nominal current, W. */
+  amperesPerVolt: z.number(),
+  fullScaleAmperes: z.number(),
+  watts: z.number(),
+  /** Peak above the bias at the nominal current, V. */
+  peakVolts: z.number(),
+  /** Momentary current of one count, A. */
+  amperesPerCount: z.number(),
+  /** From the supply to the middle, from there to ground: V in the middle, A through both. */
+  bias: z.object({
+    upperOhms: z.number(),
+    lowerOhms: z.number(),
+    volts: z.number(),
+    amperes: z.number(),
+  }),
+  /** From the middle to ground, and the frequency above which it holds the middle still, Hz. */
+  capacitor: z.object({ farads: z.number(), cornerHz: z.number() }),
+});
+
+export type Burden = z.output<typeof burdenSchema>;
+
+interface BurdenOptions {
+  clamp: Clamp;
+  /** Greatest current that is to be measured, A RMS; absent = the clamp's own. */
+  nominalAmperes?: number | undefined;
+  /** Supply of the bias and volts of the highest count. */
+  volts: number;
+  /** What the converter is true in, V; absent = 0 to `volts`. */
+  range?: { low: number; high: number } | undefined;
+  bits: number;
+}
+
+/** Ohms from the middle to ground: little current, and little beside the converter's own resistance. */
+const lowerOhms = 10_000;
+
+/** Mains, with room below: the bias has to hold still there. */
+const cornerHzAtMost = 5;
+
+const farads = [1e-6, 2.2e-6, 4.7e-6, 10e-6, 22e-6, 47e-6, 100e-6];
+
+/**
+ * The burden of a current clamp and what goes with it. R = (swing / 2) · turns / (√2 · amperes), then down to what is sold: with a
+ * smaller one the peaks still fit.
+ * @throws AIOT_CLAMP_UNFIT, AIOT_USAGE
+ */
+export function burdenOf({ clamp, volts, bits, ...options }: BurdenOptions): Burden {
+  const nominalAmperes = options.nominalAmperes ?? clamp.amperes;
+  const { low, high } = options.range ?? { low: 0, high: volts };
+  const problem = problemOf({ volts, low, high, bits, nominalAmperes });
+  if (problem !== null) throw new AiotError('AIOT_USAGE', problem);
+  if (nominalAmperes > clamp.amperes)
+    throw new AiotError(
+      'AIOT_CLAMP_UNFIT',
+      `a clamp for ${clamp.amperes} A cannot measure ${nominalAmperes} A: its core saturates`,
+      { next: `Take a clamp for ${nominalAmperes} A or more.` },
+    );
+  const { turns } = clamp;
+  const half = (high - low) / 2;
+  const exactOhms = (half * turns) / (Math.SQRT2 * nominalAmperes);
+  const ohms = e24Below(exactOhms);
+  if (ohms === null)
+    throw new AiotError('AIOT_CLAMP_UNFIT', `no burden of ${exactOhms.toPrecision(3)} Ω is sold`, {
+      next: 'Check --clamp, --turns and --nominal; wound through the clamp several times, a small current looks larger.',
+    });
+  const amperesPerVolt = turns / ohms;
+  const voltsPerCount = volts / (2 ** bits - 1);
+  return {
+    clamp,
+    nominalAmperes,
+    converter: { volts, low, high, bits, voltsPerCount },
+    exactOhms,
+    ohms,
+    amperesPerVolt,
+    fullScaleAmperes: (half * amperesPerVolt) / Math.SQRT2,
+    watts: (nominalAmperes / turns) ** 2 * ohms,
+    peakVolts: (Math.SQRT2 * nominalAmperes) / amperesPerVolt,
+    amperesPerCount: voltsPerCount * amperesPerVolt,
+    ...biasOf(volts, (low + high) / 2),
+  };
+}
+
+/** The divider nearest to the wanted middle, and the smallest capacitor that holds it still. */
+function biasOf(volts: number, middle: number): Pick<Burden, 'bias' | 'capacitor'> {
+  const upperOhms = e24Near((lowerOhms * (volts - middle)) / middle);
+  const parallel = (upperOhms * lowerOhms) / (upperOhms + lowerOhms);
+  const corner = (farad: number) => 1 / (2 * Math.PI * parallel * farad);
+  const chosen = farads.find((farad) => corner(farad) <= cornerHzAtMost) ?? farads.at(-1) ?? 0;
+  return {
+    bias: {
+      upperOhms,
+      lowerOhms,
+      volts: (volts * lowerOhms) / (upperOhms + lowerOhms),
+      amperes: volts / (upperOhms + lowerOhms),
+    },
+    capacitor: { farads: chosen, cornerHz: corner(chosen) },
+  };
+}
+
+function problemOf(given: {
+  volts: number;
+  low: number;
+  high: number;
+  bits: number;
+  nominalAmperes: number;
+}) {
+  const { volts, low, high, bits, nominalAmperes } = given;
+  if (!(volts > 0 && volts <= 24)) return `--volts: expected more than 0 and at most 24 V, got ${volts}`;
+  if (!(low >= 0 && low < high && high <= volts))
+    return `--range: expected LOW-HIGH within 0 to ${volts} V, low below high, got ${low}-${high}`;
+  if (!Number.isInteger(bits) || bits < 6 || bits > 24)
+    return `--adc-bits: expected 6 to 24 bits, got ${bits}`;
+  if (!(nominalAmperes > 0 && nominalAmperes <= 10_000))
+    return `--nominal: expected more than 0 A, got ${nominalAmperes}`;
+  return null;
+}
+
+/** Resistors of two digits as they are sold, ±5 %. Source: IEC 60063, series E24. */
+const series = [
+  10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91,
+];
+
+/** Those sold everywhere: 1 Ω to 1 MΩ. */
+const values = [0, 1, 2, 3, 4, 5].flatMap((decade) => series.map((two) => (two * 10 ** decade) / 10));
+
+/** A sum that comes to a value of the series may miss it by rounding. */
+const rounding = 1 + 1e-9;
+
+/** The greatest value at or below; null where none of 1 Ω to 910 kΩ is. */
+function e24Below(ohms: number): number | null {
+  if (!(ohms < 1e6)) return null;
+  return values.findLast((value) => value <= ohms * rounding) ?? null;
+}
+
+/** The nearest value by ratio, of 1 Ω to 910 kΩ. */
+function e24Near(ohms: number): number {
+  const away = (value: number) => Math.abs(Math.log(value / ohms));
+  return values.reduce((best, value) => (away(value) < away(best) ? value : best));
+}
+
+/** A current transformer without a burden: its greatest current, what its secondary gives then (A RMS), and its turns. */
+export interface Clamp {
+  amperes: number;
+  secondaryAmperes: number;
+  turns: number;
+}
+
+const pattern = /^(\d+(?:\.\d+)?) ?A ?[:/] ?(\d+(?:\.\d+)?) ?(mA|A|mV|V)$/;
+
+/**
+ * `100A:50mA`, as it stands on a clamp.
+ * @param turns as its maker or somebody else says; absent = what the two currents say
+ * @throws AIOT_CLAMP_UNFIT (its output is a voltage), AIOT_USAGE
+ */
+export function parseClamp(text: string, turns?: number): Clamp {
+  const [, primary, secondary, unit] = pattern.exec(text) ?? [];
+  const amperes = Number(primary);
+  const output = Number(secondary);
+  if (unit === 'V' || unit === 'mV') throw hasBurden(text, amperes, unit === 'V' ? output : output / 1000);
+  const secondaryAmperes = unit === 'mA' ? output / 1000 : output;
+  if (!(amperes > 0 && secondaryAmperes > 0 && secondaryAmperes < amperes))
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--clamp: expected two currents, the smaller behind, such as 100A:50mA, got "${text}"`,
+    );
+  if (turns !== undefined && !(turns >= 1 && turns <= 1_000_000))
+    throw new AiotError('AIOT_USAGE', `--turns: expected 1 to 1000000, got ${turns}`);
+  return { amperes, secondaryAmperes, turns: turns ?? round(amperes / secondaryAmperes) };
+}
+
+/** 100 / 0.05 is no whole number to a computer. */
+function round(turns: number): number {
+  return Number(turns.toPrecision(12));
+}
+
+function hasBurden(text: string, amperes: number, volts: number): AiotError {
+  const perVolt = amperes > 0 && volts > 0 ? Number((amperes / volts).toPrecision(4)) : null;
+  return new AiotError(
+    'AIOT_CLAMP_UNFIT',
+    `a clamp of ${text} gives a voltage: its burden is inside already`,
+    {
+      next:
+        perVolt === null
+          ? 'Give what stands on the clamp, such as 100A:50mA.'
+          : `Solder none across it. Its calibration is ${perVolt} A per V: in aiot.yaml, firmware: { clamp: { turns: ${perVolt}, burden: 1 } }`,
+    },
+  );
+}

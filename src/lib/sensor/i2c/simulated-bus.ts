@@ -1,0 +1,150 @@
+import { AiotError, type Clock, type ErrorCode, seededRandom } from '../../core/index.js';
+import { steady } from '../host-clock.js';
+import { createMutex, hex, type I2cBus, type I2cTransactions } from './bus.js';
+import { chipDrivers } from './chips/chips.js';
+import { type Signal, type SimulatedChip, SimulatedNack, swaying } from './simulated-chip.js';
+
+export interface SimulatedBusSettings {
+  /** Names, or names with addresses. */
+  chips: readonly (string | { name: string; address?: number })[];
+  clock: Clock;
+  /** Default: something that hangs on a thread and sways. */
+  signal?: Signal;
+  /** True rate of the chips by their nominal one; default 1. */
+  odrError?: number;
+  seed?: number;
+  /** Noise as in the data sheets; default true. */
+  noise?: boolean;
+  /** Most bytes of one read; default 32, as Linux's. */
+  longest?: number;
+  /** Lets transactions take time; default: they take none. */
+  speedHz?: number;
+}
+
+/** A bus with simulated chips on it, which are where they are in the time of `clock`. @throws RangeError for a chip that is not known */
+export function simulatedBus(settings: SimulatedBusSettings): SimulatedBus {
+  const { signal = swaying, odrError = 1, noise = true, seed = 1 } = settings;
+  // Setting the machine's clock moves no chip.
+  const clock = steady(settings.clock);
+  const beganMs = clock.now();
+  const chips = settings.chips.map((chip, index) => {
+    const { name, address } = typeof chip === 'string' ? { name: chip, address: undefined } : chip;
+    const driver = chipDrivers.find((each) => each.name === name);
+    if (!driver) throw new RangeError(`no chip is called ${name}`);
+    const random = seededRandom(seed + index);
+    const options = { signal, beganMs, odrError, random, noise };
+    return driver.simulate(address === undefined ? options : { ...options, address });
+  });
+  const { longest, speedHz } = settings;
+  return busOf({ chips, clock, ...(longest ? { longest } : {}), ...(speedHz ? { speedHz } : {}) });
+}
+
+interface SimulatedBusOptions {
+  chips: readonly SimulatedChip[];
+  /** The chips' time: one that nobody sets. */
+  clock: Clock;
+  /** Most bytes of one read; default 32, as Linux's. */
+  longest?: number;
+  /** Lets each transaction take the time it takes at this clock; default: none. */
+  speedHz?: number;
+}
+
+/** A bus without hardware, and what can go wrong on it. */
+export interface SimulatedBus extends I2cBus {
+  readonly chips: readonly SimulatedChip[];
+  /** @throws where there is none */
+  chip(name: string): SimulatedChip;
+  /** Fault: SDA stays low for the next transactions, after some that go well. */
+  stickNext(times: number, after?: number): void;
+  /** Fault: the chip takes part in the next transaction, after some that go well, and what it says is lost. */
+  loseNext(after?: number): void;
+  /** Fault: the bus itself is gone (its module was unloaded, its adapter unplugged), until `restore`. */
+  remove(): void;
+  restore(): void;
+  /** Transactions so far. */
+  readonly transactions: number;
+}
+
+/** Puts simulated chips on a bus. */
+function busOf(options: SimulatedBusOptions): SimulatedBus {
+  const { chips, clock, speedHz } = options;
+  const byAddress = new Map(chips.map((chip) => [chip.address, chip]));
+  const name = 'the simulated bus';
+  const longest = options.longest ?? 32;
+  let stuck = 0;
+  let well = 0;
+  let lose = -1;
+  let gone = false;
+  let transactions = 0;
+
+  const failed = (code: ErrorCode, what: string) =>
+    new AiotError(code, `${name}: ${what}`, { endpoint: name, retryable: true });
+  const run = <T>(address: number, work: (chip: SimulatedChip) => T): T => {
+    transactions++;
+    if (gone) throw failed('AIOT_I2C_MISSING', 'it is gone');
+    if (well > 0) well--;
+    else if (stuck > 0) {
+      stuck--;
+      throw failed('AIOT_I2C_STUCK', 'SDA stays low');
+    }
+    const chip = byAddress.get(address);
+    try {
+      if (!chip) throw new SimulatedNack();
+      const result = work(chip);
+      if (lose-- === 0) throw failed('AIOT_I2C_FAILED', `the transaction with ${hex(address)} broke off`);
+      return result;
+    } catch (error) {
+      if (error instanceof SimulatedNack) throw failed('AIOT_I2C_NACK', `nothing answers at ${hex(address)}`);
+      throw error;
+    }
+  };
+  const pace = async (bytes: number) => {
+    if (speedHz) await clock.sleep((bytes * 9000) / speedHz);
+  };
+  const direct: I2cTransactions = {
+    async read(address, register, length) {
+      if (length > longest) throw new RangeError(`${length} bytes are more than ${longest}`);
+      if (speedHz) await pace(3 + length);
+      return run(address, (chip) => chip.read(register, length, clock.now()));
+    },
+    async write(address, register, bytes) {
+      if (speedHz) await pace(2 + bytes.length);
+      run(address, (chip) => chip.write(register, bytes, clock.now()));
+    },
+  };
+  const mutex = createMutex();
+  return {
+    name,
+    longest,
+    speedHz: speedHz ?? Number.POSITIVE_INFINITY,
+    chips,
+    chip(wanted) {
+      const found = chips.find((chip) => chip.name === wanted);
+      if (!found) throw new RangeError(`no ${wanted} on the simulated bus`);
+      return found;
+    },
+    read: (...args) => mutex(() => direct.read(...args)),
+    write: (...args) => mutex(() => direct.write(...args)),
+    exclusive: (work) => mutex(() => work(direct)),
+    async scan() {
+      return chips.map(({ address }) => address).sort((a, b) => a - b);
+    },
+    stickNext(times, after = 0) {
+      stuck = times;
+      well = after;
+    },
+    loseNext(after = 0) {
+      lose = after;
+    },
+    remove() {
+      gone = true;
+    },
+    restore() {
+      gone = false;
+    },
+    get transactions() {
+      return transactions;
+    },
+    async close() {},
+  };
+}

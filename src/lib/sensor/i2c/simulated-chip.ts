@@ -1,0 +1,216 @@
+import { gaussian, type Random } from '../../core/index.js';
+
+/** What there is to be measured: g, dps, gauss, degC, Pa, % of relative humidity. */
+export interface World {
+  ax: number;
+  ay: number;
+  az: number;
+  gx: number;
+  gy: number;
+  gz: number;
+  mx: number;
+  my: number;
+  mz: number;
+  temperature: number;
+  pressure: number;
+  humidity: number;
+}
+
+/** Writes into `world` what is so at a time, seconds since the simulation began. What it leaves alone stays as it was. */
+export type Signal = (seconds: number, world: World) => void;
+
+export interface SimulationOptions {
+  /** 7 bits; absent = the chip's first. */
+  address?: number;
+  signal: Signal;
+  /** When the simulation began, ms of the bus's time: the signal's second 0. */
+  beganMs: number;
+  /** The chip's true rate by its nominal one: 1.02 is 2 % too fast. */
+  odrError: number;
+  random: Random;
+  /** Adds the noise of the data sheet. */
+  noise: boolean;
+}
+
+/** Thrown by a chip that does not acknowledge. */
+export class SimulatedNack extends Error {}
+
+/**
+ * A chip as the bus sees it: registers, a pointer, a rule of how the pointer moves, and time, which passes in it only when it is
+ * looked at. Subclasses say what its registers do; faults are the base's.
+ */
+export abstract class SimulatedChip {
+  readonly address: number;
+  /** The world as the signal last left it. */
+  protected readonly world: World = {
+    ax: 0,
+    ay: 0,
+    az: 1,
+    gx: 0,
+    gy: 0,
+    gz: 0,
+    mx: 0.2,
+    my: 0,
+    mz: 0.4,
+    temperature: 25,
+    pressure: 101_325,
+    humidity: 50,
+  };
+  protected readonly registers = new Uint8Array(256);
+  /** Now, ms of the bus's time. */
+  protected nowMs: number;
+  #powered: 'on' | 'off' | 'again' = 'on';
+  #nacks = 0;
+  #short = 0;
+  #whole = 0;
+
+  protected constructor(
+    readonly name: string,
+    defaultAddress: number,
+    protected readonly options: SimulationOptions,
+  ) {
+    this.address = options.address ?? defaultAddress;
+    this.nowMs = options.beganMs;
+  }
+
+  /** What power-up does: registers to their defaults, buffers empty. */
+  protected abstract powerUp(): void;
+  /** Lets time pass up to `this.nowMs`: samples are taken, conversions end. */
+  protected abstract advance(): void;
+  /** Whether it acknowledges now (chips that boot do not). */
+  protected responds(): boolean {
+    return true;
+  }
+  /** What reading a register gives, and does. */
+  protected load(register: number): number {
+    return this.registers[register]!;
+  }
+  /** What writing a register does. */
+  protected abstract store(register: number, value: number): void;
+  /** The register that follows in a burst read. */
+  protected next(register: number): number {
+    return (register + 1) & 0xff;
+  }
+  /** The register as sent; chips that keep a flag in it (LIS3MDL) take it off. */
+  protected begin(register: number): number {
+    return register;
+  }
+
+  /** Evaluates the signal at a time of this chip, ms. */
+  protected look(atMs: number): World {
+    this.options.signal((atMs - this.options.beganMs) / 1000, this.world);
+    return this.world;
+  }
+
+  /** One transaction of the bus. @throws SimulatedNack */
+  read(register: number, length: number, nowMs: number): Uint8Array {
+    this.acknowledge(nowMs);
+    const short = this.#whole === 0 && this.#short > 0;
+    if (short) this.#short--;
+    else if (this.#whole > 0) this.#whole--;
+    const given = short ? length - 1 : length;
+    const bytes = new Uint8Array(given);
+    this.burst(this.begin(register), bytes);
+    return bytes;
+  }
+
+  /** Fills `bytes` from a register on. For chips that can do it faster than byte by byte. */
+  protected burst(register: number, bytes: Uint8Array): void {
+    let pointer = register;
+    for (let i = 0; i < bytes.length; i++) {
+      bytes[i] = this.load(pointer);
+      pointer = this.next(pointer);
+    }
+  }
+
+  /** One transaction of the bus. @throws SimulatedNack */
+  write(register: number, bytes: Uint8Array, nowMs: number): void {
+    this.acknowledge(nowMs);
+    let pointer = this.begin(register);
+    for (const byte of bytes) {
+      this.store(pointer, byte);
+      pointer = this.next(pointer);
+    }
+  }
+
+  private acknowledge(nowMs: number): void {
+    this.pass(nowMs);
+    if (this.#powered === 'off') throw new SimulatedNack();
+    if (this.#nacks > 0) {
+      this.#nacks--;
+      throw new SimulatedNack();
+    }
+    if (!this.responds()) throw new SimulatedNack();
+  }
+
+  /** A chip's time never goes back. */
+  private pass(nowMs: number): void {
+    this.nowMs = Math.max(this.nowMs, nowMs);
+    if (this.#powered === 'again') {
+      this.#powered = 'on';
+      this.powerUp();
+    }
+    if (this.#powered === 'on') this.advance();
+  }
+
+  /** Fault: the next transactions find nobody. */
+  nackNext(times: number): void {
+    this.#nacks = times;
+  }
+
+  /** Fault: the next reads give a byte less than asked, after some that do not. */
+  shortNext(times: number, after = 0): void {
+    this.#short = times;
+    this.#whole = after;
+  }
+
+  /** Fault: it is pulled off, and loses its power. */
+  unplug(): void {
+    this.#powered = 'off';
+  }
+
+  /** It is back, and powers up when the bus next turns to it. */
+  replug(): void {
+    this.#powered = 'again';
+  }
+
+  /** Fault: another chip of the family. @param value what its identity register says */
+  abstract answerAs(value: number): void;
+}
+
+/** Lies still, z up. */
+export const still: Signal = (_seconds, world) => {
+  world.ax = 0;
+  world.ay = 0;
+  world.az = 1;
+};
+
+/** Hangs on a thread and sways by 20° twice in three seconds, turning slowly; at night it is colder. */
+export const swaying: Signal = (seconds, world) => {
+  const phase = (2 * Math.PI * seconds) / 1.5;
+  const angle = 0.35 * Math.sin(phase);
+  const turn = seconds / 10;
+  world.ax = Math.sin(angle);
+  world.ay = 0.05 * Math.cos(0.7 * phase);
+  world.az = Math.cos(angle);
+  world.gx = 0;
+  world.gy = ((0.35 * 180) / 1.5) * 2 * Math.cos(phase);
+  world.gz = 180 / Math.PI / 10;
+  world.mx = 0.2 * Math.cos(turn);
+  world.my = -0.2 * Math.sin(turn);
+  world.temperature = 21 + 4 * Math.sin((2 * Math.PI * seconds) / 86_400);
+};
+
+const size = 8192;
+
+/** Standard normal deviates at the cost of a look into a table: millions of samples are simulated in a second. */
+export function noiseOf(random: Random): () => number {
+  const table = Float64Array.from({ length: size }, () => gaussian(random));
+  return () => table[(random() * size) | 0]!;
+}
+
+/** Rounded and held within ±32767, as the chips' outputs are. */
+export function toCounts(value: number): number {
+  const rounded = Math.round(value);
+  return rounded > 32767 ? 32767 : rounded < -32767 ? -32767 : rounded;
+}

@@ -1,0 +1,404 @@
+import type { ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:fs';
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { z } from 'zod';
+import { AiotError, type Clock, startProgram, systemClock, systemCode } from '../core/index.js';
+import { steady } from './host-clock.js';
+import { Timeline } from './timeline.js';
+import type { SampleBatch, SampleField, SampleSource, SourceFaults } from './types.js';
+import { parseSensorUrl, readSettings, type SensorUrl, wholePositive } from './url.js';
+
+interface MicrophoneOptions extends SoundRoots {
+  /** Default = the system's. */
+  clock?: Clock;
+  /** What records; default arecord. */
+  program?: string;
+}
+
+/** Longest time without a sample, ms. */
+const stallMs = 3_000;
+
+/** Waits before arecord is started again, ms; after the last of them the microphone counts as lost. */
+const waitsMs = [250, 500, 1_000, 2_000];
+
+/** One microphone in use. */
+interface Recording {
+  endpoint: string;
+  pcm: string;
+  program: string;
+  settings: MicrophoneSettings;
+  faults: SourceFaults;
+  clock: Clock;
+  signal: AbortSignal;
+  running: Recorder | undefined;
+}
+
+/**
+ * Opens a microphone by ALSA's arecord: `alsa://default`, `alsa://CARD` or `alsa://CARD,DEVICE`, with `?rate=16000&channels=1`.
+ * Samples of −1 to 1, or with `?level=125` sound levels, dB SPL. Resolves when the first samples are there; arecord is started again
+ * when it ends.
+ * @throws AIOT_SENSOR_URL, AIOT_SENSOR_NOT_FOUND, AIOT_SENSOR_DENIED, AIOT_SENSOR_TOOL, AIOT_SENSOR_FAILED
+ */
+export async function openMicrophone(url: string, options: MicrophoneOptions = {}): Promise<SampleSource> {
+  const parsed = parseSensorUrl(url);
+  const settings = microphoneSettings(parsed);
+  const closing = new AbortController();
+  const recording: Recording = {
+    endpoint: `alsa:${parsed.place || 'default'}`,
+    pcm: await pcmOf(parsed.place, options),
+    program: options.program ?? 'arecord',
+    settings,
+    faults: { overruns: 0, retries: 0, reconnects: 0 },
+    clock: options.clock ?? systemClock,
+    signal: closing.signal,
+    running: undefined,
+  };
+  const batches = record(recording);
+  const close = async () => {
+    closing.abort();
+    await recording.running?.stop();
+  };
+  const first = await batches.next().catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
+  return {
+    endpoint: recording.endpoint,
+    fields: fieldsOf(settings),
+    rateHz: settings.level === undefined ? settings.rate : 1000 / settings.level,
+    faults: recording.faults,
+    async *[Symbol.asyncIterator]() {
+      if (!first.done) yield first.value;
+      yield* batches;
+    },
+    close,
+  };
+}
+
+function fieldsOf({ channels, level }: MicrophoneSettings): SampleField[] {
+  const unit = level === undefined ? 'FS' : 'dB';
+  if (channels === 1) return [{ name: 'sound', unit }];
+  return Array.from({ length: channels }, (_, i) => ({ name: `sound${i}`, unit }));
+}
+
+/** What arecord gives, run after run. */
+async function* record(recording: Recording): AsyncGenerator<SampleBatch> {
+  const { program, pcm, settings, faults, clock, signal } = recording;
+  const toBatch = createBatches(settings, faults, clock);
+  let [failures, given] = [0, false];
+  while (!signal.aborted) {
+    const recorder = startRecorder(program, arecordArguments(pcm, settings), {
+      stallMs,
+      onOverrun: toBatch.overrun,
+    });
+    recording.running = recorder;
+    toBatch.begin();
+    for (let bytes = await recorder.next(); bytes; bytes = await recorder.next()) {
+      failures = 0;
+      const batch = toBatch.make(bytes);
+      if (batch) {
+        given = true;
+        yield batch;
+      }
+    }
+    if (signal.aborted) return;
+    const end = await recorder.ended();
+    const wait = given ? waitsMs[failures++] : undefined;
+    if (wait === undefined) throw over(recording, given, end);
+    await clock.sleep(wait, signal).catch(() => {});
+    faults.reconnects++;
+  }
+}
+
+function over(
+  { endpoint, program }: Recording,
+  given: boolean,
+  { code, said }: { code: number | null; said: string },
+): AiotError {
+  const reason = said.split('\n').at(-1) || `${program} ended with code ${code}`;
+  return new AiotError(given ? 'AIOT_SENSOR_LOST' : 'AIOT_SENSOR_FAILED', `${endpoint}: ${reason}`, {
+    endpoint,
+    retryable: true,
+    ...(given ? {} : { next: 'arecord -l lists what records; it may be in use, or not do this rate.' }),
+  });
+}
+
+const shape = {
+  /** Samples a second. */
+  rate: wholePositive.pipe(z.number().max(192_000, 'expected at most 192000')).prefault('16000'),
+  channels: wholePositive.pipe(z.number().max(32, 'expected at most 32')).prefault('1'),
+  /** Width of a sample on the wire: digital microphones want 32 bits. */
+  bits: z.enum(['16', '32']).default('16'),
+  /** Sound levels instead of samples: one for each window of so many ms. */
+  level: wholePositive.pipe(z.number().max(60_000, 'expected at most 60000 ms')).optional(),
+  /** dBFS that the microphone gives at 94 dB SPL; −26 is the INMP441's (its data sheet). */
+  sensitivity: z
+    .string()
+    .regex(/^-?\d+(\.\d+)?$/, 'expected dBFS at 94 dB SPL, such as -26')
+    .transform(Number)
+    .prefault('-26'),
+};
+
+/** What `alsa://CARD[,DEVICE]?…` says. */
+type MicrophoneSettings = z.output<z.ZodObject<typeof shape>>;
+
+/** @throws AIOT_SENSOR_URL */
+function microphoneSettings(url: SensorUrl): MicrophoneSettings {
+  return readSettings(url, shape);
+}
+
+/** Length of the pieces that the card hands over, ms. */
+const pieceMs = 50;
+
+/** arecord's arguments: raw samples on its standard output. */
+function arecordArguments(pcm: string, { rate, channels, bits }: MicrophoneSettings): string[] {
+  return [
+    ...['-q', '-D', pcm, '-t', 'raw', '-f', `S${bits}_LE`, '-c', `${channels}`, '-r', `${rate}`],
+    // A second of patience with a reader that is late, and twenty pieces of it.
+    ...['--buffer-time=1000000', `--period-time=${pieceMs * 1000}`],
+  ];
+}
+
+/** A program that gives bytes until it ends. */
+interface Recorder {
+  /** The next bytes; undefined at its end. Ends it where it gives none for `stallMs`. @throws AIOT_SENSOR_TOOL */
+  next(): Promise<Buffer | undefined>;
+  /** What it last said, and its exit code. */
+  ended(): Promise<{ code: number | null; said: string }>;
+  /** Ends it; resolves when it has. */
+  stop(): Promise<void>;
+}
+
+/** Most that is kept of its stderr. */
+const mostSaid = 2_000;
+
+const killAfterMs = 1_000;
+
+/** @param onOverrun its buffer ran over */
+function startRecorder(
+  program: string,
+  args: readonly string[],
+  { stallMs, onOverrun }: { stallMs: number; onOverrun: () => void },
+): Recorder {
+  // Its messages in English, for overruns are to be counted.
+  const child = startProgram(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, LC_ALL: 'C' },
+  });
+  let said = '';
+  let failure: unknown;
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-mostSaid);
+    for (const _ of text.matchAll(/overrun!!!/g)) onOverrun();
+  });
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('close', (code) => resolve(code));
+    child.once('error', (error) => {
+      failure = error;
+      resolve(null);
+    });
+  });
+  const chunks = child.stdout[Symbol.asyncIterator]();
+  return {
+    async next() {
+      const stalled = setTimeout(() => end(child), stallMs);
+      const chunk = await chunks.next().catch(() => ({ done: true as const, value: undefined }));
+      clearTimeout(stalled);
+      if (!chunk.done) return chunk.value as Buffer;
+      await ended;
+      if (failure !== undefined) throw notStarted(program, failure);
+      return undefined;
+    },
+    async ended() {
+      return { code: await ended, said: said.trim() };
+    },
+    async stop() {
+      end(child);
+      child.stdout.destroy();
+      await ended;
+    },
+  };
+}
+
+function end(child: ChildProcessByStdio<null, Readable, Readable>): void {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  child.kill('SIGTERM');
+  const late = setTimeout(() => child.kill('SIGKILL'), killAfterMs);
+  once(child, 'exit').then(
+    () => clearTimeout(late),
+    () => clearTimeout(late),
+  );
+}
+
+function notStarted(program: string, cause: unknown): AiotError {
+  const missing = systemCode(cause) === 'ENOENT';
+  const what = missing
+    ? 'is not installed here, or not on the PATH'
+    : `does not start (${systemCode(cause)})`;
+  return new AiotError('AIOT_SENSOR_TOOL', `${program} ${what}`, { endpoint: program, cause });
+}
+
+/**
+ * Makes batches of bytes that come in pieces of any size. How many samples are missing after an overrun, or between two runs, is
+ * told from the time.
+ */
+function createBatches(settings: MicrophoneSettings, faults: SourceFaults, clock: Clock) {
+  const { rate, channels, bits, level, sensitivity } = settings;
+  const frameBytes = (channels * Number(bits)) / 8;
+  const frames = level === undefined ? 1 : Math.max(1, Math.round((rate * level) / 1000));
+  const timeline = new Timeline(rate / frames, clock);
+  const steadyClock = steady(clock);
+  let rest = Buffer.alloc(0);
+  let windows = createWindows(frames * channels);
+  let broken = false;
+  return {
+    /** A new run of arecord: what was begun is not whole. */
+    begin() {
+      rest = Buffer.alloc(0);
+      windows = createWindows(frames * channels);
+      broken = true;
+    },
+    overrun() {
+      faults.overruns++;
+      broken = true;
+    },
+    make(bytes: Buffer): SampleBatch | undefined {
+      const all = rest.length > 0 ? Buffer.concat([rest, bytes]) : bytes;
+      const whole = all.length - (all.length % frameBytes);
+      rest = Buffer.from(all.subarray(whole));
+      const samples = samplesOf(all.subarray(0, whole), bits);
+      const values =
+        level === undefined
+          ? samples
+          : Float64Array.from(windows(samples).flatMap((one) => soundLevels(one, channels, sensitivity)));
+      const count = values.length / channels;
+      if (count === 0) return undefined;
+      const now = steadyClock.now();
+      // It was taken at any moment of the card's last piece.
+      const { times, lost, stepMs } = timeline.place({
+        count,
+        left: 0,
+        askedMs: [now - pieceMs, now],
+        broken,
+      });
+      broken = false;
+      return { values, times, count, lost, ...(stepMs > 0 && { clockStepMs: stepMs }) };
+    },
+  };
+}
+
+/** Samples of −1 to 1 (full scale) from little-endian integers, as many as are whole. */
+export function samplesOf(bytes: Uint8Array, bits: '16' | '32'): Float64Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const size = Number(bits) / 8;
+  const samples = new Float64Array(Math.floor(bytes.length / size));
+  for (let i = 0; i < samples.length; i++) {
+    samples[i] = bits === '16' ? view.getInt16(2 * i, true) / 2 ** 15 : view.getInt32(4 * i, true) / 2 ** 31;
+  }
+  return samples;
+}
+
+/** Cuts samples into whole windows across the pieces that they come in. */
+export function createWindows(windowSamples: number): (samples: Float64Array) => Float64Array[] {
+  let held = new Float64Array(0);
+  return (samples) => {
+    const all = new Float64Array(held.length + samples.length);
+    all.set(held);
+    all.set(samples, held.length);
+    const count = Math.floor(all.length / windowSamples);
+    held = all.slice(count * windowSamples);
+    return Array.from({ length: count }, (_, i) => all.subarray(i * windowSamples, (i + 1) * windowSamples));
+  };
+}
+
+/** A level that silence never reaches: that of the smallest 24-bit sample is about 40 dB lower. */
+const lowestDb = 0;
+
+/**
+ * Sound level of each channel of a window, dB SPL, without weighting: 20·log₁₀(rms·√2) − sensitivity + 94, for a full-scale sine has
+ * an rms of 1/√2 (INMP441 data sheet: sensitivity in dBFS at 94 dB SPL). The mean, which microphones have of themselves, is left out.
+ * @param window frame after frame, a value a channel, −1 to 1
+ */
+export function soundLevels(window: Float64Array, channels: number, sensitivityDbfs: number): number[] {
+  const frames = window.length / channels;
+  return Array.from({ length: channels }, (_, channel) => {
+    let [sum, squares] = [0, 0];
+    for (let at = channel; at < window.length; at += channels) sum += window[at]!;
+    const mean = sum / frames;
+    for (let at = channel; at < window.length; at += channels) squares += (window[at]! - mean) ** 2;
+    const rms = Math.sqrt(squares / frames);
+    return Math.max(lowestDb, 20 * Math.log10(rms * Math.SQRT2) - sensitivityDbfs + 94);
+  });
+}
+
+/** Where the kernel shows sound cards; other folders in tests. */
+interface SoundRoots {
+  /** Default /proc. */
+  proc?: string;
+  /** Default /dev. */
+  dev?: string;
+}
+
+/** A device that records. */
+interface Microphone {
+  card: number;
+  device: number;
+  /** The card's short name, as in `alsa://NAME`. */
+  id: string;
+  title: string;
+}
+
+/** Devices of ALSA that record; none where there is no sound. */
+export async function listMicrophones({ proc = '/proc' }: SoundRoots = {}): Promise<Microphone[]> {
+  const lines = (await readText(join(proc, 'asound', 'pcm'))).split('\n');
+  const found: Microphone[] = [];
+  for (const line of lines) {
+    // Such as "01-00: HiFi voicehat-hifi-0 : snd voicehat : capture 1".
+    const [, card, device, rest = ''] = /^(\d+)-(\d+): (.*)$/.exec(line) ?? [];
+    const parts = rest.split(':').map((part) => part.trim());
+    if (card === undefined || !parts.some((part) => part.startsWith('capture '))) continue;
+    const id = (await readText(join(proc, 'asound', `card${Number(card)}`, 'id'))).trim();
+    found.push({
+      card: Number(card),
+      device: Number(device),
+      id: id || `${Number(card)}`,
+      title: parts[1] || parts[0] || '',
+    });
+  }
+  return found;
+}
+
+/**
+ * ALSA's name of what a URL calls `CARD` or `CARD,DEVICE`; `default` and names with a colon are ALSA's own.
+ * @throws AIOT_SENSOR_NOT_FOUND with those that there are, AIOT_SENSOR_DENIED
+ */
+async function pcmOf(place: string, roots: SoundRoots = {}): Promise<string> {
+  if (place === '' || place === 'default' || place.includes(':')) return place || 'default';
+  const [card = '', device = '0'] = place.split(',');
+  const all = await listMicrophones(roots);
+  const found = all.find(
+    (each) => (each.id === card || `${each.card}` === card) && `${each.device}` === device,
+  );
+  if (!found) {
+    const there = all.map(({ id, device }) => (device === 0 ? `alsa://${id}` : `alsa://${id},${device}`));
+    throw new AiotError('AIOT_SENSOR_NOT_FOUND', `no sound card ${place} records on this machine`, {
+      next: there.length > 0 ? `There is ${there.join(', ')}.` : 'arecord -l lists those that there are.',
+    });
+  }
+  const node = join(roots.dev ?? '/dev', 'snd', `pcmC${found.card}D${found.device}c`);
+  await access(node, constants.R_OK).catch((cause: unknown) => {
+    throw new AiotError('AIOT_SENSOR_DENIED', `you may not record from ${place}: ${node}`, {
+      endpoint: node,
+      cause,
+      next: 'sudo usermod -aG audio $USER, then log in again',
+    });
+  });
+  return `plughw:CARD=${found.id},DEV=${found.device}`;
+}
+
+function readText(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch(() => '');
+}

@@ -1,0 +1,203 @@
+import type { Clock } from '../core/index.js';
+import { WallTime } from './host-clock.js';
+
+/** Besides the estimated error of the rate, so much may the distance of two samples differ from the period, as a share of it. */
+const slew = 0.005;
+
+/** What is known of samples that were read together. Times are of the steady clock. */
+interface Counted {
+  count: number;
+  /** Taken before the moment of asking, and not among these. */
+  left: number;
+  /** The moment of asking was in here. */
+  askedMs: readonly [before: number, after: number];
+  /** Some are missing before these, nobody knows how many. */
+  broken: boolean;
+}
+
+interface Placed {
+  /** ms since 1970. */
+  times: Float64Array;
+  /** The same by the steady clock. */
+  firstMs: number;
+  lastMs: number;
+  /** Missing before the first. */
+  lost: number;
+  /** By how much this machine's clock was set ahead before the first: a gap in the times, not in the samples. */
+  stepMs: number;
+}
+
+const nothing: Placed = {
+  times: new Float64Array(0),
+  firstMs: Number.NaN,
+  lastMs: Number.NaN,
+  lost: 0,
+  stepMs: 0,
+};
+
+/**
+ * Gives samples of a sensor with a rate of its own their times: evenly spaced by the measured rate, never backwards, within a
+ * period of this machine's clock. Told that some are missing, it says how many.
+ */
+export class Timeline {
+  readonly #filter: RateFilter;
+  readonly #wall: WallTime;
+  #askedMs = Number.NEGATIVE_INFINITY;
+  /** Time of the last sample that was given out, by the steady clock. */
+  #givenMs = Number.NEGATIVE_INFINITY;
+  /** The same, ms since 1970. */
+  #givenWallMs = Number.NEGATIVE_INFINITY;
+  #leftBefore = 0;
+  /** From steady time to ms since 1970, at the last sample that was given out. */
+  #offsetMs = Number.NaN;
+
+  constructor(nominalHz: number, clock: Clock) {
+    this.#filter = new RateFilter(1000 / nominalHz);
+    this.#wall = new WallTime(clock);
+  }
+
+  /** Measured, once there was something to measure. */
+  get rateHz(): number {
+    return 1000 / this.#filter.periodMs;
+  }
+
+  place(counted: Counted): Placed {
+    const { count, left, askedMs, broken } = counted;
+    const filter = this.#filter;
+    const middle = (askedMs[0] + askedMs[1]) / 2;
+    // The newest came at any moment since the last time of asking, but no longer ago than a period.
+    const since = Math.min(filter.periodMs, Math.max(0, middle - this.#askedMs));
+    const newestMs = middle - since / 2;
+    const spreadMs = since + askedMs[1] - askedMs[0];
+    this.#askedMs = middle;
+    // Nothing came: that narrows down when the next one came, and no more.
+    if (count + left === 0) return nothing;
+    let lost = 0;
+    let again = false;
+    if (!filter.started) {
+      filter.anchor(newestMs, spreadMs);
+      again = true;
+    } else if (broken) {
+      const passed = Math.round((newestMs - filter.lastMs) / filter.periodMs);
+      lost = Math.max(0, passed + this.#leftBefore - count - left);
+      filter.anchor(newestMs, spreadMs);
+      again = true;
+    } else again = filter.observe(count + left - this.#leftBefore, newestMs, spreadMs);
+    this.#leftBefore = left;
+    const target = filter.lastMs - left * filter.periodMs;
+    return this.spread(count, target, again, lost);
+  }
+
+  private spread(count: number, target: number, again: boolean, lost: number): Placed {
+    const { periodMs, uncertainty } = this.#filter;
+    const { offsetMs, stepMs } = this.#wall.follow();
+    const play = slew + 3 * uncertainty;
+    let distance = periodMs;
+    let firstMs = target - (count - 1) * periodMs;
+    if (Number.isFinite(this.#givenMs) && (!again || firstMs <= this.#givenMs)) {
+      const even = (target - this.#givenMs) / Math.max(1, count);
+      distance = Math.min(periodMs * (1 + play), Math.max(periodMs * (1 - play), even));
+      firstMs = this.#givenMs + distance;
+    }
+    // What the machine's clock moves by slowly, the samples share.
+    const from = stepMs > 0 || Number.isNaN(this.#offsetMs) ? offsetMs : this.#offsetMs;
+    const share = (offsetMs - from) / Math.max(1, count);
+    const times = new Float64Array(count);
+    let wallMs = this.#givenWallMs;
+    for (let i = 0; i < count; i++) {
+      wallMs = Math.max(firstMs + i * distance + from + (i + 1) * share, wallMs + 0.1 * distance);
+      times[i] = wallMs;
+    }
+    const lastMs = firstMs + (count - 1) * distance;
+    if (count > 0) {
+      this.#givenMs = lastMs;
+      this.#givenWallMs = wallMs;
+      this.#offsetMs = offsetMs;
+    }
+    return { times, firstMs, lastMs, lost, stepMs };
+  }
+}
+
+/** Standard deviation of a sensor's rate from its nominal one, as a share; and of its drift, per sample. */
+const rateSpread = 0.04;
+
+const driftSpread = 1e-5;
+
+/** What reading a clock and waking up for it add, ms. */
+const clockSpreadMs = 0.5;
+
+/** An observation so many standard deviations off is not believed, unless the next ones say the same. */
+const believable = 4;
+
+const persistent = 4;
+
+/**
+ * When a sensor took its samples, of counts of them and the moments at which they were counted: a Kalman filter over the time of
+ * the newest sample and the period. The moments are late by chance, the counts are not. ms throughout.
+ */
+class RateFilter {
+  /** Time of the newest sample. */
+  lastMs = Number.NaN;
+  periodMs: number;
+  #timeVariance = 0;
+  #covariance = 0;
+  #periodVariance: number;
+  #refused = 0;
+
+  constructor(nominalMs: number) {
+    this.periodMs = nominalMs;
+    this.#periodVariance = (rateSpread * nominalMs) ** 2;
+  }
+
+  get started(): boolean {
+    return !Number.isNaN(this.lastMs);
+  }
+
+  /** Standard deviation of the period, as a share of it. */
+  get uncertainty(): number {
+    return Math.sqrt(this.#periodVariance) / this.periodMs;
+  }
+
+  /** Nothing is known of the time any more, but of the period. */
+  anchor(lastMs: number, spreadMs: number): void {
+    this.lastMs = lastMs;
+    this.#timeVariance = noise(spreadMs);
+    this.#covariance = 0;
+    this.#refused = 0;
+  }
+
+  /**
+   * @param samples taken since the last call, all of which were counted
+   * @param lastMs when the newest of them was, as observed
+   * @param spreadMs width of the interval in which it may have been
+   * @returns whether the observation moved the time at once: the count and the clock cannot both be right
+   */
+  observe(samples: number, lastMs: number, spreadMs: number): boolean {
+    this.lastMs += samples * this.periodMs;
+    this.#timeVariance += 2 * samples * this.#covariance + samples * samples * this.#periodVariance;
+    this.#covariance += samples * this.#periodVariance;
+    this.#periodVariance += samples * (driftSpread * this.periodMs) ** 2;
+    const error = lastMs - this.lastMs;
+    const variance = this.#timeVariance + noise(spreadMs);
+    if (error * error > believable * believable * variance) {
+      if (++this.#refused < persistent) return false;
+      this.anchor(lastMs, spreadMs);
+      this.#periodVariance = Math.max(this.#periodVariance, (0.005 * this.periodMs) ** 2);
+      return true;
+    }
+    this.#refused = 0;
+    const gain = this.#timeVariance / variance;
+    const periodGain = this.#covariance / variance;
+    this.lastMs += gain * error;
+    this.periodMs += periodGain * error;
+    this.#periodVariance -= periodGain * this.#covariance;
+    this.#covariance *= 1 - gain;
+    this.#timeVariance *= 1 - gain;
+    return false;
+  }
+}
+
+/** Variance of something that is anywhere in an interval, and of the clock. */
+function noise(spreadMs: number): number {
+  return (spreadMs * spreadMs) / 12 + clockSpreadMs * clockSpreadMs;
+}

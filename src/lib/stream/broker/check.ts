@@ -1,0 +1,201 @@
+import { lookup } from 'node:dns/promises';
+import { connect as connectTcp } from 'node:net';
+import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
+import { z } from 'zod';
+import { AiotError, hasCode, systemClock, systemCode } from '../../core/index.js';
+import { credentialNames, withKeptCredentials } from '../credentials.js';
+import type { StreamCredentials, StreamOptions } from '../message.js';
+import { openAdmin } from '../open.js';
+import { parseStreamUrl } from '../url.js';
+import type { CheckResult } from './admin.js';
+
+export const checkedSchema = z.object({
+  endpoint: z.string(),
+  /** Nothing failed. What a broker merely has not, is no failure. */
+  ok: z.boolean(),
+  results: z.array(
+    z.object({
+      what: z.string(),
+      state: z.enum(['ok', 'no', 'failed', 'skipped']),
+      detail: z.string(),
+    }),
+  ),
+});
+
+export type Checked = z.output<typeof checkedSchema>;
+
+/** Schemes that begin with TLS on the port itself. NATS begins plain, and its adapter tells how it goes on. */
+const tlsFirst = new Set(['https', 'kafkas', 'mqtts', 'rediss', 'wss']);
+
+/**
+ * Tries a far side in the order in which a connection comes about — name, port, TLS, being let in — and then what it can do. Where
+ * one step fails the later ones are not tried. @throws AIOT_STREAM_URL, AIOT_STREAM_SCHEME (nothing there to ask)
+ */
+export async function checkEndpoint(url: string, options: StreamOptions = {}): Promise<Checked> {
+  const parts = parseStreamUrl(url);
+  const places = placesOf(credentialNames(parts));
+  const credentials = await withKeptCredentials(parts, options);
+  const results: CheckResult[] = [];
+  const timeoutMs = options.connectTimeoutMs ?? 10_000;
+  const failed = () => results.some(({ state }) => state === 'failed');
+  for (const place of parts.scheme === 'aiot' ? [] : places) {
+    const steps = [
+      () => resolves(place),
+      () => accepts(place, timeoutMs),
+      ...(tlsFirst.has(parts.scheme) ? [() => encrypts(place, credentials, timeoutMs)] : []),
+    ];
+    for (const step of steps) {
+      options.signal?.throwIfAborted();
+      const result = await step();
+      results.push(result);
+      if (result.state === 'failed') break;
+    }
+  }
+  if (failed()) results.push({ what: 'broker', state: 'skipped', detail: 'not reached' });
+  else results.push(...(await asked(url, options, results.length > 0)));
+  return { endpoint: parts.endpoint, ok: !failed(), results };
+}
+
+/** What the broker itself says; why it does not let us in, where it does not. */
+async function asked(url: string, options: StreamOptions, reached: boolean): Promise<CheckResult[]> {
+  try {
+    const admin = await openAdmin(url, options);
+    try {
+      return await admin.check(options.signal ? { signal: options.signal } : {});
+    } finally {
+      await admin.close();
+    }
+  } catch (error) {
+    if (!(error instanceof AiotError) || error.exit === 130) throw error;
+    if (hasCode(error, 'AIOT_STREAM_SCHEME') && reached) {
+      return [{ what: 'broker', state: 'skipped', detail: 'nothing more to ask it' }];
+    }
+    if (error.exit === 2) throw error;
+    return [{ what: 'broker', state: 'failed', detail: `${error.message}. ${error.next}` }];
+  }
+}
+
+/** `mqtt://host:1883` → host and port; a bucket or a name without a port has none to try. */
+function placesOf(names: string[]): Place[] {
+  return names.flatMap((name) => {
+    const [, bracketed, plain, port] = /^[a-z0-9+.-]+:\/\/(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(name) ?? [];
+    const host = bracketed ?? plain;
+    return host === undefined ? [] : [{ host, port: Number(port) }];
+  });
+}
+
+interface Place {
+  host: string;
+  port: number;
+}
+
+/** Whether a name stands for an address. */
+async function resolves({ host }: Place): Promise<CheckResult> {
+  const what = `name ${host}`;
+  try {
+    const found = await lookup(host, { all: true });
+    return { what, state: 'ok', detail: found.map(({ address }) => address).join(', ') };
+  } catch (error) {
+    const code = systemCode(error);
+    const why =
+      code === 'ENOTFOUND'
+        ? 'no such name: check its spelling, and this machine’s DNS'
+        : (code ?? 'no answer');
+    return { what, state: 'failed', detail: why };
+  }
+}
+
+const reasons: Record<string, string> = {
+  ECONNREFUSED: 'nothing listens on this port: is the broker running, and is it this port?',
+  EHOSTUNREACH: 'no way to this host: check the network, the VPN and its firewall',
+  ENETUNREACH: 'no way to this network: check the network and the VPN',
+  ETIMEDOUT: 'no answer: a firewall in between drops what we send, or the host is off',
+};
+
+/** Whether something accepts connections there. */
+async function accepts({ host, port }: Place, timeoutMs: number): Promise<CheckResult> {
+  const what = `port ${port}`;
+  const started = systemClock.now();
+  const socket = connectTcp({ host, port });
+  try {
+    await settled(socket, 'connect', timeoutMs);
+    return { what, state: 'ok', detail: `open, ${systemClock.now() - started} ms` };
+  } catch (error) {
+    const code = systemCode(error) ?? 'no answer';
+    return { what, state: 'failed', detail: reasons[code] ?? code };
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Whether TLS comes to stand there, and what its certificate says. */
+async function encrypts(
+  { host, port }: Place,
+  { ca, cert, key }: StreamCredentials,
+  timeoutMs: number,
+): Promise<CheckResult> {
+  const what = 'TLS';
+  const socket = connectTls({
+    host,
+    port,
+    servername: /^[\d.]+$|:/.test(host) ? '' : host,
+    // It is judged here, so that more can be told than that it failed.
+    rejectUnauthorized: false,
+    ...(ca ? { ca } : {}),
+    ...(cert && key ? { cert, key } : {}),
+  });
+  try {
+    await settled(socket, 'secureConnect', timeoutMs);
+    return { what, ...judged(socket) };
+  } catch (error) {
+    const code = systemCode(error) ?? '';
+    const plain = code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ECONNRESET';
+    const why = plain ? 'what listens there does not speak TLS: use the scheme without the s' : code;
+    return { what, state: 'failed', detail: why || (error as Error).message };
+  } finally {
+    socket.destroy();
+  }
+}
+
+function judged(socket: TLSSocket): Pick<CheckResult, 'state' | 'detail'> {
+  const certificate = socket.getPeerCertificate();
+  const until = `valid until ${certificate.valid_to ?? '?'}`;
+  const of = `${socket.getProtocol()}, certificate of ${subjectOf(certificate)}`;
+  if (socket.authorized) return { state: 'ok', detail: `${of}, ${until}` };
+  const error = String(socket.authorizationError ?? '');
+  const next = /EXPIRED/.test(error)
+    ? `it is not valid any more (${until})`
+    : /ALTNAME/.test(error)
+      ? `it is not for this name, but for ${certificate.subjectaltname ?? 'none'}`
+      : `it is signed by ${certificate.issuer?.CN ?? 'a CA'}, which is not trusted here: --ca FILE`;
+  return { state: 'failed', detail: `${of}: ${next}` };
+}
+
+function subjectOf({ subject }: PeerCertificate): string {
+  return String(subject?.CN ?? 'nobody');
+}
+
+function settled(
+  socket: ReturnType<typeof connectTcp>,
+  event: 'connect' | 'secureConnect',
+  timeoutMs: number,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.setTimeout(timeoutMs, () => reject(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
+    socket.once(event, () => resolve());
+    socket.once('error', reject);
+    socket.once('close', () => reject(new Error('the connection was closed')));
+  });
+}
+
+/** Longest wait for a broker that does not answer, ms. */
+const connectTimeoutMs = 10_000;
+
+/**
+ * Whether a far side lets us in with these credentials. It must let us ask about itself; one that cannot be asked is not known
+ * to have looked at them. @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE, AIOT_STREAM_SCHEME
+ */
+export async function tryCredentials(url: string, credentials: StreamCredentials): Promise<void> {
+  const admin = await openAdmin(url, { ...credentials, connectTimeoutMs });
+  await admin.close();
+}

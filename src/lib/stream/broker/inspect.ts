@@ -1,0 +1,93 @@
+import { z } from 'zod';
+import { AiotError } from '../../core/index.js';
+import type { StreamOptions } from '../message.js';
+import { openAdmin } from '../open.js';
+import type { StreamAdmin } from './admin.js';
+
+const optionalCount = z.number().optional();
+
+export const topicsSchema = z.object({
+  endpoint: z.string(),
+  topics: z.array(
+    z.object({
+      topic: z.string(),
+      /** JetStream: which stream keeps it. */
+      stream: z.string().optional(),
+      messages: optionalCount,
+      bytes: optionalCount,
+      partitions: optionalCount,
+      /** Messages, and bytes, a second while listening. */
+      rate: optionalCount,
+      byteRate: optionalCount,
+      /** ms since 1970: the last message. */
+      last: optionalCount,
+    }),
+  ),
+});
+
+export type Topics = z.output<typeof topicsSchema>;
+
+export const lagSchema = z.object({
+  endpoint: z.string(),
+  /** Sum of all rows. */
+  lag: z.number(),
+  groups: z.array(
+    z.object({
+      group: z.string(),
+      topic: z.string(),
+      partition: optionalCount,
+      /** Next to be read, and next to be written. */
+      position: z.number(),
+      end: z.number(),
+      lag: z.number(),
+      /** Delivered and not acknowledged. */
+      pending: optionalCount,
+      members: optionalCount,
+    }),
+  ),
+});
+
+export type Lag = z.output<typeof lagSchema>;
+
+/** What a broker carries: its list, and what is heard within `listenMs`. @throws AIOT_STREAM_SCHEME, AIOT_BROKER_* */
+export async function listTopics(
+  url: string,
+  { listenMs, ...options }: StreamOptions & { listenMs: number },
+): Promise<Topics> {
+  return asking(url, options, async (admin) => {
+    const { signal } = options;
+    const topics = await admin.topics({ listenMs, ...(signal ? { signal } : {}) });
+    return { endpoint: admin.endpoint, topics };
+  });
+}
+
+/** How far readers are behind. @throws AIOT_STREAM_SCHEME (a broker without a log), AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
+export async function readLag(url: string, options: StreamOptions): Promise<Lag> {
+  return asking(url, options, async (admin) => {
+    if (!admin.lag) {
+      throw new AiotError(
+        'AIOT_STREAM_SCHEME',
+        `${admin.endpoint} keeps no log that readers could be behind`,
+        {
+          next: 'Kafka groups and JetStream consumers have a lag.',
+        },
+      );
+    }
+    const groups = await admin.lag(options.group === undefined ? {} : { group: options.group });
+    const lag = groups.reduce((sum, row) => sum + row.lag, 0);
+    return { endpoint: admin.endpoint, lag, groups };
+  });
+}
+
+async function asking<T>(
+  url: string,
+  options: StreamOptions,
+  ask: (admin: StreamAdmin) => Promise<T>,
+): Promise<T> {
+  const admin = await openAdmin(url, options);
+  try {
+    return await ask(admin);
+  } finally {
+    await admin.close();
+  }
+}

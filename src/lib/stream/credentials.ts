@@ -1,0 +1,245 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  AiotError,
+  configFolder,
+  issueText,
+  makeFolder,
+  readJson,
+  readText,
+  unless,
+  withLock,
+  writeJsonAtomic,
+} from '../core/index.js';
+import type { StreamCredentials, StreamOptions } from './message.js';
+import { parseStreamUrl, type StreamUrl } from './url.js';
+
+/** What says who we are; one of them given leaves those kept for the endpoint alone. */
+const identities = ['username', 'password', 'token', 'creds', 'nkey', 'cert'] as const;
+
+/** Whether the URL or what is given with it already says who we are. */
+export function saysWho(url: StreamUrl, given: StreamCredentials): boolean {
+  return url.username !== undefined || identities.some((name) => given[name] !== undefined);
+}
+
+/**
+ * The options with what `aiot stream login` keeps for this far side: all of it where neither URL nor options say who we are,
+ * otherwise its CA alone, where none is given. @throws AIOT_FILE_MALFORMED
+ */
+export async function withKeptCredentials(url: StreamUrl, options: StreamOptions): Promise<StreamOptions> {
+  const names = credentialNames(url);
+  if (names.length === 0) return options;
+  const all = await readCredentials();
+  const kept = names.map((name) => all[name]).find((found) => found !== undefined);
+  if (!kept) return options;
+  if (saysWho(url, options)) return options.ca || !kept.ca ? options : { ...options, ca: kept.ca };
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...kept, ...Object.fromEntries(given) };
+}
+
+const keptSchema = z.object({
+  /** Such as `kafka://host:9092`: the credentials are used for every topic there. */
+  endpoint: z.string(),
+  /** What is kept, by name; never a value. */
+  kept: z.array(z.string()),
+});
+
+export const loginSchema = z.object({
+  endpoints: z.array(keptSchema),
+  /** The far side let us in with them; false where it was not asked. */
+  tried: z.boolean(),
+});
+
+export type Login = z.output<typeof loginSchema>;
+
+interface LoginOptions {
+  url: string;
+  credentials: StreamCredentials;
+  /** Asks the far side; what it throws leaves all as it was. Absent: they are kept untried. */
+  attempt?: (url: string, credentials: StreamCredentials) => Promise<void>;
+}
+
+/**
+ * Keeps credentials for a far side, after trying them. Those in the URL count too.
+ * @throws AIOT_USAGE (nothing to keep), AIOT_STREAM_URL (no host), and what the attempt throws
+ */
+export async function login({ url, credentials, attempt }: LoginOptions): Promise<Login> {
+  const parts = parseStreamUrl(url);
+  const names = credentialNames(parts);
+  if (names.length === 0 || parts.scheme === 'aiot') {
+    throw new AiotError('AIOT_STREAM_URL', `${parts.endpoint}: expected a broker's address with its host`, {
+      next: 'For a platform of your own: aiot context add NAME --url URL',
+    });
+  }
+  const given = Object.entries({
+    username: parts.username,
+    password: parts.password,
+    ...Object.fromEntries(Object.entries(credentials).filter(([, value]) => value !== undefined)),
+  }).filter(([, value]) => value !== undefined);
+  const kept = Object.fromEntries(given) as StreamCredentials;
+  if (!saysWho(parts, kept) && kept.ca === undefined) {
+    throw new AiotError('AIOT_USAGE', 'expected something to keep: a username, token, certificate or CA', {
+      next: 'Such as --username NAME --password-file FILE, or --token-file FILE; - reads stdin.',
+    });
+  }
+  await attempt?.(url, kept);
+  await changeCredentials((all) => ({ ...all, ...Object.fromEntries(names.map((name) => [name, kept])) }));
+  return {
+    endpoints: names.map((endpoint) => ({ endpoint, kept: Object.keys(kept).sort() })),
+    tried: attempt !== undefined,
+  };
+}
+
+/** What is kept, by endpoint. @throws AIOT_FILE_MALFORMED */
+export async function listLogins(): Promise<Login> {
+  const all = Object.entries(await readCredentials()).sort(([a], [b]) => a.localeCompare(b));
+  return {
+    endpoints: all.map(([endpoint, kept]) => ({ endpoint, kept: Object.keys(kept).sort() })),
+    tried: false,
+  };
+}
+
+/** Forgets what is kept for a far side. @throws AIOT_STREAM_LOGIN_NOT_FOUND, AIOT_STREAM_URL */
+export async function logout(url: string): Promise<Login> {
+  const names = credentialNames(parseStreamUrl(url));
+  let endpoints: Login['endpoints'] = [];
+  await changeCredentials((all) => {
+    const known = names.filter((name) => all[name] !== undefined);
+    if (known.length === 0) {
+      throw new AiotError('AIOT_STREAM_LOGIN_NOT_FOUND', `no credentials are kept for ${names.join(', ')}`);
+    }
+    endpoints = known.map((endpoint) => ({ endpoint, kept: Object.keys(all[endpoint] ?? {}).sort() }));
+    return Object.fromEntries(Object.entries(all).filter(([name]) => !known.includes(name)));
+  });
+  return { endpoints, tried: false };
+}
+
+const text = z.string().min(1).optional();
+
+const credentialsSchema = z.strictObject({
+  ca: text,
+  cert: text,
+  key: text,
+  username: text,
+  password: text,
+  sasl: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).optional(),
+  token: text,
+  creds: text,
+  nkey: text,
+  session: text,
+  region: text,
+}) satisfies z.ZodType<StreamCredentials>;
+
+const fileSchema = z.strictObject({ endpoints: z.record(z.string(), credentialsSchema) });
+
+/** By endpoint (see `credentialNames`); the texts themselves, so that no other file has to stay where it was. */
+type Kept = Record<string, StreamCredentials>;
+
+function pathIn(folder: string): string {
+  return join(folder, 'credentials.json');
+}
+
+/** None kept yet is an empty set. @throws AIOT_FILE_MALFORMED, which repeats nothing of it */
+async function readCredentials(folder = configFolder()): Promise<Kept> {
+  const path = pathIn(folder);
+  const value = (await unless('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { endpoints: {} };
+  const result = fileSchema.safeParse(value);
+  if (result.success) return result.data.endpoints as Kept;
+  throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issueText(result.error, 'the file')}`, {
+    next: `Fix or delete ${path}; aiot stream login creates it again.`,
+  });
+}
+
+/** Changes what is kept, one change at a time: mode 0600 in a folder of mode 0700. @throws what reading and writing throw */
+async function changeCredentials(
+  change: (kept: Kept) => Kept | Promise<Kept>,
+  folder = configFolder(),
+): Promise<void> {
+  await makeFolder(folder, 0o700);
+  await withLock(join(folder, 'credentials.lock'), 10_000, async () => {
+    const endpoints = await change(await readCredentials(folder));
+    await writeJsonAtomic(pathIn(folder), { endpoints }, 0o600);
+  });
+}
+
+/** Ports that a scheme has when its URL names none. */
+const ports: Record<string, number> = {
+  http: 80,
+  https: 443,
+  kafka: 9092,
+  kafkas: 9093,
+  mqtt: 1883,
+  mqtts: 8883,
+  nats: 4222,
+  natss: 4222,
+  redis: 6379,
+  rediss: 6379,
+  ws: 80,
+  wss: 443,
+};
+
+/**
+ * Under which names credentials of a far side are kept: `mqtt://host:1883`, one for each of its hosts. The scheme belongs to the
+ * name, so that a password kept for an encrypted connection never goes over a plain one.
+ */
+export function credentialNames({ scheme, host }: Pick<StreamUrl, 'scheme' | 'host'>): string[] {
+  const port = ports[scheme];
+  return host
+    .split(',')
+    .filter((one) => one !== '')
+    .map((one) => {
+      const named = /:\d+$/.test(one.replace(/^\[.*\]/, '')) || port === undefined;
+      return `${scheme}://${one.toLowerCase()}${named ? '' : `:${port}`}`;
+    });
+}
+
+interface CredentialFiles {
+  ca?: string;
+  cert?: string;
+  key?: string;
+  /** A NATS credentials file, as `nsc generate creds` writes it. */
+  creds?: string;
+}
+
+/**
+ * Reads PEM files, and NATS's file of a user.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_USAGE (one of cert and key without the other)
+ */
+export async function credentialsFrom(
+  files: CredentialFiles,
+): Promise<Pick<StreamCredentials, 'ca' | 'cert' | 'key' | 'creds'>> {
+  if ((files.cert === undefined) !== (files.key === undefined)) {
+    throw new AiotError('AIOT_USAGE', 'expected --cert and --key together, got one of them');
+  }
+  const read: Pick<StreamCredentials, 'ca' | 'cert' | 'key' | 'creds'> = {};
+  for (const name of ['ca', 'cert', 'key', 'creds'] as const) {
+    const path = files[name];
+    if (path !== undefined) read[name] = checked[name](await readText(path), path);
+  }
+  return read;
+}
+
+const checked = {
+  ca: certificate,
+  cert: certificate,
+  key: (text: string, path: string) => pem(text, path, 'an unencrypted private key', createPrivateKey),
+  // Decorated as nsc writes it: the JWT between two lines of dashes, then the seed of its key.
+  creds(text: string, path: string): string {
+    if (/BEGIN NATS USER JWT[\s\S]*BEGIN USER NKEY SEED/.test(text)) return text;
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path}: expected a NATS user's JWT and NKey seed`);
+  },
+};
+
+function certificate(text: string, path: string): string {
+  return pem(text, path, 'a certificate', (content) => new X509Certificate(content));
+}
+
+function pem(text: string, path: string, what: string, parse: (text: string) => unknown): string {
+  try {
+    parse(text);
+    return text;
+  } catch (error) {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path}: expected ${what} in PEM`, { cause: error });
+  }
+}

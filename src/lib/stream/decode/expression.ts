@@ -1,0 +1,343 @@
+import { isUtf8 } from 'node:buffer';
+import { createRequire } from 'node:module';
+import type jsonata from 'jsonata';
+import { AiotError } from '../../core/index.js';
+import type { Header, Message } from '../message.js';
+import {
+  bail,
+  type Evaluate,
+  functions,
+  giveUp,
+  isNumber,
+  type Node,
+  operators,
+  type Scope,
+  truth,
+} from './expression-functions.js';
+import type { Decoder } from './values.js';
+
+/**
+ * The expression, ready to be evaluated for message after message. The common forms (paths, comparisons, and/or, arithmetic,
+ * literals, constructors, `&`, conditions, the functions of functions.ts) become closures, about a hundred times as fast as the
+ * library; the rest, and values that only it treats or refuses, are the library's.
+ * @throws AIOT_STREAM_EXPRESSION when it is no JSONata, with the place
+ */
+export function compileExpression(text: string): Expression {
+  const parsed = parse(text);
+  const evaluate = compileNode(parsed.ast() as Node);
+  if (!evaluate) {
+    return {
+      text,
+      simple: false,
+      evaluate: (message, decode) => evaluateByLibrary(parsed, text, message, decode(message)),
+    };
+  }
+  const reads = fieldsRead(parsed.ast() as Node);
+  return {
+    text,
+    simple: true,
+    ...(reads ? { reads } : {}),
+    evaluate(message, decode) {
+      const root = decode(message);
+      const scope: Scope = { message, root };
+      try {
+        // The library takes a payload that is an array for a sequence of contexts.
+        if (!Array.isArray(root)) return evaluate(root, scope);
+      } catch (error) {
+        if (error !== bail) throw error;
+      }
+      return evaluateByLibrary(parsed, text, message, root);
+    },
+  };
+}
+
+/**
+ * A JSONata expression about one message. Its root is the decoded payload (`temperature > 80`); `$topic`, `$time` (ms since 1970),
+ * `$key` (text), `$headers` (by name; several of one name are an array), `$source`, `$qos`, `$retain` and `$position` are variables.
+ */
+export interface Expression {
+  readonly text: string;
+  /** True when it is one of the common forms, which are evaluated at once; others are given to the library, and promise. */
+  readonly simple: boolean;
+  /**
+   * Names of the payload's own fields, where the expression looks at nothing but these: a payload that has only them gives the same.
+   * Undefined where it looks at more.
+   */
+  readonly reads?: readonly string[];
+  /**
+   * Undefined where there is nothing, such as a field that is missing.
+   * Simple expressions promise too, when a message's values are of kinds that only the library treats.
+   * @throws AIOT_STREAM_EVALUATION (or rejects), and what `decode` throws
+   */
+  evaluate(message: Message, decode: Decoder): unknown | Promise<unknown>;
+}
+
+/** Fields that a node may have to be one of the simple forms; any other (grouping, ordering, tuples) changes what it means. */
+const known = new Set(
+  'type value position lhs rhs steps expressions expression condition then else arguments procedure predicate'.split(
+    ' ',
+  ),
+);
+
+/** The node as a closure, or undefined when there is something in it that only the library does. */
+function compileNode(node: Node): Evaluate | undefined {
+  try {
+    return compiled(node);
+  } catch (error) {
+    if (error === bail) return undefined;
+    throw error;
+  }
+}
+
+function onlyKnown(node: object): void {
+  for (const [name, value] of Object.entries(node)) if (value !== undefined && !known.has(name)) giveUp();
+}
+
+function compiled(node: Node): Evaluate {
+  onlyKnown(node);
+  const evaluate = compilers[node.type]?.(node) ?? giveUp();
+  return (node.predicate ?? []).reduce((whole, { expr }) => item(whole, indexOf(expr)), evaluate);
+}
+
+/** What `$name` is for a message, by name. */
+export const variables: Record<string, (message: Message) => unknown> = {
+  topic: ({ topic }) => topic,
+  time: ({ time }) => time,
+  key: ({ key }) => (key === undefined ? undefined : textOf(key)),
+  headers: ({ headers }) => headersOf(headers),
+  source: ({ source }) => source,
+  qos: ({ qos }) => qos,
+  retain: ({ retain }) => retain,
+  position: ({ position }) => position,
+};
+
+const compilers: Record<string, (node: Node) => Evaluate> = {
+  string: constant,
+  number: constant,
+  value: constant,
+  path,
+  variable,
+  binary,
+  unary,
+  condition,
+  block,
+  function: call,
+};
+
+function constant({ value }: Node): Evaluate {
+  return () => value;
+}
+
+function variable({ value }: Node): Evaluate {
+  if (value === '') return (input) => input;
+  if (value === '$') return (_input, scope) => scope.root;
+  const read = typeof value === 'string' && Object.hasOwn(variables, value) ? variables[value]! : giveUp();
+  return (_input, { message }) => read(message);
+}
+
+/** Steps from value to value. A step of an array is one of each of its items, with rules of its own: the library's. */
+function path({ steps = [] }: Node): Evaluate {
+  const [first, ...rest] = steps.map((step, index) => pathStep(step as Node, index));
+  if (!first) return giveUp();
+  if (rest.length === 0) return first;
+  return (input, scope) => {
+    let value = first(input, scope);
+    for (const step of rest) {
+      if (value === undefined) return undefined;
+      if (Array.isArray(value)) throw bail;
+      value = step(value, scope);
+    }
+    return value;
+  };
+}
+
+function pathStep(step: Node, index: number): Evaluate {
+  const { stages = [], ...plain } = step as Omit<Node, 'stages'> & { stages?: Node['predicate'] };
+  onlyKnown(plain);
+  const evaluate =
+    plain.type === 'name' ? name(String(plain.value)) : index === 0 ? compiled(plain) : giveUp();
+  return stages.reduce(
+    (whole, { type, expr }) => (type === 'filter' ? item(whole, indexOf(expr)) : giveUp()),
+    evaluate,
+  );
+}
+
+function name(wanted: string): Evaluate {
+  return (input) => {
+    if (typeof input !== 'object' || input === null) return undefined;
+    return Object.hasOwn(input, wanted) ? (input as Record<string, unknown>)[wanted] : undefined;
+  };
+}
+
+/** Only `[2]` and `[-1]`: anything else chooses by what it is for each item. */
+function indexOf(expr: Node): number {
+  return expr.type === 'number' && typeof expr.value === 'number' ? Math.floor(expr.value) : giveUp();
+}
+
+function item(whole: Evaluate, index: number): Evaluate {
+  return (input, scope) => {
+    const value = whole(input, scope);
+    if (!Array.isArray(value)) return index === 0 || index === -1 ? value : undefined;
+    return value.at(index);
+  };
+}
+
+function binary({ value: operator, lhs, rhs }: Node): Evaluate {
+  const left = compiled(lhs as Node);
+  const right = compiled(rhs!);
+  if (operator === 'and') return (input, scope) => truth(left(input, scope)) && truth(right(input, scope));
+  if (operator === 'or') return (input, scope) => truth(left(input, scope)) || truth(right(input, scope));
+  const operate = Object.hasOwn(operators, String(operator)) ? operators[String(operator)]! : giveUp();
+  return (input, scope) => operate(left(input, scope), right(input, scope));
+}
+
+function unary(node: Node): Evaluate {
+  if (node.value === '{') return object(node.lhs as [Node, Node][]);
+  if (node.value === '[') return array(node.expressions as Node[]);
+  const negated = compiled(node.expression!);
+  return (input, scope) => {
+    const value = negated(input, scope);
+    if (value === undefined) return undefined;
+    if (!isNumber(value)) throw bail;
+    return -value;
+  };
+}
+
+function array(expressions: Node[]): Evaluate {
+  const items = expressions.map((node) => ({ evaluate: compiled(node), whole: node.value === '[' }));
+  return (input, scope) => {
+    const result: unknown[] = [];
+    for (const { evaluate, whole } of items) {
+      const value = evaluate(input, scope);
+      if (value === undefined) continue;
+      // An array that comes from the message is joined in; one that is written as such stays one.
+      if (Array.isArray(value) && !whole) for (const each of value) result.push(each);
+      else result.push(value);
+    }
+    return result;
+  };
+}
+
+function object(pairs: [Node, Node][]): Evaluate {
+  const names = pairs.map(([key]) => (key.type === 'string' ? String(key.value) : giveUp()));
+  // Twice the same name is an error, and these two are not let in by the library; the third is no ordinary name in JavaScript.
+  const refused = ['_jsonata_lambda', '_jsonata_function', '__proto__'];
+  if (new Set([...names, ...refused]).size < names.length + refused.length) giveUp();
+  const values = pairs.map(([, value]) => compiled(value));
+  return (input, scope) => {
+    const result: Record<string, unknown> = {};
+    for (let index = 0; index < values.length; index++) {
+      const value = values[index]!(input, scope);
+      if (value !== undefined) result[names[index]!] = value;
+    }
+    return result;
+  };
+}
+
+function condition(node: Node): Evaluate {
+  const asked = compiled(node.condition!);
+  const then = compiled(node.then!);
+  const otherwise = node.else ? compiled(node.else) : () => undefined;
+  return (input, scope) => (truth(asked(input, scope)) ? then(input, scope) : otherwise(input, scope));
+}
+
+/** Parentheses. With several expressions in them there are variables, too. */
+function block({ expressions = [] }: Node): Evaluate {
+  return expressions.length === 1 ? compiled(expressions[0] as Node) : giveUp();
+}
+
+function call({ procedure, arguments: given = [] }: Node): Evaluate {
+  const { type, value: named } = (procedure as Node | undefined) ?? giveUp();
+  const own =
+    type === 'variable' && Object.hasOwn(functions, String(named)) ? functions[String(named)] : undefined;
+  if (!own || given.length < own.least || given.length > own.most) return giveUp();
+  const [first, second] = given.map((node) => compiled(node as Node));
+  if (!first) return (_input, scope) => own.call(scope);
+  if (!second) return (input, scope) => own.call(scope, first(input, scope));
+  return (input, scope) => own.call(scope, first(input, scope), second(input, scope));
+}
+
+/** UTF-8, or base64 where it is not. */
+function textOf(bytes: Uint8Array): string {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return buffer.toString(isUtf8(buffer) ? 'utf8' : 'base64');
+}
+
+function headersOf(headers: readonly Header[] = []): Record<string, unknown> {
+  const named: Record<string, unknown> = Object.create(null);
+  for (const [name, value] of headers) {
+    const text = typeof value === 'string' ? value : textOf(value);
+    const known = named[name];
+    named[name] = known === undefined ? text : Array.isArray(known) ? [...known, text] : [known, text];
+  }
+  return { ...named };
+}
+
+/** Loaded with the first expression, and not with this module; at once, so that expressions can be compiled without waiting. */
+function library(): typeof jsonata {
+  return createRequire(import.meta.url)('jsonata') as typeof jsonata;
+}
+
+/** @throws AIOT_STREAM_EXPRESSION with the place in the text */
+export function parse(text: string): jsonata.Expression {
+  try {
+    return library()(text);
+  } catch (error) {
+    const { message, position } = error as { message?: string; position?: number };
+    const place = position === undefined ? '' : ` (at character ${position})`;
+    throw new AiotError('AIOT_STREAM_EXPRESSION', `${text}: ${message ?? 'no JSONata'}${place}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Evaluates with the library, whatever is in the expression. @throws AIOT_STREAM_EVALUATION */
+export async function evaluateByLibrary(
+  expression: jsonata.Expression,
+  text: string,
+  message: Message,
+  value: unknown,
+): Promise<unknown> {
+  const bindings: Record<string, unknown> = {};
+  for (const [name, read] of Object.entries(variables)) bindings[name] = read(message);
+  try {
+    const result: unknown = await expression.evaluate(value, bindings);
+    // Without the library's own marks on what it collected.
+    return Array.isArray(result) ? Array.from(result) : result;
+  } catch (error) {
+    const { message: reason } = error as { message?: string };
+    throw new AiotError('AIOT_STREAM_EVALUATION', `${text}: ${reason ?? String(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Names of the fields at the root that an expression looks at, when it looks at nothing else: comparisons, arithmetic and `and`/`or`
+ * of fields and constants. Undefined otherwise. Only of nodes that compileNode compiles.
+ */
+function fieldsRead(node: Node): readonly string[] | undefined {
+  const names = new Set<string>();
+  return collect(node, names) ? [...names] : undefined;
+}
+
+function collect(node: Node, names: Set<string>): boolean {
+  if (node.predicate) return false;
+  switch (node.type) {
+    case 'string':
+    case 'number':
+    case 'value':
+      return true;
+    case 'binary':
+      return collect(node.lhs as Node, names) && collect(node.rhs!, names);
+    case 'block':
+      return node.expressions?.length === 1 && collect(node.expressions[0] as Node, names);
+    case 'path': {
+      const [step, ...more] = node.steps ?? [];
+      if (!step || more.length > 0 || 'stages' in step) return false;
+      if (step.type !== 'name') return collect(step as Node, names);
+      names.add(String((step as Node).value));
+      return true;
+    }
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,103 @@
+import { isUtf8 } from 'node:buffer';
+import { AiotError } from '../../core/index.js';
+import type { Message } from '../message.js';
+
+/**
+ * The value in a message's payload: what expressions are about. Asked again about the message it was asked about last, a decoder
+ * gives the same value without decoding again; nobody changes it.
+ * @throws AIOT_STREAM_DECODE when the payload is not what the decoder reads
+ */
+export type Decoder = (message: Message) => unknown;
+
+export const decoderNames = [
+  'auto',
+  'json',
+  'text',
+  'bytes',
+  'cbor',
+  'msgpack',
+  'protobuf',
+  'avro',
+  'image',
+] as const;
+
+export type DecoderName = (typeof decoderNames)[number];
+
+export interface DecoderOptions {
+  /** File of the schema: a .proto for protobuf, an .avsc for avro. */
+  schema?: string;
+  /** Full name of the message in a .proto, such as `plant.Reading`; needed where there are several. */
+  type?: string;
+}
+
+/** First bytes of a JSON text after blanks: `{ [ " - digit t f n`. Others need not be tried. */
+const jsonStart = new Set([...'{["-0123456789tfn \t\r\n'].map((char) => char.charCodeAt(0)));
+
+/** Length without the NUL bytes at the end: the boards of the IoT kit send strings with C's end mark. */
+export function lengthWithoutNuls(bytes: Uint8Array): number {
+  let length = bytes.length;
+  while (length > 0 && bytes[length - 1] === 0) length--;
+  return length;
+}
+
+/** JSON; else its text without NUL bytes at its end, when it is UTF-8; else the bytes. Nothing at all for an empty payload. */
+export function decodeAuto(bytes: Buffer): unknown {
+  const length = lengthWithoutNuls(bytes);
+  if (length === 0) return bytes.length === 0 ? undefined : bytes;
+  if (!jsonStart.has(bytes[0]!)) return decodeText(bytes, length);
+  const text = bytes.toString('utf8', 0, length);
+  try {
+    const value: unknown = JSON.parse(text);
+    // A byte that is no UTF-8 has become U+FFFD, which may stand in a JSON string: then it was no JSON.
+    return text.includes('\uFFFD') && !isUtf8(bytes) ? bytes : value;
+  } catch {
+    return decodeText(bytes, length);
+  }
+}
+
+function decodeText(bytes: Buffer, length: number): string | Buffer {
+  return isUtf8(bytes) ? bytes.toString('utf8', 0, length) : bytes;
+}
+
+/** @throws AIOT_STREAM_DECODE */
+export function decodeJson(bytes: Buffer): unknown {
+  const text = bytes.toString('utf8', 0, lengthWithoutNuls(bytes));
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw undecoded('JSON', error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+/** `detail` says where and why, as the format's reader does. */
+export function undecoded(format: string, detail: string, cause?: unknown): AiotError {
+  return new AiotError('AIOT_STREAM_DECODE', `a payload is not ${format}: ${detail}`, { cause });
+}
+
+/**
+ * A decoded value as JSON could say it, so that expressions and every way of printing treat it like one: bytes become base64 (as in
+ * Protobuf's own JSON form), whole numbers beyond 2^53 their decimal text, maps objects, and dates ISO text.
+ */
+export function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return wholeNumber(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (ArrayBuffer.isView(value)) {
+    return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
+  }
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
+  // A 64-bit number of protobufjs.
+  if ('low' in value && 'high' in value && 'unsigned' in value) return wholeNumber(BigInt(String(value)));
+  const pairs = value instanceof Map ? [...value] : Object.entries(value);
+  return Object.fromEntries(pairs.map(([name, each]) => [nameOf(name), plain(each)]));
+}
+
+function wholeNumber(value: bigint): number | string {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : String(value);
+}
+
+function nameOf(key: unknown): string {
+  const name = plain(key);
+  return typeof name === 'object' ? JSON.stringify(name) : String(name);
+}

@@ -1,0 +1,113 @@
+import { isUtf8 } from 'node:buffer';
+import { z } from 'zod';
+import { AiotError, issueText } from '../../core/index.js';
+import type { Header, Message } from '../message.js';
+
+const textEncoding = z.enum(['utf8', 'base64']);
+
+/** A message as one line of JSON: what `stream tail --json` prints and what NDJSON files hold. */
+export const messageLineSchema = z.object({
+  topic: z.string(),
+  /** ms since 1970 */
+  time: z.number(),
+  /** The value, when the payload is JSON; its text, when it is UTF-8; otherwise its bytes, see `encoding`. */
+  payload: z.unknown(),
+  encoding: z.enum(['json', 'utf8', 'base64']),
+  /** Kafka's. Text, unless `keyEncoding` says otherwise. */
+  key: z.string().optional(),
+  keyEncoding: textEncoding.optional(),
+  /** [name, value], or [name, value, "base64"]; a name may come more than once. */
+  headers: z
+    .array(z.union([z.tuple([z.string(), z.string()]), z.tuple([z.string(), z.string(), textEncoding])]))
+    .optional(),
+  /** Kafka's record without a value, which deletes its key. */
+  tombstone: z.literal(true).optional(),
+  qos: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
+  retain: z.boolean().optional(),
+});
+
+type MessageLine = z.output<typeof messageLineSchema>;
+
+/** @param exact the payload comes back byte for byte: JSON that is spaced or written otherwise than ours stays text */
+export function toLine(message: Message, { exact = false } = {}): MessageLine {
+  const { topic, time, key, headers, tombstone, qos, retain } = message;
+  return {
+    topic,
+    time,
+    ...decoded(message.payload, exact),
+    ...(key === undefined ? {} : keyOf(key)),
+    ...(headers === undefined || headers.length === 0 ? {} : { headers: headers.map(headerOf) }),
+    ...(tombstone ? { tombstone } : {}),
+    ...(qos === undefined ? {} : { qos }),
+    ...(retain ? { retain } : {}),
+  };
+}
+
+function decoded(payload: Uint8Array, exact: boolean): Pick<MessageLine, 'payload' | 'encoding'> {
+  const { text, encoding } = textOf(payload);
+  if (encoding === 'base64') return { payload: text, encoding };
+  try {
+    const value: unknown = JSON.parse(text);
+    if (!exact || JSON.stringify(value) === text) return { payload: value, encoding: 'json' };
+  } catch {
+    // Text, then.
+  }
+  return { payload: text, encoding: 'utf8' };
+}
+
+function textOf(data: Uint8Array): { text: string; encoding: 'utf8' | 'base64' } {
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
+  return isUtf8(bytes)
+    ? { text: bytes.toString('utf8'), encoding: 'utf8' }
+    : { text: bytes.toString('base64'), encoding: 'base64' };
+}
+
+function keyOf(key: Uint8Array): Pick<MessageLine, 'key' | 'keyEncoding'> {
+  const { text, encoding } = textOf(key);
+  return { key: text, ...(encoding === 'base64' ? { keyEncoding: encoding } : {}) };
+}
+
+function headerOf([name, value]: Header): NonNullable<MessageLine['headers']>[number] {
+  if (typeof value === 'string') return [name, value];
+  const { text, encoding } = textOf(value);
+  return encoding === 'utf8' ? [name, text] : [name, text, encoding];
+}
+
+/** The inverse. `encoding` may be left out: a string is then text. */
+const inputSchema = messageLineSchema
+  .extend({ time: z.number(), encoding: messageLineSchema.shape.encoding })
+  .partial({ time: true, encoding: true });
+
+/** @param next what to do, where that is known better. @throws AIOT_FILE_MALFORMED naming the line and what was expected */
+export function fromLine(line: string, where: string, number: number, next?: string): Message {
+  const refuse = (reason: string, cause?: unknown) =>
+    new AiotError('AIOT_FILE_MALFORMED', `${where.replace(/:$/, '')}:${number}: ${reason}`, {
+      cause,
+      ...(next === undefined ? {} : { next }),
+    });
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    throw refuse('expected one JSON object a line', error);
+  }
+  const parsed = inputSchema.safeParse(value);
+  if (!parsed.success) throw refuse(issueText(parsed.error, 'line', value));
+  const { topic, time, payload, encoding, key, keyEncoding = 'utf8', headers, ...rest } = parsed.data;
+  const text = typeof payload === 'string' && encoding !== 'json' ? payload : JSON.stringify(payload ?? null);
+  return {
+    topic,
+    time: time ?? Date.now(),
+    payload: Buffer.from(text, encoding === 'base64' ? 'base64' : 'utf8'),
+    source: where,
+    ...(key === undefined ? {} : { key: Buffer.from(key, keyEncoding) }),
+    ...(headers === undefined ? {} : { headers: headers.map(headerFrom) }),
+    ...(rest.tombstone === undefined ? {} : { tombstone: rest.tombstone }),
+    ...(rest.qos === undefined ? {} : { qos: rest.qos }),
+    ...(rest.retain === undefined ? {} : { retain: rest.retain }),
+  };
+}
+
+function headerFrom([name, value, encoding]: NonNullable<MessageLine['headers']>[number]): Header {
+  return [name, encoding === 'base64' ? Buffer.from(value, 'base64') : value];
+}

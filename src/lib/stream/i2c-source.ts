@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import type { SampleBatch, SampleField } from '../sensor/index.js';
+import type { Delivery, Source, StreamOptions } from './message.js';
+import type { StreamUrl } from './url.js';
+
+const topicPattern = z.string().min(1);
+
+/**
+ * Chips on an I²C bus as messages: a JSON object a sample, `{"t":…,"ax":…,…}` with the time in ms since 1970, under the chip's name
+ * (`?topic=` for another). The other settings are the sensor's. What its buffer loses while nobody reads counts as dropped.
+ * @throws AIOT_SENSOR_URL, AIOT_SENSOR_IDENTITY, AIOT_SENSOR_FAILED, AIOT_I2C_…
+ */
+export async function openI2cSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
+  const { openI2c, parseSensorUrl } = await import('../sensor/index.js');
+  const { topic: named, ...query } = url.query;
+  const { scheme, place, endpoint } = parseSensorUrl(`i2c://${url.host}/${url.path}`);
+  const { onState, signal } = options;
+  const source = await openI2c(
+    { scheme, place, endpoint, query },
+    { ...(onState ? { onState } : {}), ...(signal ? { signal } : {}) },
+  );
+  const topic = topicPattern.catch(url.path).parse(named);
+  let dropped = 0;
+  return {
+    endpoint: source.endpoint,
+    get dropped() {
+      return dropped;
+    },
+    async *[Symbol.asyncIterator]() {
+      for await (const batch of source) {
+        dropped += batch.lost;
+        yield deliveries(batch, source.fields, topic, source.endpoint);
+      }
+    },
+    close: () => source.close(),
+  };
+}
+
+function deliveries(
+  { values, times, count }: SampleBatch,
+  fields: readonly SampleField[],
+  topic: string,
+  source: string,
+): Delivery[] {
+  const size = fields.length;
+  return Array.from({ length: count }, (_, sample) => {
+    const time = times[sample]!;
+    const record: Record<string, number> = { t: Math.round(time * 1000) / 1000 };
+    fields.forEach(({ name }, index) => {
+      // Counts times a sensitivity: what a float holds beyond nine figures is nobody's reading.
+      record[name] = Number(values[sample * size + index]!.toPrecision(9));
+    });
+    const payload = Buffer.from(JSON.stringify(record));
+    return { message: { topic, payload, time, source }, ack: nothing, nack: nothing };
+  });
+}
+
+const nothing = () => {};

@@ -1,0 +1,346 @@
+import { isUtf8 } from 'node:buffer';
+import { AiotError } from '../../core/index.js';
+import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
+
+/** MQTT's protocol level: 3.1, 3.1.1, 5. */
+export type MqttVersion = 3 | 4 | 5;
+
+/** A PUBLISH as it came (MQTT 5 and 3.1.1, section 3.3). */
+export interface Published {
+  topic: string;
+  payload: Buffer;
+  qos: 0 | 1 | 2;
+  retain: boolean;
+  dup: boolean;
+  /** 0 at QoS 0. */
+  id: number;
+  headers: Header[] | undefined;
+}
+
+/** Reads PUBLISH packets. It remembers the last topic, since most messages have that of the one before. */
+export function createPublishReader(): (frames: Frames, version: MqttVersion) => Published {
+  let lastBytes = Buffer.alloc(0);
+  let lastTopic = '';
+  return ({ buffer, head, from, to }, version) => {
+    const qos = (head >> 1) & 3;
+    const topicEnd = from + 2 + (to - from < 2 ? 0 : buffer.readUInt16BE(from));
+    let at = topicEnd + (qos > 0 ? 2 : 0);
+    if (qos === 3 || to - from < 2 || at > to) throw new RangeError('a PUBLISH that is none');
+    if (
+      topicEnd - from - 2 !== lastBytes.length ||
+      lastBytes.compare(buffer, from + 2, topicEnd, 0, lastBytes.length) !== 0
+    ) {
+      lastBytes = Buffer.from(buffer.subarray(from + 2, topicEnd));
+      lastTopic = lastBytes.toString();
+    }
+    let headers: Header[] | undefined;
+    if (version === 5) {
+      const [length, start] = varint(buffer, at, to);
+      at = start + length;
+      if (at > to) throw new RangeError('properties that end after their packet');
+      if (length > 0) headers = decodeProperties(buffer, start, at);
+    }
+    return {
+      topic: lastTopic,
+      payload: buffer.subarray(at, to),
+      qos: qos as 0 | 1 | 2,
+      retain: (head & 1) !== 0,
+      dup: (head & 8) !== 0,
+      id: qos > 0 ? buffer.readUInt16BE(topicEnd) : 0,
+      headers: headers?.length ? headers : undefined,
+    };
+  };
+}
+
+/** A variable byte integer (section 1.5.5): its value, and where it ends. */
+function varint(buffer: Buffer, from: number, to: number): [value: number, end: number] {
+  let value = 0;
+  let shift = 0;
+  for (let at = from; at < to && shift < 28; shift += 7) {
+    const byte = buffer[at++]!;
+    value |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return [value, at];
+  }
+  throw new RangeError('a length that is none');
+}
+
+function varintSize(value: number): number {
+  return value < 128 ? 1 : value < 16_384 ? 2 : value < 2_097_152 ? 3 : 4;
+}
+
+function writeVarint(buffer: Buffer, value: number, at: number): number {
+  let position = at;
+  let rest = value;
+  do {
+    const byte = rest & 0x7f;
+    rest >>>= 7;
+    buffer[position++] = rest > 0 ? byte | 0x80 : byte;
+  } while (rest > 0);
+  return position;
+}
+
+/** Largest remaining length of a packet (section 1.5.5). */
+const largestPacket = 268_435_455;
+
+interface PublishFlags {
+  topic: string;
+  qos: 0 | 1 | 2;
+  /** 1 to 65535; 0 at QoS 0. */
+  id: number;
+  dup: boolean;
+  version: MqttVersion;
+}
+
+/** A PUBLISH packet. Headers travel in MQTT 5 alone. @throws AIOT_STREAM_MESSAGE_REFUSED when MQTT cannot carry it */
+export function encodePublish(message: OutgoingMessage, flags: PublishFlags): Buffer {
+  const { topic, qos, id, dup, version } = flags;
+  const { payload, retain = false, headers } = message;
+  const properties = version === 5 && headers?.length ? encodeProperties(headers) : undefined;
+  const propertyBytes = properties?.length ?? 0;
+  const topicBytes = Buffer.byteLength(topic);
+  const before = 2 + topicBytes + (qos > 0 ? 2 : 0);
+  const length = before + (version === 5 ? varintSize(propertyBytes) + propertyBytes : 0) + payload.length;
+  if (length > largestPacket || topicBytes > 65_535) {
+    throw new AiotError(
+      'AIOT_STREAM_MESSAGE_REFUSED',
+      `expected a topic of at most 65535 bytes and a message of at most ${largestPacket}, got ${topicBytes} and ${length}`,
+    );
+  }
+  const packet = Buffer.allocUnsafe(1 + varintSize(length) + length);
+  packet[0] = 0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
+  let at = writeVarint(packet, length, 1);
+  at = packet.writeUInt16BE(topicBytes, at);
+  at += packet.write(topic, at);
+  if (qos > 0) at = packet.writeUInt16BE(id, at);
+  if (version === 5) {
+    at = writeVarint(packet, propertyBytes, at);
+    if (properties) at += properties.copy(packet, at);
+  }
+  packet.set(payload, at);
+  return packet;
+}
+
+/** An acknowledgement of four bytes; in MQTT 5 that is one with the reason 0, success (section 3.4.2.1). */
+export function writeAck(buffer: Buffer, at: number, type: number, id: number): void {
+  // A PUBREL's lower bits are 0010 (section 3.6.1).
+  buffer[at] = (type << 4) | (type === 6 ? 2 : 0);
+  buffer[at + 1] = 2;
+  buffer[at + 2] = id >> 8;
+  buffer[at + 3] = id & 0xff;
+}
+
+/** Identifiers of the properties of a PUBLISH (MQTT 5, table 2-4 and section 3.3.2.3). */
+const id = {
+  payloadFormatIndicator: 0x01,
+  messageExpiryInterval: 0x02,
+  contentType: 0x03,
+  responseTopic: 0x08,
+  correlationData: 0x09,
+  subscriptionIdentifier: 0x0b,
+  topicAlias: 0x23,
+  userProperty: 0x26,
+} as const;
+
+const largestText = 65_535;
+
+/** The properties in `buffer[from .. to)` as headers, in their order. @throws RangeError when they are malformed */
+export function decodeProperties(buffer: Buffer, from: number, to: number): Header[] {
+  const headers: Header[] = [];
+  let at = from;
+  const within = (bytes: number) => {
+    if (at + bytes > to) throw new RangeError('a property ends after its packet');
+    at += bytes;
+    return at - bytes;
+  };
+  const bytes = () => {
+    const length = buffer.readUInt16BE(within(2));
+    const start = within(length);
+    return buffer.subarray(start, start + length);
+  };
+  const text = () => bytes().toString();
+  while (at < to) {
+    switch (buffer[at++]) {
+      case id.payloadFormatIndicator:
+        headers.push([mqttHeaders.payloadFormatIndicator, String(buffer[within(1)])]);
+        break;
+      case id.messageExpiryInterval:
+        headers.push([mqttHeaders.messageExpiryInterval, String(buffer.readUInt32BE(within(4)))]);
+        break;
+      case id.contentType:
+        headers.push([mqttHeaders.contentType, text()]);
+        break;
+      case id.responseTopic:
+        headers.push([mqttHeaders.responseTopic, text()]);
+        break;
+      case id.correlationData:
+        headers.push([mqttHeaders.correlationData, Buffer.from(bytes())]);
+        break;
+      case id.userProperty:
+        headers.push([text(), text()]);
+        break;
+      case id.topicAlias:
+        within(2);
+        break;
+      case id.subscriptionIdentifier:
+        while (buffer[within(1)]! >= 0x80);
+        break;
+      default:
+        throw new RangeError('a property that a message cannot have');
+    }
+  }
+  return headers;
+}
+
+/**
+ * Headers as the properties of a PUBLISH, without their length. Those of `mqttHeaders` become MQTT's own when they are what these
+ * can hold, the others user properties; bytes that are no text travel as base64, since a user property is text.
+ * @throws AIOT_STREAM_MESSAGE_REFUSED when a name or value is longer than 65,535 bytes
+ */
+export function encodeProperties(headers: readonly Header[]): Buffer {
+  const parts: Buffer[] = [];
+  const once = new Set<number>();
+  for (const [name, value] of headers) {
+    const own = ownProperty(name, value);
+    // Each of MQTT's own may be there once (section 3.3.2.3); a second one stays what it is, a header.
+    if (own && !once.has(own[0]!)) {
+      once.add(own[0]!);
+      parts.push(own);
+    } else
+      parts.push(
+        Buffer.from([id.userProperty]),
+        lengthFirst(textOf(name), name),
+        lengthFirst(textOf(value), name),
+      );
+  }
+  return Buffer.concat(parts);
+}
+
+function ownProperty(name: string, value: string | Uint8Array): Buffer | undefined {
+  const text = typeof value === 'string' ? value : Buffer.from(value).toString();
+  switch (name) {
+    case mqttHeaders.contentType:
+      return Buffer.concat([Buffer.from([id.contentType]), lengthFirst(textOf(value), name)]);
+    case mqttHeaders.responseTopic:
+      if (text === '' || /[+#\0]/.test(text)) return undefined;
+      return Buffer.concat([Buffer.from([id.responseTopic]), lengthFirst(textOf(value), name)]);
+    case mqttHeaders.correlationData:
+      return Buffer.concat([
+        Buffer.from([id.correlationData]),
+        lengthFirst(Buffer.from(value as string), name),
+      ]);
+    case mqttHeaders.payloadFormatIndicator:
+      return /^[01]$/.test(text) ? Buffer.from([id.payloadFormatIndicator, Number(text)]) : undefined;
+    case mqttHeaders.messageExpiryInterval: {
+      if (!/^\d{1,10}$/.test(text) || Number(text) > 0xffff_ffff) return undefined;
+      const bytes = Buffer.alloc(5);
+      bytes[0] = id.messageExpiryInterval;
+      bytes.writeUInt32BE(Number(text), 1);
+      return bytes;
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** A text may hold anything but NUL (section 1.5.4). */
+function textOf(value: string | Uint8Array): Buffer {
+  const bytes =
+    typeof value === 'string'
+      ? Buffer.from(value)
+      : Buffer.from(value.buffer, value.byteOffset, value.length);
+  return isUtf8(bytes) && !bytes.includes(0) ? bytes : Buffer.from(bytes.toString('base64'));
+}
+
+function lengthFirst(bytes: Buffer, name: string): Buffer {
+  if (bytes.length > largestText) {
+    throw new AiotError(
+      'AIOT_STREAM_MESSAGE_REFUSED',
+      `header ${name.slice(0, 40)}: expected at most ${largestText} bytes, which MQTT can carry, got ${bytes.length}`,
+    );
+  }
+  const whole = Buffer.allocUnsafe(2 + bytes.length);
+  whole.writeUInt16BE(bytes.length, 0);
+  bytes.copy(whole, 2);
+  return whole;
+}
+
+/** The packet types that handlers look at: the high four bits of the first byte (MQTT 5, table 2-1). */
+export const packetType = {
+  connack: 2,
+  publish: 3,
+  puback: 4,
+  pubrec: 5,
+  pubrel: 6,
+  pubcomp: 7,
+  disconnect: 14,
+} as const;
+
+/**
+ * Cuts what a connection brings into packets, without copying those that came whole. After `next()` said true, the packet is
+ * `buffer[from .. to)` after its header, whose first byte is `head`.
+ */
+export class Frames {
+  buffer: Buffer = Buffer.alloc(0);
+  head = 0;
+  from = 0;
+  to = 0;
+  /** Where the packet's first byte is. */
+  start = 0;
+  private at = 0;
+  private waiting: Buffer[] = [];
+  private waitingBytes = 0;
+  private wanted = 0;
+
+  push(chunk: Buffer): void {
+    this.waiting.push(chunk);
+    this.waitingBytes += chunk.length;
+  }
+
+  /** @throws RangeError when a length is none (MQTT 5, section 1.5.5: at most four bytes) */
+  next(): boolean {
+    for (;;) {
+      if (this.parse()) return true;
+      if (this.waitingBytes === 0 || this.buffer.length - this.at + this.waitingBytes < this.wanted)
+        return false;
+      // A packet of many chunks is put together once, when its last one is there.
+      const rest = this.at < this.buffer.length ? [this.buffer.subarray(this.at)] : [];
+      const [only, ...others] = [...rest, ...this.waiting];
+      this.buffer = others.length === 0 ? only! : Buffer.concat([only!, ...others]);
+      this.at = 0;
+      this.waiting = [];
+      this.waitingBytes = 0;
+    }
+  }
+
+  /** Makes the packet that `next` gave the next one again. */
+  unread(): void {
+    this.at = this.start;
+  }
+
+  private parse(): boolean {
+    const { buffer, at } = this;
+    const end = buffer.length;
+    let length = 0;
+    let shift = 0;
+    let position = at + 1;
+    this.wanted = end - at + 1;
+    for (;;) {
+      if (position >= end) return false;
+      const byte = buffer[position++]!;
+      length |= (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+      shift += 7;
+      if (shift > 21) throw new RangeError('a packet with a length of more than four bytes');
+    }
+    if (position + length > end) {
+      this.wanted = position - at + length;
+      return false;
+    }
+    this.head = buffer[at]!;
+    this.start = at;
+    this.from = position;
+    this.to = position + length;
+    this.at = this.to;
+    return true;
+  }
+}

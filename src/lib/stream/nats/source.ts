@@ -1,0 +1,422 @@
+import type { ConsumerConfig, ConsumerInfo, DeliverPolicy, JetStreamManager, Msg, StreamInfo } from 'nats';
+import { AiotError, systemClock } from '../../core/index.js';
+import type { Delivery, Source, StreamOptions } from '../message.js';
+import { createQueue } from '../queue.js';
+import type { StreamUrl } from '../url.js';
+import { connectNats, type NatsClient, natsError, within } from './connect.js';
+import { deliveryInfo, headersFrom, messageOf } from './messages.js';
+import { createStock, type PullHandlers, startPull } from './pull.js';
+import { checkFilter, type NatsSettings, natsSettings } from './settings.js';
+import { apiCode, consumerMissing, findStream, managerOf } from './stream.js';
+
+/**
+ * `nats://HOST/SUBJECT`: what is published from now on (core NATS), or, where a stream, a durable consumer or a place to begin at
+ * is named, what a JetStream stream has kept.
+ * @throws AIOT_STREAM_URL, AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
+ */
+export async function openNatsSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
+  const settings = natsSettings(url, options);
+  const subject = checkFilter(settings.subject, url.endpoint);
+  const client = await connectNats(url, options, settings);
+  try {
+    return kept(settings)
+      ? await openStream(client, { ...settings, subject }, options, url.endpoint)
+      : await openCoreSource(client, { ...settings, subject }, options, url.endpoint);
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
+}
+
+/** Whether a stream is meant: reading from now on needs none. */
+function kept({ stream, durable, from, kept }: NatsSettings): boolean {
+  const elsewhere = from !== undefined && from !== 'latest';
+  return stream !== undefined || durable !== undefined || elsewhere || kept === true;
+}
+
+async function openStream(
+  client: NatsClient,
+  settings: NatsSettings,
+  options: StreamOptions,
+  endpoint: string,
+): Promise<Source> {
+  const manager = await managerOf(client, endpoint);
+  const stream = await findStream(manager, settings, endpoint);
+  const durable = settings.durable ?? settings.group;
+  if (durable !== undefined) {
+    const unacked = settings.window ?? Math.max(options.queue ?? 10_000, 1000);
+    const wish = { durable, subject: settings.subject, from: settings.from, unacked };
+    const consumer = await durableConsumer(client, manager, stream, wish, endpoint);
+    return openDurableSource(client, manager, consumer, settings, options, endpoint);
+  }
+  if (stream.config.retention === 'workqueue') {
+    const { name } = stream.config;
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `${endpoint}: in ${name}, a work queue, reading means taking away: expected a durable consumer's name`,
+      {
+        next: '--durable NAME takes them; without --jetstream you see what is published from now on, and take nothing.',
+      },
+    );
+  }
+  return openOrderedSource(client, manager, stream, settings, options, endpoint);
+}
+
+const ignore = () => {};
+
+/**
+ * What is published from now on, at most once: core NATS keeps nothing, and does not wait for its readers. So there is nothing to
+ * acknowledge, and with `overflow: 'wait'` a full queue ends the source with AIOT_STREAM_OVERFLOW instead of losing silently.
+ * @throws AIOT_BROKER_REFUSED
+ */
+async function openCoreSource(
+  client: NatsClient,
+  { subject, group }: { subject: string; group: string | undefined },
+  options: StreamOptions,
+  endpoint: string,
+): Promise<Source> {
+  const queue = createQueue<Delivery>(options.queue ?? 10_000);
+  const keepAll = options.overflow === 'wait';
+  let dropped = 0;
+  let closed = false;
+  let refused: AiotError | undefined;
+  const subscription = client.nc.subscribe(subject, {
+    ...(group === undefined ? {} : { queue: group }),
+    callback(error, { subject: topic, data, headers }) {
+      if (error) {
+        refused = natsError(error, endpoint);
+        queue.end(refused);
+        return;
+      }
+      const found = headersFrom(headers);
+      const message = { topic, payload: data, time: Date.now(), source: endpoint };
+      const delivery = {
+        message: found ? { ...message, headers: found } : message,
+        ack: ignore,
+        nack: ignore,
+      };
+      if (queue.push(delivery, data.length) || closed) return;
+      dropped++;
+      if (keepAll) queue.end(overflow(endpoint));
+    },
+  });
+  client.onEnd((error) => queue.end(error));
+  // The server says no before it answers this.
+  await client.nc.flush();
+  if (refused) throw refused;
+  return {
+    endpoint,
+    get dropped() {
+      return dropped;
+    },
+    [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator](),
+    async close() {
+      closed = true;
+      if (!client.nc.isClosed()) subscription.unsubscribe();
+      queue.end();
+      await client.close();
+    },
+  };
+}
+
+function overflow(endpoint: string): AiotError {
+  return new AiotError('AIOT_STREAM_OVERFLOW', `${endpoint}: messages come faster than they are taken`, {
+    endpoint,
+    retryable: true,
+    next: 'Core NATS keeps nothing for slow readers; a stream does: --jetstream STREAM --durable NAME',
+  });
+}
+
+/** A message that nobody acknowledged comes again after this time, ms; while we hold one we say so. */
+const ackWaitMs = 30_000;
+
+interface DurableWish {
+  durable: string;
+  subject: string;
+  from: StreamOptions['from'];
+  /** Most messages out without an acknowledgement, of a consumer that we make. */
+  unacked: number;
+}
+
+/**
+ * The durable consumer of that name as it stands, or a new one: from the beginning of the stream, unless `from` says otherwise.
+ * @throws AIOT_STREAM_URL (there is one that does something else), AIOT_BROKER_REFUSED
+ */
+async function durableConsumer(
+  client: NatsClient,
+  manager: JetStreamManager,
+  stream: StreamInfo,
+  wish: DurableWish,
+  endpoint: string,
+): Promise<ConsumerInfo> {
+  const { name } = stream.config;
+  try {
+    return checked(await manager.consumers.info(name, wish.durable), wish, endpoint);
+  } catch (error) {
+    if (apiCode(error) !== consumerMissing) throw natsError(error, endpoint, `consumer ${wish.durable}`);
+  }
+  const { AckPolicy, ReplayPolicy, nanos } = client.nats;
+  const config = {
+    durable_name: wish.durable,
+    ack_policy: AckPolicy.Explicit,
+    ack_wait: nanos(ackWaitMs),
+    max_ack_pending: wish.unacked,
+    replay_policy: ReplayPolicy.Instant,
+    ...startOf(wish.from ?? 'beginning', stream.state.last_seq),
+    ...(wish.subject === '>' ? {} : { filter_subject: wish.subject }),
+  } satisfies Partial<ConsumerConfig>;
+  try {
+    return await manager.consumers.add(name, config);
+  } catch (error) {
+    throw natsError(error, endpoint, `consumer ${wish.durable} of stream ${name}`);
+  }
+}
+
+function checked(consumer: ConsumerInfo, wish: DurableWish, endpoint: string): ConsumerInfo {
+  const { ack_policy, deliver_subject, filter_subject = '>', filter_subjects } = consumer.config;
+  const refuse = (why: string) =>
+    new AiotError('AIOT_STREAM_URL', `${endpoint}: the consumer ${wish.durable} ${why}`, {
+      endpoint,
+      next: 'Choose another name for --durable.',
+    });
+  if (deliver_subject) throw refuse('is one that the server pushes to; expected one that is asked');
+  if (ack_policy !== 'explicit') throw refuse(`acknowledges ${ack_policy}; expected explicit`);
+  const filters = filter_subjects ?? [filter_subject];
+  if (wish.subject !== '>' && !(filters.length === 1 && filters[0] === wish.subject)) {
+    throw refuse(`reads ${filters.join(', ')}; expected ${wish.subject}`);
+  }
+  return consumer;
+}
+
+/** Answers to a delivery (ADR-13 of NATS). */
+const answers = {
+  ack: Buffer.from('+ACK'),
+  working: Buffer.from('+WPI'),
+  /** Not at once: whoever could not take it needs a moment. */
+  later: Buffer.from('-NAK {"delay": 1000000000}'),
+  now: Buffer.from('-NAK'),
+};
+
+/** A delivery without an answer. */
+interface Open {
+  reply: string;
+  since: number;
+}
+
+/**
+ * Reads by a durable consumer: each message is acknowledged when its delivery is, and comes again when it is not. While a message
+ * is held longer than the server waits, it is told that we work on it, so that a far side that is down for long brings no second
+ * copy; one that comes nevertheless while we hold the first is left out.
+ */
+async function openDurableSource(
+  client: NatsClient,
+  manager: JetStreamManager,
+  consumer: ConsumerInfo,
+  { window = 2000 }: { window?: number | undefined },
+  options: StreamOptions,
+  endpoint: string,
+): Promise<Source> {
+  const { nc } = client;
+  const { stream_name: stream, name } = consumer;
+  const stock = createStock(options.queue ?? 10_000);
+  const open = new Map<number, Open>();
+  let closed = false;
+  const answer = (reply: string, body: Uint8Array) => {
+    if (!nc.isClosed()) nc.publish(reply, body);
+  };
+  const settle = (sequence: number, body: Uint8Array) => {
+    const held = open.get(sequence);
+    if (closed || held === undefined) return;
+    open.delete(sequence);
+    answer(held.reply, body);
+  };
+  const found = () => manager.consumers.info(stream, name).then(() => name);
+  const handlers: PullHandlers = {
+    room: stock.room,
+    message(msg: Msg) {
+      const reply = msg.reply ?? '';
+      const info = deliveryInfo(reply);
+      const held = open.get(info.sequence);
+      if (held) {
+        held.reply = reply;
+        return;
+      }
+      open.set(info.sequence, { reply, since: systemClock.now() });
+      const delivery: Delivery = {
+        message: messageOf(msg, info, endpoint),
+        ack: () => settle(info.sequence, answers.ack),
+        nack: () => settle(info.sequence, answers.later),
+      };
+      stock.add(delivery, msg.data.length);
+    },
+    late(msg) {
+      const reply = msg.reply ?? '';
+      open.set(deliveryInfo(reply).sequence, { reply, since: systemClock.now() });
+    },
+    renew: () => persistently(found, () => closed, endpoint, `consumer ${name} of stream ${stream}`),
+    end: (error) => stock.end(error),
+  };
+  const pull = startPull(client, stream, name, window, handlers);
+  const patience = Math.max(100, (consumer.config.ack_wait ?? 30e9) / 1e6 / 3);
+  const working = setInterval(() => {
+    const before = systemClock.now() - patience / 2;
+    for (const { reply, since } of open.values()) if (since < before) answer(reply, answers.working);
+  }, patience);
+  working.unref();
+  return {
+    endpoint,
+    dropped: 0,
+    [Symbol.asyncIterator]: () => stock.batches(pull.more),
+    async close() {
+      if (closed) return;
+      closed = true;
+      clearInterval(working);
+      stock.end();
+      await pull.stop();
+      // Asked about its consumer, a server sees that nobody waits any more. 2.9 would give the first message that we
+      // leave to the request that has nobody, and keep it until its time to be acknowledged is over.
+      if (open.size > 0 && !nc.isClosed()) await within(1_000, manager.consumers.info(stream, name));
+      // Others, and we when we are back, need not wait for what we leave, were it only on its way.
+      for (const { reply } of open.values()) answer(reply, answers.now);
+      open.clear();
+      await client.close();
+    },
+  };
+}
+
+/** The server forgets our consumer after this time without a request of ours, ms. */
+const inactiveMs = 30_000;
+
+interface OrderedWish {
+  subject: string;
+  from: StreamOptions['from'];
+  /** Ends at what is the end now. */
+  untilEnd?: boolean;
+  /** Messages on their way. */
+  window?: number | undefined;
+}
+
+/**
+ * Reads a stream in its order, every message once, leaving no trace in it: a consumer of our own without acknowledgements, which
+ * is made anew where it is lost, after the last message that came. @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE
+ */
+async function openOrderedSource(
+  client: NatsClient,
+  manager: JetStreamManager,
+  stream: StreamInfo,
+  { subject, from, untilEnd = false, window = 2000 }: OrderedWish,
+  options: StreamOptions,
+  endpoint: string,
+): Promise<Source> {
+  const { name } = stream.config;
+  const stock = createStock(options.queue ?? 10_000);
+  let last: number | undefined;
+  let expected = 1;
+  let closed = false;
+  /** Messages to come, where there is an end. */
+  let left: number | undefined;
+  const first = startOf(from, stream.state.last_seq);
+  const makeConsumer = async (): Promise<string> => {
+    const config = {
+      name: `aiot-${client.nats.nuid.next()}`,
+      ack_policy: client.nats.AckPolicy.None,
+      replay_policy: client.nats.ReplayPolicy.Instant,
+      max_deliver: 1,
+      mem_storage: true,
+      num_replicas: 1,
+      inactive_threshold: client.nats.nanos(inactiveMs),
+      ...(last === undefined ? first : atSequence(last + 1)),
+      ...(subject === '>' ? {} : { filter_subject: subject }),
+    } satisfies Partial<ConsumerConfig>;
+    const made = await manager.consumers.add(name, config);
+    expected = 1;
+    if (untilEnd) left ??= made.num_pending;
+    return made.name;
+  };
+  let consumer = await makeConsumer().catch((error: unknown) => {
+    throw natsError(error, endpoint, `stream ${name}`);
+  });
+  const forget = (which: string) => manager.consumers.delete(name, which).catch(() => {});
+
+  const handlers: PullHandlers = {
+    room: stock.room,
+    message(msg: Msg) {
+      const info = deliveryInfo(msg.reply ?? '');
+      // One is missing: it was lost on the way, and nothing else tells us.
+      if (info.delivery !== expected) return pull.renew('gap');
+      expected++;
+      last = info.sequence;
+      const delivery: Delivery = { message: messageOf(msg, info, endpoint), ack: ignore, nack: ignore };
+      if (left === 0) return;
+      stock.add(delivery, msg.data.length);
+      if (left !== undefined && --left === 0) stock.end();
+    },
+    async renew() {
+      const old = consumer;
+      consumer = await persistently(makeConsumer, () => closed, endpoint, `stream ${name}`);
+      void forget(old);
+      return consumer;
+    },
+    end: (error) => stock.end(error),
+  };
+  if (left === 0) stock.end();
+  const pull = startPull(client, name, consumer, window, handlers);
+  return {
+    endpoint,
+    dropped: 0,
+    [Symbol.asyncIterator]: () => stock.batches(pull.more),
+    async close() {
+      closed = true;
+      await pull.stop();
+      stock.end();
+      if (!client.nc.isClosed()) await within(2000, forget(consumer));
+      await client.close();
+    },
+  };
+}
+
+/** How long a consumer may be missing before that ends the source, ms: a cluster finds a new leader meanwhile. */
+const patienceMs = 60_000;
+
+/**
+ * Finds a consumer, or makes it, until the server does: one that has just come back may not know its streams yet, and a cluster may
+ * be without a leader. `what` is for the error.
+ */
+async function persistently(
+  find: () => Promise<string>,
+  closed: () => boolean,
+  endpoint: string,
+  what: string,
+): Promise<string> {
+  const deadline = systemClock.now() + patienceMs;
+  for (;;) {
+    try {
+      return await find();
+    } catch (error) {
+      const said = apiCode(error);
+      const final = said !== undefined && said !== 503 && systemClock.now() > deadline;
+      if (closed() || final) throw natsError(error, endpoint, what);
+    }
+    await systemClock.sleep(500);
+  }
+}
+
+/** Where a consumer begins, as JetStream's settings. `lastSequence` = of the stream, now: what comes later is new. */
+function startOf(
+  from: StreamOptions['from'],
+  lastSequence: number,
+): Pick<ConsumerConfig, 'deliver_policy' | 'opt_start_seq' | 'opt_start_time'> {
+  if (from === 'beginning') return { deliver_policy: 'all' as DeliverPolicy };
+  if (typeof from === 'object') {
+    return {
+      deliver_policy: 'by_start_time' as DeliverPolicy,
+      opt_start_time: new Date(from.time).toISOString(),
+    };
+  }
+  return atSequence(typeof from === 'number' ? from : lastSequence + 1);
+}
+
+/** The first sequence is 1. */
+function atSequence(sequence: number): Pick<ConsumerConfig, 'deliver_policy' | 'opt_start_seq'> {
+  return { deliver_policy: 'by_start_sequence' as DeliverPolicy, opt_start_seq: Math.max(1, sequence) };
+}

@@ -1,0 +1,116 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type AiotError, hasCode } from '../../core/index.js';
+import type { OutgoingMessage, Sink } from '../message.js';
+
+interface EachOptions {
+  endpoint: string;
+  /** Resolves when the far side has this message. */
+  send(message: OutgoingMessage, signal: AbortSignal): Promise<void>;
+  /** Messages of one group go one after the other; absent = all of them. */
+  groupOf?(message: OutgoingMessage): string;
+  /** Groups under way at a time; default 1. */
+  parallel?: number;
+  signal?: AbortSignal;
+  close?(): Promise<void>;
+}
+
+/**
+ * A sink for far sides that take one message at a time. When one of a write fails, what is under way is waited for, the rest is
+ * not sent, and those that have arrived are remembered: written again, as the same objects, they are not sent twice.
+ */
+export function createEachSink(options: EachOptions): Sink {
+  const { endpoint, send, groupOf = () => '', parallel = 1 } = options;
+  const ending = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, ending.signal]) : ending.signal;
+  const arrived = new WeakSet<OutgoingMessage>();
+  let last: Promise<void> = Promise.resolve();
+
+  const writeNow = async (messages: readonly OutgoingMessage[]) => {
+    const groups = new Map<string, OutgoingMessage[]>();
+    for (const message of messages) {
+      if (arrived.has(message)) continue;
+      const group = groupOf(message);
+      const others = groups.get(group);
+      if (others) others.push(message);
+      else groups.set(group, [message]);
+    }
+    const sent: OutgoingMessage[] = [];
+    let failure: { error: unknown } | undefined;
+    const queue = [...groups.values()];
+    const work = async () => {
+      for (let group = queue.shift(); group && !failure; group = queue.shift()) {
+        for (const message of group) {
+          if (failure) return;
+          try {
+            await send(message, signal);
+            sent.push(message);
+          } catch (error) {
+            failure ??= { error };
+          }
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(parallel, queue.length) }, work));
+    if (failure) {
+      for (const message of sent) arrived.add(message);
+      throw failure.error;
+    }
+    // A caller may mean the same object once more.
+    for (const message of messages) arrived.delete(message);
+  };
+
+  return {
+    endpoint,
+    write(messages) {
+      const written = last.then(() => writeNow(messages));
+      last = written.catch(() => {});
+      return written;
+    },
+    async close() {
+      await last;
+      ending.abort();
+      await options.close?.();
+    },
+  };
+}
+
+/** One attempt: what it gave, or why not and how long the far side asked us to wait, ms. */
+export type Attempt<T> = { value: T } | { error: AiotError; retryAfterMs?: number };
+
+const attempts = 5;
+const firstDelayMs = 200;
+
+/** A far side that asks for more gets it from the route, which tries again for as long as it takes. */
+const longestDelayMs = 60_000;
+
+/**
+ * Tries up to five times within some seconds, twice as long apart each time and a quarter of it by chance, so that those who were
+ * cut off together do not come back together. What is not retryable is not tried again.
+ * @throws the error of the last attempt
+ */
+export async function withRetries<T>(
+  attempt: () => Promise<Attempt<T>>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  for (let failures = 1; ; failures++) {
+    const result = await attempt();
+    if ('value' in result) return result.value;
+    // A client that is refused now is refused a second later too.
+    const hopeless = !result.error.retryable || hasCode(result.error, 'AIOT_BROKER_REFUSED');
+    if (hopeless || failures >= attempts || signal?.aborted) throw result.error;
+    const own = firstDelayMs * 2 ** (failures - 1) * (0.75 + Math.random() / 4);
+    const wanted = Math.min(longestDelayMs, Math.max(own, result.retryAfterMs ?? 0));
+    await delay(wanted, undefined, signal ? { signal } : {}).catch(() => {
+      throw result.error;
+    });
+  }
+}
+
+/** Retry-After (RFC 9110, 10.2.3): seconds, or a date. @returns ms from now */
+export function retryAfterMs(header: string | string[] | undefined, now = Date.now()): number | undefined {
+  const text = Array.isArray(header) ? header[0] : header;
+  if (text === undefined) return undefined;
+  if (/^\d{1,9}$/.test(text.trim())) return Number(text) * 1000;
+  const date = Date.parse(text);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}

@@ -1,0 +1,200 @@
+import { type ChildProcess, execFile } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { z } from 'zod';
+import { AiotError, startProgram, systemCode } from '../../core/index.js';
+import type { OutgoingMessage, Sink } from '../message.js';
+import { readQuery, type StreamUrl } from '../url.js';
+import { environmentFor, findProgram, labelOf } from './program.js';
+
+const shape = {
+  /** Labels at which the line is active, with commas; at any other it is not. Without: 1, on, true and active. */
+  on: z.string().min(1).optional(),
+  /** Level of an active line; default high. */
+  active: z.enum(['high', 'low']).optional(),
+};
+
+const switchedOn = new Set(['1', 'on', 'true', 'active']);
+
+/**
+ * `gpio://gpiochip0/17?on=walking`: a line of a GPIO chip that is active while the label is that one. Of several messages at once
+ * only the last one counts. The line is let go when the sink is closed.
+ * @throws AIOT_STREAM_URL, AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED (no such line, taken, not allowed)
+ */
+export async function openGpioSink(url: StreamUrl): Promise<Sink> {
+  const { on, active = 'high' } = readQuery(url, shape);
+  const labels = on === undefined ? switchedOn : new Set(on.split(','));
+  const [, chip, offset] = /^([\w.-]+)\/(\d{1,4})$/.exec(`${url.host}/${url.path}`) ?? [];
+  if (chip === undefined || offset === undefined) {
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `${url.endpoint}: expected gpio://CHIP/LINE, such as gpio://gpiochip0/17`,
+    );
+  }
+  const endpoint = `gpio://${chip}/${offset}`;
+  const line = await openGpioLine({ chip, offset: Number(offset), activeLow: active === 'low', endpoint });
+  try {
+    await line.set(false);
+  } catch (error) {
+    await line.close();
+    throw error;
+  }
+  let last: Promise<void> = Promise.resolve();
+  return {
+    endpoint,
+    write(messages) {
+      const level = levelOf(messages, labels);
+      const written = last.then(() => (level === undefined ? undefined : line.set(level)));
+      last = written.catch(() => {});
+      return written;
+    },
+    async close() {
+      await last;
+      await line.close();
+    },
+  };
+}
+
+/** The level that the last message with a label asks for; undefined if none has a label. */
+function levelOf(messages: readonly OutgoingMessage[], labels: ReadonlySet<string>): boolean | undefined {
+  const label = messages.map(({ payload }) => labelOf(payload)).findLast((found) => found !== undefined);
+  return label === undefined ? undefined : labels.has(label);
+}
+
+interface GpioLineOptions {
+  /** As libgpiod names it: `gpiochip0`. */
+  chip: string;
+  offset: number;
+  activeLow: boolean;
+  endpoint: string;
+}
+
+/** A line that is driven as long as this is open. */
+interface GpioLine {
+  /** Resolves when the line has this level. @throws AIOT_PROGRAM_FAILED */
+  set(active: boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A gpioset that could not take the line has ended by then. */
+const settleMs = 100;
+
+/** One that was ended from outside is started again after so long. */
+const againMs = 1000;
+
+/**
+ * Drives a line by libgpiod's `gpioset`, which holds it as long as it runs; to change the level another one is started.
+ * @throws AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED
+ */
+async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
+  const { endpoint } = options;
+  const gpioset = await findProgram('gpioset').catch((error: unknown) => {
+    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${endpoint}: libgpiod's gpioset is not installed here`, {
+      cause: error,
+      endpoint,
+      next: 'sudo apt install gpiod',
+    });
+  });
+  const version = await majorVersion(gpioset, endpoint);
+  // Ended with us also where nothing of ours can end it any more; version 1 sees its stdin end instead.
+  const guard = version >= 2 ? await findProgram('setpriv').catch(() => undefined) : undefined;
+  let child: ChildProcess | undefined;
+  let level: boolean | undefined;
+  let closed = false;
+
+  async function start(active: boolean): Promise<void> {
+    const words = [gpioset, ...argumentsOf(version, options, active)];
+    const [program = '', ...args] = guard ? [guard, '--pdeathsig', 'TERM', ...words] : words;
+    const started = startProgram(program, args, {
+      stdio: ['pipe', 'ignore', 'pipe'],
+      env: environmentFor({}),
+    });
+    let said = '';
+    started.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said = (said + text).slice(-500);
+    });
+    started.stdin.on('error', () => {});
+    const ended = new Promise<void>((resolve) => {
+      started.once('error', (error) => {
+        said ||= `gpioset could not be started (${systemCode(error) ?? error.message})`;
+        resolve();
+      });
+      started.once('close', () => resolve());
+    });
+    child = started;
+    await Promise.race([ended, delay(settleMs)]);
+    if (isRunning(started)) {
+      void ended.then(() => {
+        if (child === started && !closed) setTimeout(() => void again(started), againMs).unref();
+      });
+      return;
+    }
+    await ended;
+    child = undefined;
+    throw failed(endpoint, said.trim() || 'gpioset ended at once');
+  }
+
+  /** Somebody ended it, and the line is nobody's now. */
+  async function again(gone: ChildProcess): Promise<void> {
+    if (closed || child !== gone || level === undefined) return;
+    await start(level).catch(() => {});
+  }
+
+  async function stop(): Promise<void> {
+    const old = child;
+    child = undefined;
+    if (!old || !isRunning(old)) return;
+    const ended = new Promise<void>((resolve) => old.once('exit', () => resolve()));
+    old.kill('SIGTERM');
+    const timer = setTimeout(() => old.kill('SIGKILL'), 2000);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  return {
+    async set(active) {
+      if (active === level && child && isRunning(child)) return;
+      await stop();
+      level = active;
+      await start(active);
+    },
+    async close() {
+      closed = true;
+      await stop();
+    },
+  };
+}
+
+/** gpioset(1) of libgpiod 1.6: waits for a line on stdin, or its end. Of 2.2: runs until it is ended. */
+function argumentsOf(
+  version: number,
+  { chip, offset, activeLow }: GpioLineOptions,
+  active: boolean,
+): string[] {
+  const low = activeLow ? ['--active-low'] : [];
+  const value = `${offset}=${active ? 1 : 0}`;
+  return version >= 2 ? ['--chip', chip, ...low, value] : ['--mode=wait', ...low, chip, value];
+}
+
+/** `gpioset (libgpiod) v1.6.3` */
+async function majorVersion(gpioset: string, endpoint: string): Promise<number> {
+  const { stdout } = await promisify(execFile)(gpioset, ['--version'], { timeout: 5000 }).catch(
+    (error: unknown) => {
+      throw failed(endpoint, error instanceof Error ? error.message : String(error));
+    },
+  );
+  const [, major] = /\bv?(\d+)\.\d+/.exec(stdout) ?? [];
+  if (major === undefined) throw failed(endpoint, 'gpioset does not say its version');
+  return Number(major);
+}
+
+const isRunning = (child: ChildProcess) =>
+  child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+
+function failed(endpoint: string, why: string): AiotError {
+  return new AiotError('AIOT_PROGRAM_FAILED', `${endpoint}: ${why}`, {
+    endpoint,
+    retryable: true,
+    next: 'gpioinfo shows who has the line; to use it, be in the group gpio.',
+  });
+}

@@ -1,0 +1,116 @@
+import { connect } from 'node:net';
+import { z } from 'zod';
+import { AiotError, onAbort, systemCode } from '../../core/index.js';
+import { queryBytes, queryDuration } from '../file/settings.js';
+import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
+import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
+import { type Attempt, createEachSink, withRetries } from './delivery.js';
+
+const shape = {
+  /** What counts as an answer: what comes first (default), a line, all until the far side closes, or nothing is waited for. */
+  reply: z.enum(['any', 'line', 'close', 'none']).optional(),
+  /** Longest wait for it; default 10 s. */
+  wait: queryDuration.optional(),
+  /** Longest answer; default 64 KiB. */
+  limit: queryBytes.optional(),
+  /** Added to each payload, such as `\n` (`%0A`); default nothing. */
+  end: z.string().optional(),
+  /** Tell the far side that no more comes, for those that read to the end; default false. */
+  close: queryBoolean.optional(),
+  /** Where answers go, as a URL; written before the message counts as arrived. */
+  replyTo: z.string().min(1).optional(),
+};
+
+type Settings = z.output<z.ZodObject<typeof shape>>;
+
+/**
+ * One connection a message: its payload is sent, the answer read, the connection closed. What the inference box of a sidecar
+ * expects: `tcp://127.0.0.1:9898`. A message without an answer has not arrived, and is sent again.
+ * @param openReplies opens the sink for answers; they keep key and headers of their message
+ * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, and what the sink for answers throws
+ */
+export async function openTcpSink(
+  url: StreamUrl,
+  options: StreamOptions,
+  openReplies: (url: string) => Promise<Sink>,
+): Promise<Sink> {
+  const settings = readQuery(url, shape);
+  const [, host = '', port] = /^\[?([^\]]*?)\]?:(\d{1,5})$/.exec(url.host) ?? [];
+  if (host === '' || port === undefined || Number(port) > 65_535 || url.path !== '') {
+    throw new AiotError('AIOT_STREAM_URL', `${url.endpoint}: expected tcp://HOST:PORT`);
+  }
+  const replies = settings.replyTo === undefined ? undefined : await openReplies(settings.replyTo);
+  const send = async (message: OutgoingMessage, signal: AbortSignal) => {
+    const attempt = async (): Promise<Attempt<Buffer>> => {
+      try {
+        return { value: await exchange({ host, port: Number(port) }, message.payload, settings, signal) };
+      } catch (error) {
+        return { error: unanswered(url.endpoint, error) };
+      }
+    };
+    const reply = await withRetries(attempt, signal);
+    options.onReply?.(reply, message);
+    if (!replies) return;
+    const { key, headers } = message;
+    await replies.write([
+      { topic: '', payload: reply, ...(key ? { key } : {}), ...(headers ? { headers } : {}) },
+    ]);
+  };
+  return createEachSink({
+    endpoint: url.endpoint,
+    send,
+    ...(options.signal ? { signal: options.signal } : {}),
+    close: async () => replies?.close(),
+  });
+}
+
+/** @throws a system error, or an Error in words */
+function exchange(
+  to: { host: string; port: number },
+  payload: Uint8Array,
+  { reply = 'any', wait = 10_000, limit = 64 * 1024, end = '', close = false }: Settings,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ ...to, noDelay: true });
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const settle = (error?: Error) => {
+      clearTimeout(timer);
+      leave();
+      socket.destroy();
+      if (error) reject(error);
+      else resolve(Buffer.concat(chunks).subarray(0, limit));
+    };
+    const timer = setTimeout(() => settle(new Error(`no answer within ${wait} ms`)), wait);
+    const abort = () => settle(new Error('stopped'));
+    const leave = onAbort(signal, abort);
+    if (signal.aborted) return abort();
+    socket.on('error', settle);
+    socket.on('connect', () => {
+      const data = end === '' ? payload : Buffer.concat([payload, Buffer.from(end)]);
+      socket.write(data, () => {
+        if (reply === 'none') settle();
+      });
+      if (close) socket.end();
+    });
+    socket.on('data', (chunk) => {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (reply === 'any' || bytes >= limit || (reply === 'line' && chunk.includes(10))) settle();
+    });
+    socket.on('end', () => {
+      if (reply === 'close') settle();
+      else settle(new Error('it closed the connection without an answer'));
+    });
+  });
+}
+
+function unanswered(endpoint: string, error: unknown): AiotError {
+  const reason = systemCode(error) ?? (error instanceof Error ? error.message : String(error));
+  return new AiotError('AIOT_STREAM_UNREACHABLE', `${endpoint}: ${reason}`, {
+    cause: error,
+    endpoint,
+    retryable: true,
+  });
+}

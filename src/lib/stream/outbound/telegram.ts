@@ -1,0 +1,161 @@
+import { z } from 'zod';
+import { AiotError } from '../../core/index.js';
+import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
+import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
+import { contentTypeOf } from './content-type.js';
+import { type Attempt, createEachSink, withRetries } from './delivery.js';
+import { attemptOf, createTransport, excerpt, type HttpAnswer, unreachable } from './transport.js';
+
+const shape = {
+  /** How the text is marked up; default not at all. */
+  format: z.enum(['html', 'markdown']).optional(),
+  /** Without a sound. */
+  silent: queryBoolean.optional(),
+  /** The topic, in a group with topics. */
+  thread: z.string().regex(/^\d+$/).optional(),
+  /** Another server of the Bot API, such as one of one's own. */
+  base: z.url({ protocol: /^https?$/ }).optional(),
+};
+
+/** Longest text, and longest caption of a picture, characters (Bot API: sendMessage, sendPhoto). */
+const textLimit = 4096;
+
+const captionLimit = 1024;
+const parseModes = { html: 'HTML', markdown: 'MarkdownV2' } as const;
+
+/**
+ * Messages of a Telegram bot to a chat: pictures by sendPhoto, with the topic as caption; the rest as text by sendMessage, cut at
+ * 4096 characters. `telegram://BOT_TOKEN@api.telegram.org/CHAT`, or `telegram:///CHAT` and the token as a credential. Telegram's
+ * 429 says when to go on.
+ * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED; the token is in none
+ */
+export async function openTelegramSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
+  const settings = readQuery(url, shape);
+  const token = tokenOf(url, options);
+  const chat = url.path.replace(/\/$/, '');
+  if (!/^(-?\d+|@\w+)$/.test(chat)) {
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `${url.endpoint}: expected a chat such as -1001234 or @channel after the host, got "${chat}"`,
+    );
+  }
+  const base = (settings.base ?? `https://${url.host || 'api.telegram.org'}`).replace(/\/$/, '');
+  const endpoint = `telegram://${new URL(base).host}`;
+  const transport = await createTransport(endpoint, options);
+  const common = {
+    chat_id: chat,
+    ...(settings.format ? { parse_mode: parseModes[settings.format] } : {}),
+    ...(settings.silent ? { disable_notification: 'true' } : {}),
+    ...(settings.thread ? { message_thread_id: settings.thread } : {}),
+  };
+
+  const send = async (message: OutgoingMessage, signal: AbortSignal) => {
+    const request = requestOf(message, common);
+    const attempt = async (): Promise<Attempt<HttpAnswer>> => {
+      try {
+        const call = { url: `${base}/bot${token}/${request.method}`, method: 'POST' as const, signal };
+        return outcome(
+          await transport.call({ ...call, headers: request.headers, body: request.body }),
+          endpoint,
+        );
+      } catch (error) {
+        return { error: error instanceof AiotError ? error : unreachable(error, endpoint) };
+      }
+    };
+    await withRetries(attempt, signal);
+  };
+  return createEachSink({
+    endpoint,
+    send,
+    ...(options.signal ? { signal: options.signal } : {}),
+    close: () => transport.close(),
+  });
+}
+
+/** A token is `123456:letters`, which in a URL looks like a name and a password. */
+function tokenOf(url: StreamUrl, options: StreamOptions): string {
+  const { username, password } = url;
+  const token =
+    username === undefined ? options.token : password === undefined ? username : `${username}:${password}`;
+  if (token !== undefined && /^\d+:[\w-]+$/.test(token)) return token;
+  throw new AiotError(
+    'AIOT_STREAM_URL',
+    `${url.endpoint}: expected the token of a bot, such as 123456:ABC…, ${token === undefined ? 'got none' : 'got something else'}`,
+    {
+      next: 'Ask @BotFather for one; write it before the @ of the address, or name its file: --token-file FILE',
+    },
+  );
+}
+
+/** Telegram says in its answer what is wrong, and how long to wait. */
+function outcome(answer: HttpAnswer, endpoint: string): Attempt<HttpAnswer> {
+  const said = answered.safeParse(jsonOf(answer.body)).data;
+  const result = attemptOf(answer, endpoint, said?.description ?? excerpt(answer.body));
+  const seconds = said?.parameters?.retry_after;
+  return 'error' in result && seconds !== undefined ? { ...result, retryAfterMs: seconds * 1000 } : result;
+}
+
+const answered = z.object({
+  description: z.string().optional(),
+  parameters: z.object({ retry_after: z.number().optional() }).optional(),
+});
+
+function jsonOf(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8')) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+interface BotRequest {
+  method: 'sendMessage' | 'sendPhoto';
+  headers: Record<string, string>;
+  body: Uint8Array | string;
+}
+
+function requestOf(message: OutgoingMessage, common: Record<string, string>): BotRequest {
+  const type = contentTypeOf(message.payload, message.headers);
+  if (['image/png', 'image/jpeg', 'image/webp', 'image/gif'].includes(type))
+    return photo(message, common, type);
+  const { buffer, byteOffset, length } = message.payload;
+  const text = Buffer.from(buffer, byteOffset, length).toString('utf8').replace(/\0+$/, '');
+  // Ours is no markup: MarkdownV2 would refuse its brackets.
+  const said = text.trim() === '' ? { ...unmarked(common), text: '(empty)' } : { ...common, text };
+  return {
+    method: 'sendMessage',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ ...said, text: cut(said.text, textLimit) }),
+  };
+}
+
+/** multipart/form-data (RFC 7578), made here: the picture's bytes as they are. */
+function photo(message: OutgoingMessage, common: Record<string, string>, type: string): BotRequest {
+  const boundary = `aiot-${crypto.randomUUID()}`;
+  // A topic is no markup.
+  const fields = {
+    ...unmarked(common),
+    ...(message.topic === '' ? {} : { caption: cut(message.topic, captionLimit) }),
+  };
+  const parts = Object.entries(fields).map(
+    ([name, value]) => `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`,
+  );
+  const file = `--${boundary}\r\ncontent-disposition: form-data; name="photo"; filename="picture.${type.slice('image/'.length)}"\r\ncontent-type: ${type}\r\n\r\n`;
+  return {
+    method: 'sendPhoto',
+    headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
+    body: Buffer.concat([
+      Buffer.from(parts.join('') + file),
+      message.payload,
+      Buffer.from(`\r\n--${boundary}--\r\n`),
+    ]),
+  };
+}
+
+function unmarked({ parse_mode: _, ...plain }: Record<string, string>): Record<string, string> {
+  return plain;
+}
+
+function cut(text: string, limit: number): string {
+  return text.length <= limit ? text : `${text.slice(0, limit - 1).replace(/[\ud800-\udbff]$/, '')}…`;
+}

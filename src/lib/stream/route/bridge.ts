@@ -1,0 +1,248 @@
+import { createHash } from 'node:crypto';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import {
+  AiotError,
+  configFolder,
+  dataFolder,
+  packageRoot,
+  unitFile,
+  unitFolder,
+  unitQuoted,
+  unitSections,
+  unitValue,
+  unitWord,
+  userName,
+  writeFileAtomic,
+} from '../../core/index.js';
+import { type FoundSecret, parseStreamUrl, secretIn } from '../url.js';
+import { routeOf } from './load.js';
+import type { Route } from './types.js';
+
+/** What `stream bridge` may be told besides its two addresses: the fields of a route. */
+export interface BridgeOptions {
+  from: string;
+  to: string;
+  name?: string;
+  decode?: string;
+  where?: string;
+  map?: string;
+  each?: boolean;
+  topic?: string;
+  messageKey?: string;
+  /** `NAME=EXPRESSION` each. */
+  headers?: readonly string[];
+  onError?: 'retry' | 'skip';
+  /** Address; goes before `onError`. */
+  deadLetter?: string;
+  batch?: number;
+  /** Such as `20ms`. */
+  batchTime?: string;
+  dedupe?: string;
+  dedupeWindow?: string;
+  exactlyOnce?: boolean;
+  /** Folder. */
+  spool?: string;
+  /** Such as `1GB`. */
+  spoolLimit?: string;
+  spoolFull?: 'wait' | 'drop-oldest';
+}
+
+/** The route that one line of `stream bridge` stands for. @throws AIOT_ROUTE_INVALID, AIOT_STREAM_URL, AIOT_USAGE */
+export function bridgeRoute(options: BridgeOptions): Route {
+  const { from, to, name = bridgeName(from, to), spool, dedupe } = options;
+  const lone = (flag: string, value: unknown, needs: string) => {
+    if (value !== undefined) throw new AiotError('AIOT_USAGE', `expected --${needs} beside --${flag}`);
+  };
+  if (spool === undefined) {
+    lone('spool-limit', options.spoolLimit, 'spool');
+    lone('spool-full', options.spoolFull, 'spool');
+  }
+  if (dedupe === undefined) {
+    lone('dedupe-window', options.dedupeWindow, 'dedupe');
+    lone('exactly-once', options.exactlyOnce || undefined, 'dedupe');
+  }
+  const { onError = 'retry', deadLetter } = options;
+  const fields: Record<string, unknown> = {
+    from,
+    to,
+    decode: options.decode,
+    where: options.where,
+    map: options.map,
+    each: options.each,
+    topic: options.topic,
+    key: options.messageKey,
+    headers: headersOf(options.headers),
+    onError: deadLetter === undefined ? onError : { 'dead-letter': deadLetter },
+    batch: defined({ messages: options.batch, time: options.batchTime }),
+    dedupe:
+      dedupe === undefined
+        ? undefined
+        : defined({ key: dedupe, window: options.dedupeWindow, exactlyOnce: options.exactlyOnce }),
+    spool:
+      spool === undefined
+        ? undefined
+        : defined({ path: spool, limit: options.spoolLimit, full: options.spoolFull }),
+  };
+  return routeOf(name, defined(fields));
+}
+
+/** The same for the same two addresses, so that Kafka's group and the name of the service stay: `mqtt-to-kafka-1a2b3c`. */
+function bridgeName(from: string, to: string): string {
+  const [source, target] = [parseStreamUrl(from), parseStreamUrl(to)];
+  const places = [source, target].map(({ endpoint, path }) => `${endpoint}/${path}`).join(' ');
+  const short = createHash('sha256').update(places).digest('hex').slice(0, 6);
+  return `${source.scheme}-to-${target.scheme}-${short}`;
+}
+
+function headersOf(texts: readonly string[] | undefined): Record<string, string> | undefined {
+  if (!texts) return undefined;
+  return Object.fromEntries(
+    texts.map((text) => {
+      const at = text.indexOf('=');
+      if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+      throw new AiotError('AIOT_USAGE', `--header: expected NAME=EXPRESSION, got "${text}"`);
+    }),
+  );
+}
+
+function defined(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined && value !== false),
+  );
+}
+
+interface InstallOptions {
+  /** NAME in the service's name, `aiot-NAME`. */
+  name: string;
+  /** What follows `aiot`: the command with its arguments. */
+  words: readonly string[];
+  /** All addresses among them, where from, where to, then others: none may have a secret in it. */
+  urls: readonly string[];
+  scope: 'system' | 'user';
+  /** Show it, and write nothing. */
+  dryRun: boolean;
+}
+
+export const installedSchema = z.object({
+  service: z.string(),
+  file: z.string(),
+  scope: z.enum(['system', 'user']),
+  written: z.boolean(),
+  unit: z.string(),
+  /** What starts it, in this order. */
+  start: z.array(z.string()),
+});
+
+export type Installed = z.output<typeof installedSchema>;
+
+/**
+ * Writes the unit of a service that runs this command with this installation of aiot and this user's credentials.
+ * @throws AIOT_USAGE for a password, a token or any other secret in an address: everybody can read a unit; AIOT_FILE_NOT_WRITABLE
+ */
+export async function installService(options: InstallOptions): Promise<Installed> {
+  const { name, words, urls, scope, dryRun } = options;
+  const secrets = join(resolve(configFolder()), `${name}.env`);
+  for (const url of urls) {
+    const found = secretIn(url);
+    if (found) throw refusal(found, secrets);
+  }
+  const service = `aiot-${name}.service`;
+  const folder =
+    scope === 'system'
+      ? '/etc/systemd/system'
+      : join(process.env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'systemd', 'user');
+  const file = join(folder, service);
+  const unit = unitText({
+    description: `aiot stream bridge ${endpointsOf(urls.slice(0, 2))} (${name})`,
+    command: [process.execPath, join(packageRoot(), 'bin', 'run.js'), ...words],
+    scope,
+    environment: { AIOT_CONFIG_DIR: resolve(configFolder()), AIOT_DATA_DIR: resolve(dataFolder()) },
+    secrets,
+    user: userName(),
+    folder: process.cwd(),
+  });
+  if (!dryRun) await writeFileAtomic(file, unit);
+  const control = scope === 'system' ? 'sudo systemctl' : 'systemctl --user';
+  return {
+    service,
+    file,
+    scope,
+    written: !dryRun,
+    unit,
+    start: [`${control} daemon-reload`, `${control} enable --now ${service}`],
+  };
+}
+
+const endpointsOf = (urls: readonly string[]) => urls.map((url) => parseStreamUrl(url).endpoint).join(' to ');
+
+function refusal({ what, endpoint, name }: FoundSecret, secrets: string): AiotError {
+  const where = name === undefined ? '' : ` (${name})`;
+  const next =
+    name === 'secret' && /^https?:/.test(endpoint)
+      ? `Write AIOT_STREAM_SECRET=… into ${secrets} (mode 0600), which the service reads, then the same without it.`
+      : name !== undefined || /^(rtsps?|rtmp|srt|udp|camera):/.test(endpoint)
+        ? `Put the address into a route file as \${NAME}, NAME=… into a file of mode 0600, and run \`aiot stream route run FILE\` by a service with EnvironmentFile= of it.`
+        : `aiot stream login ${endpoint}, then the same without what stands before the @`;
+  return new AiotError(
+    'AIOT_USAGE',
+    `${endpoint}: expected an address without ${what}${where}, for a service's file is no secret`,
+    { next },
+  );
+}
+
+/** A service of systemd that runs a command of aiot for as long as the machine does. */
+interface UnitOptions {
+  /** One line for `systemctl status`. */
+  description: string;
+  /** Program and arguments, each a word. */
+  command: readonly string[];
+  /** `system` starts with the machine, `user` with the user's session (or the machine, after `loginctl enable-linger`). */
+  scope: 'system' | 'user';
+  /** Environment that aiot looks at: its folders, never a secret. */
+  environment: Readonly<Record<string, string>>;
+  /** File of NAME=VALUE lines that it reads too, if it is there: for what is a secret. */
+  secrets?: string;
+  /** Of a system service. */
+  user?: string;
+  /** Folder it is started in: relative paths are meant from there. */
+  folder: string;
+}
+
+/** Text of the unit (systemd.unit(5), systemd.service(5)). */
+export function unitText({
+  description,
+  command,
+  scope,
+  environment,
+  secrets,
+  user,
+  folder,
+}: UnitOptions): string {
+  const variables = Object.entries(environment).map(
+    ([name, value]) => `Environment=${unitQuoted(`${name}=${unitValue(value)}`)}`,
+  );
+  return unitSections({
+    Unit: [
+      `Description=${unitValue(description)}`,
+      ...(scope === 'system' ? ['Wants=network-online.target', 'After=network-online.target'] : []),
+      // It is started again for ever: outages last as long as they last.
+      'StartLimitIntervalSec=0',
+    ],
+    Service: [
+      'Type=exec',
+      `ExecStart=${command.map(unitWord).join(' ')}`,
+      `WorkingDirectory=${unitFolder(folder)}`,
+      ...variables,
+      ...(secrets === undefined ? [] : [`EnvironmentFile=-${unitFile(secrets)}`]),
+      ...(scope === 'system' && user !== undefined ? [`User=${user}`] : []),
+      'Restart=on-failure',
+      'RestartSec=5',
+      '# SIGTERM: what was read is written and acknowledged, then it ends with 0.',
+      'TimeoutStopSec=30',
+      'NoNewPrivileges=yes',
+    ],
+    Install: [`WantedBy=${scope === 'system' ? 'multi-user.target' : 'default.target'}`],
+  });
+}

@@ -1,0 +1,138 @@
+import { z } from 'zod';
+import { AiotError, issueText } from '../../core/index.js';
+import {
+  cropGray,
+  cropRegion,
+  decodePicture,
+  type Face,
+  faceModelNames,
+  grayPng,
+  openFaceDetector,
+  overlap,
+  type Picture,
+  rawPicture,
+  shrinkGray,
+} from '../../vision/index.js';
+import { frameHeaders, rawRgb } from '../camera/input.js';
+import type { Header, Message, OutgoingMessage } from '../message.js';
+import { duration } from './schema.js';
+import type { OpenProcessor } from './types.js';
+
+/**
+ * Pictures in, faces out: each face that is found goes on as a gray PNG on the topic `faces`, with its score and its box in headers.
+ * Takes what `camera:` and `pictures:` give, raw or compressed, and pictures of any other source.
+ */
+export const openFaces: OpenProcessor = async (settings) => {
+  const wanted = readFacesSettings(settings);
+  const detector = await openFaceDetector(wanted);
+  const tracks = createTracks(wanted.every);
+  const facesOf = (picture: Picture, message: Message): OutgoingMessage[] =>
+    tracks.due(detector.detect(picture).slice(0, wanted.most), message.time).flatMap((face) => {
+      const region = cropRegion(picture, face, wanted.margin);
+      if (!region) return [];
+      const gray = cropGray(picture, region);
+      const box = [region.x, region.y, region.width, region.height].join(',');
+      return {
+        topic: 'faces',
+        payload: grayPng(wanted.size === undefined ? gray : shrinkGray(gray, wanted.size)),
+        headers: headersOf(message, { score: face.score.toFixed(3), box }),
+      };
+    });
+  // One after the other: what was decoded first is not always what came first.
+  let before: Promise<unknown> = Promise.resolve();
+  return {
+    process(message) {
+      const picture = pictureOf(message);
+      const result = before.then(async () => facesOf(await picture, message));
+      before = result.catch(() => {});
+      // Its rejection is that of `result`, which may come to it later.
+      picture.catch(() => {});
+      return result;
+    },
+    close: async () => detector.close(),
+  };
+};
+
+async function pictureOf({ headers, payload, topic }: Message): Promise<Picture> {
+  const header = (name: string) => String(headers?.find(([key]) => key === name)?.[1] ?? '');
+  if (header(frameHeaders.contentType) === rawRgb)
+    return rawPicture(Number(header(frameHeaders.width)), Number(header(frameHeaders.height)), payload);
+  return decodePicture(payload, `a message of ${topic}`);
+}
+
+/** The picture's own headers, save those that say how it is stored. */
+function headersOf({ headers = [], topic }: Message, face: { score: string; box: string }): Header[] {
+  const stored: string[] = [frameHeaders.contentType, frameHeaders.width, frameHeaders.height];
+  return [
+    [frameHeaders.contentType, 'image/png'],
+    ['camera', topic],
+    ['score', face.score],
+    // x, y, width, height in pixels of the picture.
+    ['box', face.box],
+    ...headers.filter(([name]) => !stored.includes(name)),
+  ];
+}
+
+/** What may stand in a route under `through: {faces: {…}}`. */
+const facesSettings = z.strictObject({
+  model: z.enum(faceModelNames).default('sparse'),
+  /** 0…1; absent = as the model has it. */
+  minScore: z.number().min(0.05).max(0.99).optional(),
+  /** Look for faces this many times as small: see DetectorOptions. */
+  zoom: z.number().min(1).max(4).default(1),
+  /** Part of the face's width and height that is added on each side; 0 = brow to chin. */
+  margin: z.number().min(0).max(2).default(0),
+  /** Longest side of what is sent, pixels; absent = as it is in the picture. */
+  size: z.int().min(8).max(4096).optional(),
+  /** Most faces of one picture, the best first. */
+  most: z.int().min(1).default(100),
+  /** A face that stays where it is is sent this often, such as 1s; 0 = in each picture. */
+  every: duration.default(0),
+});
+
+type FacesSettings = z.output<typeof facesSettings>;
+
+/** @throws AIOT_ROUTE_INVALID naming the setting */
+function readFacesSettings(settings: Readonly<Record<string, unknown>>): FacesSettings {
+  const result = facesSettings.safeParse(settings);
+  if (result.success) return result.data;
+  throw new AiotError(
+    'AIOT_ROUTE_INVALID',
+    `through: faces: ${issueText(result.error, 'the settings', settings)}`,
+  );
+}
+
+/** IoU from which a box is taken for the face of the picture before. */
+const same = 0.3;
+
+/** How long a face may be out of sight and still be the same, ms. */
+const patience = 2_000;
+
+/** Keeps a face that stays from being sent in every picture. */
+interface Tracks {
+  /** Those of a picture's faces that are due: new, or last given `everyMs` ago. */
+  due(faces: readonly Face[], time: number): Face[];
+}
+
+function createTracks(everyMs: number): Tracks {
+  let tracks: { face: Face; seen: number; given: number }[] = [];
+  return {
+    due(faces, time) {
+      if (everyMs <= 0) return [...faces];
+      const free = tracks.filter(({ seen }) => time - seen <= patience);
+      const kept: typeof tracks = [];
+      const due: Face[] = [];
+      for (const face of faces) {
+        const [track] = free
+          .filter((known) => overlap(known.face, face) >= same)
+          .sort((a, b) => overlap(b.face, face) - overlap(a.face, face));
+        if (track) free.splice(free.indexOf(track), 1);
+        const isDue = !track || time - track.given >= everyMs;
+        if (isDue) due.push(face);
+        kept.push({ face, seen: time, given: isDue ? time : track.given });
+      }
+      tracks = [...kept, ...free];
+      return due;
+    },
+  };
+}

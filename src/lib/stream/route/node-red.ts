@@ -1,0 +1,552 @@
+import { stringify } from 'yaml';
+import { z } from 'zod';
+import { AiotError, issueText, readText, writeFileAtomic } from '../../core/index.js';
+import { parseRoutes } from './load.js';
+import type { PresetName } from './schema.js';
+
+export const importedRoutesSchema = z.object({
+  /** Name, source and destination of each route. */
+  routes: z.array(z.object({ name: z.string(), from: z.string(), to: z.string() })),
+  /** Nodes that have no place in a route. */
+  leftOut: z.array(z.object({ node: z.string(), reason: z.string() })),
+  notes: z.array(z.string()),
+  yaml: z.string(),
+  /** Where it was written; absent = nowhere. */
+  out: z.string().optional(),
+});
+
+export type ImportedRoutes = z.output<typeof importedRoutesSchema>;
+
+/** A Node-RED flow, or a preset with its two addresses. */
+type ImportOptions = { out?: string } & ({ flow: string } | { preset: PresetName; from: string; to: string });
+
+/**
+ * Makes a file of routes. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (no flow, or nothing in it that is a route),
+ * AIOT_ROUTE_INVALID, AIOT_FILE_NOT_WRITABLE
+ */
+export async function importRoutes(options: ImportOptions): Promise<ImportedRoutes> {
+  const { out } = options;
+  const { routes, leftOut, notes } =
+    'flow' in options
+      ? importFlow(parseFlow(await readText(options.flow), options.flow))
+      : {
+          routes: { [options.preset]: { preset: options.preset, from: options.from, to: options.to } },
+          leftOut: [],
+          notes: [],
+        };
+  if (Object.keys(routes).length === 0) {
+    const reasons = leftOut.map(({ node, reason }) => `${node}: ${reason}`).join('; ');
+    throw new AiotError(
+      'AIOT_FILE_MALFORMED',
+      `no way from an input to an output was found${reasons === '' ? '' : `: ${reasons}`}`,
+    );
+  }
+  const yaml = stringify({ routes }, { lineWidth: 0 });
+  // It says at once whether what was made is a route.
+  parseRoutes(yaml, out ?? 'routes.yaml', { environment: process.env });
+  if (out !== undefined) await writeFileAtomic(out, yaml);
+  return {
+    routes: Object.entries(routes).map(([name, { from, to }]) => ({
+      name,
+      from,
+      to: [to].flat().join(', '),
+    })),
+    leftOut,
+    notes,
+    yaml,
+    ...(out === undefined ? {} : { out }),
+  };
+}
+
+/** A node that has no place in a route, and why. */
+interface LeftOut {
+  node: string;
+  reason: string;
+}
+
+/** A route as its file has it. */
+interface ImportedRoute {
+  from: string;
+  where?: string;
+  map?: string;
+  topic?: string;
+  to: string | string[];
+}
+
+interface Imported {
+  routes: Record<string, ImportedRoute>;
+  leftOut: LeftOut[];
+  notes: string[];
+}
+
+/** Nodes that do nothing on the way. */
+const passing = new Set(['junction', 'link out', 'link in', 'json', 'comment']);
+
+/** Nodes that a flow can do without. */
+const harmless: Record<string, string> = {
+  debug: 'aiot stream tail shows what comes',
+  'http response': 'a webhook is answered when the message has arrived',
+  comment: 'a comment',
+  inject: 'aiot stream pub sends by hand',
+  status: 'aiot stream route run shows states',
+  catch: 'onError has that',
+};
+
+/** Configuration, and what nodes stand on. */
+const configuration =
+  /^(tab|group|subflow|mqtt-broker|tls-config|http proxy|global-config|.*[kK]afka[- ][bB]roker.*|kafka-client)$/;
+
+/** One way through a flow: from a source by nodes to a sink. */
+interface Way {
+  steps: Steps;
+  visited: readonly string[];
+}
+
+/**
+ * Routes of a Node-RED flow: one for each way from an input to an output. Brokers, change and switch nodes are taken over; every node that
+ * is not is named, with the reason.
+ */
+export function importFlow(flow: Flow): Imported {
+  const found = new Map<string, { name: string; route: ImportedRoute }>();
+  const leftOut = new Map<string, LeftOut>();
+  const used = new Set<string>();
+  const notes = new Set<string>();
+  const leave = (node: FlowNode, reason: string) => {
+    leftOut.set(`${node.id} ${reason}`, { node: nodeText(node), reason });
+    used.add(node.id);
+  };
+
+  const walk = (source: FlowNode, from: string, node: FlowNode, { steps, visited }: Way) => {
+    (node.wires ?? []).forEach((output, index) => {
+      for (const id of output) {
+        const next = flow.nodes.get(id);
+        if (!next || next.d || visited.includes(id)) continue;
+        const own: Steps = { ...steps, where: [...steps.where] };
+        if (node.type === 'switch') {
+          const condition = switchCondition(node, index);
+          if ('reason' in condition) {
+            leave(node, condition.reason);
+            continue;
+          }
+          if (condition.where !== 'true') own.where.push(condition.where);
+        }
+        step(source, from, next, { steps: own, visited: [...visited, id] });
+      }
+    });
+  };
+
+  const step = (source: FlowNode, from: string, node: FlowNode, way: Way) => {
+    const sink = sinkOf(flow, node);
+    if (sink) {
+      if ('reason' in sink) return leave(node, sink.reason);
+      used.add(node.id);
+      const route = routeOf(from, sink.url, way.steps);
+      found.set(JSON.stringify(route), { name: nameOf(flow, source, node), route });
+      // What a request answers goes on behind it; a sink's answer is not a message.
+      for (const id of (node.wires ?? []).flat()) {
+        const next = flow.nodes.get(id);
+        if (next && !(next.type in harmless)) leave(next, `it works on the answer of ${nodeText(node)}`);
+      }
+      return undefined;
+    }
+    if (node.type in harmless) return leave(node, harmless[node.type] as string);
+    if (node.type === 'change') {
+      for (const reason of addChange(node, way.steps)) leave(node, reason);
+    } else if (node.type !== 'switch' && !passing.has(node.type)) {
+      return leave(node, `a route has no ${node.type}; the ways through it are left out`);
+    }
+    used.add(node.id);
+    // Links are wires by other means.
+    const links = node.type === 'link out' && Array.isArray(node.links) ? (node.links as string[]) : [];
+    return walk(source, from, links.length > 0 ? { ...node, wires: [links] } : node, way);
+  };
+
+  for (const node of flow.nodes.values()) {
+    if (node.d) continue;
+    const source = sourceOf(flow, node);
+    if (!source) continue;
+    if ('reason' in source) {
+      leave(node, source.reason);
+      continue;
+    }
+    used.add(node.id);
+    for (const note of source.notes ?? []) notes.add(note);
+    walk(node, source.url, node, { steps: { where: [] }, visited: [node.id] });
+  }
+  for (const node of flow.nodes.values()) {
+    if (used.has(node.id) || configuration.test(node.type)) continue;
+    leave(
+      node,
+      node.d
+        ? 'it is disabled'
+        : (harmless[node.type] ?? 'no way leads through it from an input to an output'),
+    );
+  }
+  return { routes: named([...found.values()]), leftOut: [...leftOut.values()], notes: [...notes] };
+}
+
+function routeOf(from: string, to: string, { where, map, topic }: Steps): ImportedRoute {
+  const hasTopic = /^(mqtts?|kafkas?|nats):\/\/[^/]+\/[^?]/.test(to);
+  return {
+    from,
+    ...(where.length === 0
+      ? {}
+      : { where: where.length > 1 ? where.map((one) => `(${one})`).join(' and ') : (where[0] as string) }),
+    ...(map === undefined ? {} : { map }),
+    // Where the sink names its topic, Node-RED's node takes that whatever msg.topic is.
+    ...(topic === undefined || hasTopic ? {} : { topic }),
+    to,
+  };
+}
+
+/** From the tab, the source or the sink: whatever has a name. */
+function nameOf(flow: Flow, source: FlowNode, sink: FlowNode): string {
+  const tab = field(flow.nodes.get(source.z ?? ''), 'label');
+  const text =
+    tab || [field(source, 'name') || source.type, 'to', field(sink, 'name') || sink.type].join(' ');
+  const name = text
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-|-$/g, '')
+    .slice(0, 48);
+  return name || 'route';
+}
+
+function named(all: readonly { name: string; route: ImportedRoute }[]): Record<string, ImportedRoute> {
+  const routes: Record<string, ImportedRoute> = {};
+  for (const { name, route } of all) {
+    let free = name;
+    for (let count = 2; free in routes; count++) free = `${name}-${count}`;
+    routes[free] = route;
+  }
+  return routes;
+}
+
+/** A source or a sink that a node stands for, or why it cannot be one. */
+type Endpoint = { url: string; notes?: string[] } | { reason: string };
+
+const qosOf = (node: FlowNode) => {
+  const qos = field(node, 'qos');
+  return /^[012]$/.test(qos) ? `?qos=${qos}` : '';
+};
+
+/** `?` would begin the settings, and `%` stand for a byte. */
+const escaped = (topic: string) => topic.replaceAll('%', '%25').replaceAll('?', '%3F');
+
+function mqttBroker(flow: Flow, node: FlowNode): string | undefined {
+  const broker = flow.nodes.get(field(node, 'broker'));
+  const host = field(broker, 'broker');
+  if (host === '') return undefined;
+  if (/^(mqtts?|wss?):\/\//.test(host)) return host.replace(/\/$/, '');
+  const scheme = broker?.usetls === true ? 'mqtts' : 'mqtt';
+  return `${scheme}://${host}:${field(broker, 'port') || '1883'}`;
+}
+
+/** Of the packages' producers and consumers: node-red-contrib-kafka-node's broker has `hosts`, kafka-manager's `hosts` too, others a text. */
+function kafkaBroker(flow: Flow, node: FlowNode): string | undefined {
+  const broker = flow.nodes.get(field(node, 'broker', 'client', 'kafkaBroker')) ?? node;
+  const { hosts } = broker;
+  if (Array.isArray(hosts)) {
+    const named = hosts
+      .map((each: { host?: string; port?: string | number }) =>
+        each.host ? `${each.host}:${each.port ?? 9092}` : '',
+      )
+      .filter((text) => text !== '');
+    if (named.length > 0) return `kafka://${named.join(',')}`;
+  }
+  const text = field(broker, 'hosts', 'brokers', 'broker', 'host', 'zkquorum');
+  if (text === '' || flow.nodes.has(text)) return undefined;
+  const port = field(broker, 'port');
+  return `kafka://${text.replaceAll(/\s/g, '')}${port === '' || text.includes(':') ? '' : `:${port}`}`;
+}
+
+const passwordNote = (kind: string) =>
+  `${kind}: a flow has no passwords in it; aiot stream login keeps one for its endpoint`;
+
+/** What a node reads from. Undefined when it is no source. */
+function sourceOf(flow: Flow, node: FlowNode): Endpoint | undefined {
+  switch (kindOf(node)) {
+    case 'mqtt in': {
+      const broker = mqttBroker(flow, node);
+      if (broker === undefined) return { reason: 'its broker is not in the file' };
+      const topic = field(node, 'topic');
+      if (topic === '') return { reason: 'it has no topic (it subscribes while the flow runs)' };
+      const secured = field(flow.nodes.get(field(node, 'broker')), 'credentials') !== '';
+      return {
+        url: `${broker}/${escaped(topic)}${qosOf(node)}`,
+        ...(secured ? { notes: [passwordNote(broker)] } : {}),
+      };
+    }
+    case 'kafka in': {
+      const broker = kafkaBroker(flow, node);
+      if (broker === undefined) return { reason: 'its broker is not in the file' };
+      const group = field(node, 'groupId', 'groupid', 'group');
+      return { url: `${broker}/${field(node, 'topic', 'topics')}${group === '' ? '' : `?group=${group}`}` };
+    }
+    case 'http in': {
+      const method = field(node, 'method') || 'get';
+      if (method !== 'post') return { reason: `it answers ${method.toUpperCase()}; a webhook takes POST` };
+      return { url: `http://0.0.0.0:1880${field(node, 'url')}` };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** What a node writes to. Undefined when it is no sink. */
+function sinkOf(flow: Flow, node: FlowNode): Endpoint | undefined {
+  switch (kindOf(node)) {
+    case 'mqtt out': {
+      const broker = mqttBroker(flow, node);
+      if (broker === undefined) return { reason: 'its broker is not in the file' };
+      const topic = escaped(field(node, 'topic'));
+      return { url: `${broker}${topic === '' ? '' : `/${topic}`}${qosOf(node)}` };
+    }
+    case 'kafka out': {
+      const broker = kafkaBroker(flow, node);
+      if (broker === undefined) return { reason: 'its broker is not in the file' };
+      const topic = field(node, 'topic');
+      return { url: topic === '' ? broker : `${broker}/${topic}` };
+    }
+    case 'http request': {
+      const method = field(node, 'method') || 'GET';
+      const url = field(node, 'url');
+      if (url === '') return { reason: 'its address is set while the flow runs' };
+      if (url.includes('{{')) return { reason: `its address has a field in it: ${url}` };
+      if (method !== 'POST')
+        return {
+          reason: `it asks with ${method === 'use' ? 'a method set while the flow runs' : method}; a sink posts`,
+        };
+      return { url: /^https?:/.test(url) ? url : `http://${url}` };
+    }
+    case 'file': {
+      const file = field(node, 'filename');
+      if (file === '' || /^(jsonata|msg|env)$/.test(field(node, 'filenameType')))
+        return { reason: 'its name is set while the flow runs' };
+      return { url: `file://${file.startsWith('/') ? file : `./${file}`}` };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** Packages write the names of Kafka's nodes differently: `Kafka Producer`, `kafka out`, `hm-kafka-producer`, … */
+function kindOf({ type }: FlowNode): string {
+  if (/kafka/i.test(type)) {
+    if (/produc|out$/i.test(type)) return 'kafka out';
+    if (/consum|in$/i.test(type)) return 'kafka in';
+  }
+  return type;
+}
+
+/** What changes and switches on the way have come to: fields of a route. */
+interface Steps {
+  where: string[];
+  map?: string;
+  topic?: string;
+}
+
+/** One rule of a change node: `t` what, `p` of which property (`pt` where), `to` which value (`tot` of which kind). */
+interface Rule {
+  t?: string;
+  p?: string;
+  pt?: string;
+  from?: string;
+  fromt?: string;
+  to?: unknown;
+  tot?: string;
+  v?: unknown;
+  vt?: string;
+  /** The other end of `btwn`. */
+  v2?: unknown;
+}
+
+const json = (value: unknown) => JSON.stringify(value);
+
+/** A value of the editor as an expression; undefined where there is none for it. */
+function expressionOf(value: unknown, kind: string | undefined): string | undefined {
+  const text = String(value ?? '');
+  switch (kind) {
+    case 'str':
+    case undefined:
+      return json(text);
+    case 'num':
+      return Number.isFinite(Number(text)) && text !== '' ? String(Number(text)) : undefined;
+    case 'bool':
+      return text === 'true' ? 'true' : 'false';
+    case 'json':
+      try {
+        return json(JSON.parse(text));
+      } catch {
+        return undefined;
+      }
+    case 'date':
+      return '$millis()';
+    case 'msg':
+      return property(text);
+    case 'jsonata':
+      return /\b(topic|payload|_msgid)\b/.test(text) ? rewritten(text) : text;
+    default:
+      return undefined;
+  }
+}
+
+/** `payload.a` → `a`, `payload` → `$`, `topic` → `$topic`. */
+function property(path: string): string | undefined {
+  if (path === 'payload') return '$';
+  if (path === 'topic') return '$topic';
+  if (path === 'key') return '$key';
+  return /^payload\.[A-Za-z_][\w.]*$/.test(path) ? path.slice('payload.'.length) : undefined;
+}
+
+/** In Node-RED an expression's root is the message; here it is its payload. Only plain uses are taken over. */
+function rewritten(text: string): string | undefined {
+  if (/_msgid|\$flowContext|\$globalContext|\$env\b|\$moment/.test(text)) return undefined;
+  return text
+    .replaceAll(/(?<![\w.$])payload\.(?=[A-Za-z_`"])/g, '')
+    .replaceAll(/(?<![\w.$])payload(?!\w)/g, '$')
+    .replaceAll(/(?<![\w.$])topic(?!\w)/g, '$topic');
+}
+
+/** Adds a change node to the steps so far; what of it has no place in a route is the answer. */
+function addChange(node: FlowNode, steps: Steps): string[] {
+  const reasons: string[] = [];
+  const rules = Array.isArray(node.rules) ? (node.rules as Rule[]) : [];
+  for (const rule of rules) {
+    const place = `${rule.t ?? '?'} ${rule.pt ?? 'msg'}.${rule.p ?? ''}`;
+    const value = rule.t === 'set' ? expressionOf(rule.to, rule.tot) : undefined;
+    if (rule.pt !== undefined && rule.pt !== 'msg') reasons.push(`${place}: a route has no context`);
+    else if (rule.t === 'set' && value === undefined)
+      reasons.push(`${place}: no expression for ${json(rule.to)} (${rule.tot})`);
+    else if (rule.t === 'set' && rule.p === 'payload' && steps.map === undefined) steps.map = value as string;
+    else if (rule.t === 'set' && rule.p === 'topic') steps.topic = value as string;
+    else if (rule.t === 'change' && rule.p === 'topic') addTopicChange(rule, steps, reasons, place);
+    else if (rule.t === 'delete' && /^payload\.\w+$/.test(rule.p ?? '') && steps.map === undefined) {
+      steps.map = `$sift($, function($v, $k) { $k != ${json((rule.p as string).slice(8))} })`;
+    } else if (rule.t === 'set' && /^payload\.\w+$/.test(rule.p ?? '') && steps.map === undefined) {
+      steps.map = `$merge([$, {${json((rule.p as string).slice(8))}: ${value}}])`;
+    } else if (rule.t === 'set' && ['url', 'method', 'headers'].includes(rule.p ?? '')) {
+      reasons.push(`${place}: the sink's address has that`);
+    } else reasons.push(`${place}: a route has no step for it`);
+  }
+  return reasons;
+}
+
+/** `change topic from A to B`: the whole topic where it is A, for several of them one after the other. */
+function addTopicChange(rule: Rule, steps: Steps, reasons: string[], place: string): void {
+  const to = expressionOf(rule.to, rule.tot);
+  if (to === undefined || (rule.fromt ?? 'str') !== 'str') {
+    reasons.push(`${place}: a route changes texts into texts alone`);
+    return;
+  }
+  const before = steps.topic ?? '$topic';
+  // As Node-RED does it: every occurrence in a text.
+  steps.topic = `$replace(${before}, ${json(rule.from ?? '')}, ${to})`;
+}
+
+const comparisons: Record<string, string> = { eq: '=', neq: '!=', lt: '<', lte: '<=', gt: '>', gte: '>=' };
+
+/** The condition of one output of a switch node, or why there is none. */
+function switchCondition(node: FlowNode, output: number): { where: string } | { reason: string } {
+  const rules = Array.isArray(node.rules) ? (node.rules as Rule[]) : [];
+  const of =
+    field(node, 'propertyType') === 'jsonata'
+      ? rewritten(field(node, 'property'))
+      : property(field(node, 'property') || 'payload');
+  if (of === undefined) return { reason: `it looks at ${field(node, 'property')}, which no route has` };
+  const conditions = rules.map((rule) => conditionOf(rule, of));
+  const own = conditions[output];
+  if (own === undefined)
+    return {
+      reason: `its output ${output + 1} has a rule that no expression is: ${rules[output]?.t ?? 'none'}`,
+    };
+  const earlier = node.checkall === 'false' ? conditions.slice(0, output) : [];
+  const others = own === 'else' ? conditions.filter((_, index) => index !== output) : earlier;
+  if (others.some((one) => one === undefined || one === 'else'))
+    return { reason: `the rules before output ${output + 1} are no expressions` };
+  const not = others.map((one) => `$not(${one})`);
+  return { where: [...not, ...(own === 'else' ? [] : [own])].join(' and ') || 'true' };
+}
+
+function conditionOf({ t = '', v, vt, v2 }: Rule, of: string): string | undefined {
+  const value = expressionOf(v, vt ?? 'str');
+  const sign = comparisons[t];
+  if (sign) return value === undefined ? undefined : `${of} ${sign} ${value}`;
+  switch (t) {
+    case 'else':
+      return 'else';
+    case 'true':
+      return `${of} = true`;
+    case 'false':
+      return `${of} = false`;
+    case 'cont':
+      return value === undefined ? undefined : `$contains($string(${of}), ${value})`;
+    case 'null':
+      return `$not($exists(${of})) or ${of} = null`;
+    case 'nnull':
+      return `$exists(${of}) and ${of} != null`;
+    case 'btwn': {
+      const high = expressionOf(v2, 'num');
+      return value === undefined || high === undefined ? undefined : `${of} >= ${value} and ${of} <= ${high}`;
+    }
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * A node of a Node-RED flow as its editor exports it: a list of nodes, where `z` is the tab that a node is on, and `wires` names the nodes behind each of its
+ * outputs. Configuration nodes (brokers) have no wires. Source: nodered.org, "Flows", and each node's own help.
+ */
+const nodeSchema = z.looseObject({
+  id: z.string(),
+  type: z.string(),
+  name: z.string().optional(),
+  z: z.string().optional(),
+  /** Disabled. */
+  d: z.boolean().optional(),
+  wires: z.array(z.array(z.string())).optional(),
+});
+
+type FlowNode = z.output<typeof nodeSchema>;
+
+interface Flow {
+  nodes: Map<string, FlowNode>;
+}
+
+/** @throws AIOT_FILE_MALFORMED when it is no list of nodes */
+export function parseFlow(text: string, file: string): Flow {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${file}: expected a Node-RED flow, a list in JSON`, {
+      cause,
+    });
+  }
+  // Version 2 of the format wraps the list.
+  const list = Array.isArray(value) ? value : (value as { flows?: unknown } | null)?.flows;
+  const parsed = z.array(nodeSchema).safeParse(list);
+  if (!parsed.success) {
+    throw new AiotError(
+      'AIOT_FILE_MALFORMED',
+      `${file}: expected a Node-RED flow: ${issueText(parsed.error, 'the file')}`,
+    );
+  }
+  return { nodes: new Map(parsed.data.map((node) => [node.id, node])) };
+}
+
+/** `mqtt in "sensors" (a1b2c3)` */
+function nodeText({ type, name, id }: FlowNode): string {
+  return name ? `${type} "${name}" (${id})` : `${type} (${id})`;
+}
+
+/** A text field of a node; '' where it has none. */
+function field(node: FlowNode | undefined, ...names: string[]): string {
+  for (const name of names) {
+    const value = node?.[name];
+    if (typeof value === 'string' && value !== '') return value;
+    if (typeof value === 'number') return String(value);
+  }
+  return '';
+}

@@ -1,0 +1,153 @@
+import { z } from 'zod';
+import { AiotError } from '../../core/index.js';
+import { decoderFor } from '../decode/decoder.js';
+import { compileExpression } from '../decode/expression.js';
+import type { Message, OutgoingMessage, Source, StreamOptions } from '../message.js';
+import { openSink, openSource } from '../open.js';
+import { byTime, writeAll } from '../publish/pace.js';
+import { withTopics } from '../publish/publish.js';
+import { parseStreamUrl } from '../url.js';
+import { createSelector, type TailEnd, type TailOptions } from './select.js';
+import { tail } from './tail.js';
+
+export interface RecordOptions extends TailOptions {
+  /** File of message lines; packed where it ends with .gz. */
+  out: string;
+  onRecorded?: (messages: number) => void;
+}
+
+export const recordedSchema = z.object({
+  file: z.string(),
+  messages: z.int(),
+  /** Thrown away because they came faster than the disk took them; none unless that was allowed. */
+  dropped: z.int(),
+  /** Times of the first and the last message, ms since 1970; absent without any. */
+  first: z.number().optional(),
+  last: z.number().optional(),
+});
+
+type Recorded = z.output<typeof recordedSchema>;
+
+/**
+ * Writes messages into a file: one line each with time, topic, key, headers and the payload, which comes back byte for byte. Each is
+ * acknowledged when it is on disk. Ctrl-C ends it well.
+ * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, and what `tail` throws
+ */
+export async function record(options: RecordOptions): Promise<Recorded> {
+  const { out, onRecorded, signal, ...rest } = options;
+  signal?.throwIfAborted();
+  const sink = await openSink(fileUrl(out));
+  const recorded: Recorded = { file: out, messages: 0, dropped: 0 };
+  const ended: Partial<TailEnd> = await tail({ ...rest, signal }, async (batch) => {
+    await sink.write(batch.map(({ message }) => message));
+    recorded.first ??= batch[0]?.message.time;
+    recorded.last = batch.at(-1)?.message.time;
+    recorded.messages += batch.length;
+    onRecorded?.(recorded.messages);
+  })
+    .catch((error: unknown) => {
+      // Whoever stops it wants what there is.
+      if (signal?.aborted) return {};
+      throw error;
+    })
+    .finally(() => sink.close());
+  return { ...recorded, dropped: ended.dropped ?? 0 };
+}
+
+/** Of a path, whatever is in it: a % or ? would mean something in a URL. */
+function fileUrl(path: string): string {
+  return `file:${path.replace(/[%?]/g, encodeURIComponent)}?format=ndjson`;
+}
+
+interface ReplayOptions extends StreamOptions {
+  /** File of message lines (`stream record`). */
+  file: string;
+  /** Where to; a topic in it is that of all messages. */
+  to: string;
+  /** 1 = with the pauses there were, 2 = twice as fast, Infinity = as fast as they are taken. */
+  speed: number;
+  /** Expressions: which messages, and the topic of each. */
+  where?: string;
+  topic?: string;
+  /** Keep the recorded times, where the far side takes them (Kafka); otherwise it is now. */
+  keepTime?: boolean;
+  onProgress?: (written: { messages: number; bytes: number }) => void;
+}
+
+export const replayedSchema = z.object({
+  file: z.string(),
+  /** Without credentials and topic. */
+  url: z.string(),
+  messages: z.int(),
+  bytes: z.int(),
+  seconds: z.number(),
+  rate: z.number(),
+});
+
+type Replayed = z.output<typeof replayedSchema>;
+
+/**
+ * Publishes a recording again. Ctrl-C ends it with what was begun.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the line), AIOT_STREAM_EXPRESSION, AIOT_STREAM_EVALUATION (of `topic`), and what
+ *   opening and writing throw
+ */
+export async function replay(options: ReplayOptions): Promise<Replayed> {
+  const { file, to, speed, signal, onProgress } = options;
+  const change = await changerOf(options);
+  const source = await openSource(fileUrl(file));
+  const sink = await openSink(to, options).catch(async (error: unknown) => {
+    await source.close();
+    throw error;
+  });
+  const started = performance.now();
+  try {
+    const written = await writeAll(sink, outgoing(byTime(chosen(source, options), speed, signal), change), {
+      signal,
+      onProgress,
+    });
+    const seconds = (performance.now() - started) / 1000;
+    return { file, url: parseStreamUrl(to).endpoint, ...written, seconds, rate: written.messages / seconds };
+  } finally {
+    await source.close();
+    await sink.close();
+  }
+}
+
+async function* chosen(source: Source, { where }: ReplayOptions): AsyncGenerator<readonly Message[]> {
+  const selector = await createSelector({ where });
+  for await (const batch of source) yield (await selector.select(batch)).map(({ message }) => message);
+}
+
+type Change = (
+  messages: readonly Message[],
+) => readonly OutgoingMessage[] | Promise<readonly OutgoingMessage[]>;
+
+async function* outgoing(batches: AsyncIterable<readonly Message[]>, change: Change) {
+  for await (const batch of batches) yield await change(batch);
+}
+
+async function changerOf({ to, topic, keepTime, qos, where }: ReplayOptions): Promise<Change> {
+  // What is wrong with it is said before anything is connected.
+  if (where !== undefined) compileExpression(where);
+  const plainly = (message: Message): OutgoingMessage => {
+    const { source: _, position: __, time, ...rest } = message;
+    return { ...rest, ...(keepTime ? { time } : {}), ...(qos === undefined ? {} : { qos }) };
+  };
+  if (topic === undefined) {
+    const addressed = withTopics(to);
+    return (messages) => addressed(messages.map(plainly));
+  }
+  const expression = compileExpression(topic);
+  const decode = await decoderFor('auto');
+  return (messages) =>
+    Promise.all(
+      messages.map(async (message) => {
+        const name = await expression.evaluate(message, decode);
+        if (typeof name === 'string' && name !== '') return { ...plainly(message), topic: name };
+        throw new AiotError(
+          'AIOT_STREAM_EVALUATION',
+          `${topic}: expected a topic, got ${JSON.stringify(name)}`,
+        );
+      }),
+    );
+}

@@ -1,0 +1,89 @@
+import { isUtf8 } from 'node:buffer';
+import { AiotError } from '../../core/index.js';
+import { compileExpression } from '../decode/expression.js';
+import type { Decoder } from '../decode/values.js';
+import type { Message } from '../message.js';
+import type { Shown } from './select.js';
+
+/** A text with expressions in it, for one message. */
+type Template = (message: Message, decode: Decoder) => string | Promise<string>;
+
+/**
+ * `{{EXPRESSION}}` becomes the expression's result (nothing, where there is none; objects as JSON), `\n`, `\t` and `\\` what they are
+ * in JSON; all else stays, so that a JSON text needs nothing escaped.
+ * @throws AIOT_STREAM_EXPRESSION (one that is no JSONata, or is not closed)
+ */
+export function compileTemplate(text: string): Template {
+  const parts = partsOf(text).map((part) =>
+    typeof part === 'string' ? part : compileExpression(part.expression),
+  );
+  return (message, decode) => {
+    const values = parts.map((part) => (typeof part === 'string' ? part : part.evaluate(message, decode)));
+    return values.some((value) => value instanceof Promise)
+      ? Promise.all(values).then(joined)
+      : joined(values);
+  };
+}
+
+const joined = (values: readonly unknown[]) =>
+  values.map((value) => (value === undefined ? '' : textOf(value))).join('');
+
+function partsOf(text: string): (string | { expression: string })[] {
+  const parts: ReturnType<typeof partsOf> = [];
+  let rest = text;
+  for (;;) {
+    const open = rest.indexOf('{{');
+    parts.push(unescaped(open < 0 ? rest : rest.slice(0, open)));
+    if (open < 0) return parts;
+    const close = closing(rest, open + 2);
+    if (close < 0) {
+      throw new AiotError('AIOT_STREAM_EXPRESSION', `${rest.slice(open)}: expected }} after the expression`);
+    }
+    parts.push({ expression: rest.slice(open + 2, close) });
+    rest = rest.slice(close + 2);
+  }
+}
+
+/** Where the `}}` stands that is not part of the expression, or -1: an object in it has braces of its own, a text any. */
+function closing(text: string, from: number): number {
+  let depth = 0;
+  for (let at = from; at < text.length; at++) {
+    const char = text[at]!;
+    if (char === '"' || char === "'" || char === '`') {
+      const end = endOfQuote(text, at);
+      if (end < 0) return -1;
+      at = end;
+    } else if (char === '{') depth++;
+    else if (char === '}' && depth > 0) depth--;
+    else if (char === '}' && text[at + 1] === '}') return at;
+  }
+  return -1;
+}
+
+function endOfQuote(text: string, start: number): number {
+  for (let at = start + 1; at < text.length; at++) {
+    if (text[at] === '\\') at++;
+    else if (text[at] === text[start]) return at;
+  }
+  return -1;
+}
+
+function unescaped(text: string): string {
+  return text.replace(/\\([nt\\])/g, (_, char: string) => ({ n: '\n', t: '\t' })[char] ?? char);
+}
+
+/** What is shown of a message, as text: a text as it is, bytes as UTF-8 or base64, anything else as JSON. */
+export function textOf(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (ArrayBuffer.isView(value)) {
+    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    return bytes.toString(isUtf8(bytes) ? 'utf8' : 'base64');
+  }
+  return JSON.stringify(value) ?? '';
+}
+
+/** The bytes that are shown of a message: its payload, or what was made of it. */
+export function bytesOf({ message, value }: Shown): Uint8Array {
+  if (value === undefined) return message.payload;
+  return ArrayBuffer.isView(value) ? (value as Uint8Array) : Buffer.from(textOf(value));
+}
