@@ -10,7 +10,7 @@ import {
   signResultSchema,
   unpackBundle,
 } from '../../src/lib/model/index.js';
-import type { Upload } from '../../src/lib/platform/services/untrusted.js';
+import type { Upload } from '../../src/lib/platform/releases/models.js';
 import { type Closers, openState } from '../../src/lib/platform/state.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';

@@ -1,55 +1,43 @@
 import { existsSync } from 'node:fs';
+import { chmod, mkdir, open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { AiotError, removeLeftovers } from '../core/index.js';
+import { Answers } from './access/answers.js';
+import { Failures, secretsIn } from './access/secrets.js';
+import { Tokens } from './access/tokens.js';
+import { Logins, Sessions, Users } from './access/users.js';
 import { Backups } from './backup/create.js';
-import { BlobHealth, watchedBlobs } from './blobs/health.js';
 import { leased, leasesIn } from './blobs/leases.js';
 import { openBlobs } from './blobs/store.js';
 import { Uploads } from './blobs/uploads.js';
-import { DiskFigures } from './figures/disk.js';
+import { openPki } from './certificates.js';
+import { labelsIn } from './datasets/labels.js';
+import { Orphans, references } from './datasets/orphans.js';
+import { RetentionService } from './datasets/retention.js';
+import { Devices } from './devices/devices.js';
+import { Births, Claims, Enrolment, Simulated } from './devices/enrolment.js';
+import { eventsIn } from './events/events.js';
+import { openTelemetry } from './journal/files.js';
 import type { Tally } from './journal/lost.js';
-import { openTelemetry } from './journal/open.js';
+import { DiskFigures } from './metrics.js';
 import type { Engines } from './options.js';
-import { openPki } from './pki.js';
-import { makePrivate } from './private.js';
-import { Answers } from './services/answers.js';
-import { Births } from './services/births.js';
-import { Claims } from './services/claims.js';
-import { Configs } from './services/configs.js';
-import { Devices } from './services/devices.js';
-import { Enrolment } from './services/enrolment.js';
-import { eventsIn } from './services/events.js';
-import { Failures } from './services/failures.js';
-import { Firmware } from './services/firmware.js';
-import { labelsIn } from './services/labels.js';
-import { Logins } from './services/logins.js';
-import { Models } from './services/models.js';
-import { Orphans } from './services/orphans.js';
-import { PipelineRuns } from './services/pipeline-runs.js';
-import { references } from './services/references.js';
-import { Removal } from './services/removal.js';
-import { RetentionService } from './services/retention.js';
-import { Roots } from './services/roots.js';
-import { secretsIn } from './services/secrets.js';
-import { Sessions } from './services/sessions.js';
-import { Simulated } from './services/simulated.js';
-import { Stages } from './services/stages.js';
-import { Tokens } from './services/tokens.js';
-import { trustIn } from './services/trust.js';
-import { Users } from './services/users.js';
+import { Models } from './releases/models.js';
+import { PipelineRuns } from './releases/pipeline-runs.js';
+import { Configs, Firmware } from './releases/releases.js';
+import { Removal, Stages } from './releases/stages.js';
+import { Roots, trustIn } from './releases/trust.js';
 import type { Store } from './store/database.js';
 import { openEngine, whenSound } from './store/engine.js';
 import type { Sync } from './sync.js';
-import { Damages } from './verify/damage.js';
-import type { Finding } from './verify/finding.js';
+import { Damages, type Finding } from './verify/damage.js';
 import { ledgerIn, ledgerWhenSound } from './verify/ledger.js';
-import { Scrub } from './verify/scrub.js';
+import { BlobHealth, Scrub, watchedBlobs } from './verify/scrub.js';
 
 /** Called in reverse order at the end. */
 export type Closers = (() => unknown)[];
 
-export interface StateOptions {
+interface StateOptions {
   dataDir: string;
   /** ms since 1970 */
   now: () => number;
@@ -219,4 +207,32 @@ function damagedBlob(digest: string, users: readonly string[]): Finding {
 async function isInUse(store: Store): Promise<boolean> {
   const row = await store.selectFrom('meta').select('value').where('key', '=', 'created').executeTakeFirst();
   return row !== undefined;
+}
+
+/** What others on this machine have no business with. In `pki`, keys are private by themselves, and the CA is for everybody. */
+const folders = ['broker', 'blobs', 'journal'];
+
+/**
+ * Takes what a data folder holds away from other users of the machine, also where the folder itself was there before and is open to
+ * them. SQLite gives its other files the mode of `state.db`. What cannot be changed (of another owner, read-only) is logged; whoever
+ * opens it next says whether it will do.
+ * @param database file of the state, made when missing; null = it is in PostgreSQL
+ */
+async function makePrivate(root: string, database: string | null, log: Logger): Promise<void> {
+  try {
+    for (const name of folders) {
+      const folder = join(root, name);
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await chmod(folder, 0o700);
+    }
+    if (database === null) return;
+    const file = await open(database, 'a', 0o600);
+    try {
+      await file.chmod(0o600);
+    } finally {
+      await file.close();
+    }
+  } catch (err) {
+    log.warn({ err }, 'other users of this machine may be able to read the data folder');
+  }
 }

@@ -1,32 +1,39 @@
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { unless } from '../../core/index.js';
 import type { PlatformUrls } from '../../registry/index.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Broker } from '../broker/broker.js';
+import type { BoardDoor } from '../broker/identity.js';
+import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
-import { reachableHost } from '../hosts.js';
-import { listenOn } from '../listen.js';
-import type { Devices } from '../services/devices.js';
-import type { Enrolment } from '../services/enrolment.js';
-import type { Models } from '../services/models.js';
-import type { Removal } from '../services/removal.js';
+import type { Devices } from '../devices/devices.js';
+import type { Enrolment } from '../devices/enrolment.js';
+import { closeServer, listenOn, reachableHost } from '../listen.js';
+import type { Models } from '../releases/models.js';
+import type { Removal } from '../releases/stages.js';
 import type { Engine } from '../store/engine.js';
-import type { TlsOptions } from '../tls.js';
-import { deleteAllOf } from './delete-all.js';
-import { GuideFiles } from './files.js';
-import { createReceiver } from './http/receive.js';
-import { answerFailure } from './http/serve.js';
-import { createGuideServer, type GuideServer } from './http/server.js';
-import { startDoor } from './mqtt-door.js';
-import { Quota, usualQuota } from './quota.js';
-import { GuideDevices } from './registry.js';
-import { startRelay } from './relay/relay.js';
-import { type GuideService, guideServices, handlerOf } from './services.js';
+import {
+  alertTopics,
+  controlTopic,
+  dataTopic,
+  type GuideFile,
+  GuideFiles,
+  type GuideFolder,
+  guide,
+  modelFolders,
+  Quota,
+  rawFolder,
+  usualQuota,
+} from './files.js';
+import { answerFailure, createGuideServer, type GuideServer } from './http.js';
+import { startRelay } from './relay.js';
+import { GuideDevices, type GuideService, guideServices, handlerOf } from './services.js';
 import { Shelf } from './shelf.js';
-import { openStaging } from './staging.js';
-import { Uploads } from './uploads.js';
+import { createReceiver, openStaging, Uploads } from './uploads.js';
 
-export interface GuideOptions {
+interface GuideOptions {
   dataDir: string;
   /** Address to bind. */
   host: string;
@@ -59,7 +66,7 @@ export interface GuideParts {
   now: () => number;
 }
 
-export interface Guide {
+interface Guide {
   urls: NonNullable<PlatformUrls['guide']>;
   close(): Promise<void>;
 }
@@ -139,4 +146,58 @@ async function oneByOne<T>(tasks: readonly (() => Promise<T>)[]): Promise<T[]> {
   const results: T[] = [];
   for (const task of tasks) results.push(await task());
   return results;
+}
+
+/** What the guide's boards need, and nothing else. */
+const door: BoardDoor = {
+  publish: [dataTopic, ...alertTopics],
+  // A second board looks at the readings of the first.
+  subscribe: [controlTopic, dataTopic],
+};
+
+/** MQTT without TLS and without passwords. @throws AIOT_PORT_IN_USE */
+async function startDoor(
+  broker: Broker,
+  connections: Connections,
+  { host, port }: { host: string; port: number },
+) {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    if (!connections.admit(socket) || !broker.enter(socket)) return;
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    broker.handle(socket, door, { known: () => connections.known(socket) });
+  });
+  const bound = await listenOn(server, host, port, '--compat-ports');
+  return { port: bound, close: () => closeServer(server, sockets) };
+}
+
+interface Parts {
+  files: GuideFiles;
+  models: Pick<Models, 'get'>;
+  removal: Pick<Removal, 'remove'>;
+}
+
+/**
+ * What /deleteAllData takes away: of the model registry all that was uploaded there, with the versions that it became; of
+ * the datastore its files; of the device registry nothing, as it was. A version that somebody has signed is the
+ * registry's own and stays: nobody whom the platform does not know takes that away.
+ */
+function deleteAllOf({ files, models, removal }: Parts): (service: GuideService) => Promise<void> {
+  const untrusted = async ({ model, version }: GuideFile) => {
+    if (model === null || version === null) return true;
+    const card = await unless('AIOT_NOT_FOUND', models.get(model, version));
+    if (card?.trusted) return false;
+    if (card) await removal.remove(model, version, guide);
+    return true;
+  };
+  return async (service) => {
+    if (service === 'devices') return;
+    const folders: readonly GuideFolder[] = service === 'models' ? modelFolders : [rawFolder];
+    for (const folder of folders) {
+      const gone: GuideFile[] = [];
+      for (const file of await files.list(folder)) if (await untrusted(file)) gone.push(file);
+      await files.remove(gone);
+    }
+  };
 }

@@ -1,19 +1,21 @@
+import type { ServerResponse } from 'node:http';
 import { onAbort } from '../../core/index.js';
 import type { EventFilter, PlatformEvent } from '../../registry/index.js';
-import type { Changes } from '../store/changes.js';
 import type { Store } from '../store/database.js';
-import { wants } from './filter.js';
-import { eventsAfter, eventsGone, extentOf } from './read.js';
+import type { Changes } from '../store/engine.js';
+import { eventsAfter, eventsGone, extentOf, wants } from './events.js';
 
 /** Newest events that are kept in memory for those who listen. */
 const remembered = 4096;
+
 /** Events of one read of the database. */
 const batch = 1000;
+
 /** How soon events are seen of which nobody has told, ms. */
-const patienceMs = 500;
+const lookEveryMs = 500;
 
 /** Events, and the id up to which the log was looked at for them. */
-export interface Page {
+interface Page {
   events: PlatformEvent[];
   last: number;
 }
@@ -93,7 +95,7 @@ export class EventFeed {
   private listen(listener: () => void): () => void {
     this.listeners.add(listener);
     if (this.timer === undefined) {
-      this.timer = setInterval(() => void this.read(), patienceMs);
+      this.timer = setInterval(() => void this.read(), lookEveryMs);
       this.timer.unref();
       this.quiet = this.changes.on('events', () => void this.read());
     }
@@ -178,4 +180,85 @@ function firstBehind(ring: readonly PlatformEvent[], after: number): number {
     else high = middle;
   }
   return low;
+}
+
+/** A comment now and then keeps a connection from looking dead, and tells the client how far the log was looked at, ms. */
+const heartbeatMs = 15_000;
+
+/** A client that takes nothing for so long is cut off: it comes back and goes on where it stood, ms. */
+const drainPatienceMs = 30_000;
+
+/** How soon a client that lost its connection is to come back, ms. */
+const retryMs = 2000;
+
+interface StreamOptions extends EventFilter {
+  /** Id behind which it begins. */
+  after: number;
+  /** End after so many. */
+  limit?: number | undefined;
+}
+
+/**
+ * Server-sent events of the log, as long as the client takes them (HTML standard, 9.2). Nothing is held for a client that is slow:
+ * what it has not taken is read again when it does.
+ */
+export async function streamEvents(
+  feed: EventFeed,
+  { after, limit = Number.POSITIVE_INFINITY, ...filter }: StreamOptions,
+  response: ServerResponse,
+): Promise<void> {
+  const ended = new AbortController();
+  response.on('close', () => ended.abort());
+  response.writeHead(200, {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  });
+  let position = after;
+  let left = limit;
+  // The place is told before anything has happened: who is cut off at once begins there again.
+  response.write(`retry: ${retryMs}\nid: ${position}\n\n`);
+  const beat = setInterval(() => {
+    if (!response.writableNeedDrain) response.write(`: still here\nid: ${position}\n\n`);
+  }, heartbeatMs);
+  try {
+    for await (const { events, last } of feed.follow(after, ended.signal, filter)) {
+      for (const event of events) {
+        if (!response.write(frameOf(event)) && !(await drained(response, ended.signal))) return;
+        position = event.id;
+        if (--left <= 0) return;
+      }
+      position = last;
+    }
+  } finally {
+    clearInterval(beat);
+    response.end();
+    // One that takes nothing would never see the end.
+    if (response.writableNeedDrain) response.destroy();
+  }
+}
+
+/** Made once, however many listen. */
+const frames = new WeakMap<PlatformEvent, string>();
+
+function frameOf(event: PlatformEvent): string {
+  const frame = frames.get(event) ?? `id: ${event.id}\ndata: ${JSON.stringify(event)}\n\n`;
+  frames.set(event, frame);
+  return frame;
+}
+
+/** Whether the client takes more within its time. */
+function drained(response: ServerResponse, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const end = (taken: boolean) => {
+      clearTimeout(timer);
+      response.off('drain', onDrain);
+      leave();
+      resolve(taken);
+    };
+    const onDrain = () => end(true);
+    const timer = setTimeout(() => end(false), drainPatienceMs);
+    response.on('drain', onDrain);
+    const leave = onAbort(signal, () => end(false));
+  });
 }

@@ -1,12 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { AiotError } from '../../core/index.js';
-import { atLeast, type Role } from '../../registry/index.js';
+import { AiotError, sha256Hex } from '../../core/index.js';
+import { atLeast, type Role, type ScopeNoun, scopeCovers } from '../../registry/index.js';
+import { csrfOf, type WebIdentity } from '../access/users.js';
 import { certifiedDevice, type Identity, peerOf, type UserIdentity } from '../broker/identity.js';
-import { whenClosed } from '../closed.js';
+import { whenClosed } from '../listen.js';
+import { type CountStranger, tooOften } from './limits.js';
 import type { ApiParts } from './parts.js';
-import { type CountStranger, tooOften } from './rates.js';
-import { allowsRoute } from './scopes.js';
-import { webIdentityOf, webSecretOf } from './web-session.js';
 
 /**
  * `devices`: devices, and viewers upward. `controllers`: clients of the Direct Device Integration API, who have a guard of their
@@ -159,4 +158,97 @@ async function identify(
 /** The bearer token that a request shows; empty = none. */
 export function tokenOf(request: FastifyRequest): string {
   return /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
+}
+
+/** Path below /api/v1 → what scopes call it. */
+const nouns: Record<string, ScopeNoun> = {
+  ...{ devices: 'devices', claims: 'devices', activation: 'devices', groups: 'devices' },
+  ...{ models: 'models', manifests: 'models', firmware: 'firmware', configs: 'configs' },
+  ...{ rollouts: 'rollouts', jobs: 'jobs', pipelines: 'pipelines' },
+  ...{ datasets: 'data', labels: 'data', retention: 'data' },
+  ...{ events: 'events', audit: 'events', webhooks: 'webhooks' },
+  ...{ users: 'users', tokens: 'users' },
+};
+
+/** What everybody with a token may read, however narrow it is: without it no client can say what it talks to. */
+const common = new Set(['status', 'trust']);
+
+/** What narrows with the token itself: a session may no more than the token that opens it. */
+const own = 'session';
+
+/**
+ * The scopes of which one lets a narrowed token call this route. Blobs are part of models, firmware and configurations, and so are
+ * uploads of them; what is nowhere else is the platform's.
+ */
+export function scopesOf(method: string, url: string, asked?: string | readonly string[]): readonly string[] {
+  if (asked !== undefined) return typeof asked === 'string' ? [asked] : asked;
+  const reads = method === 'GET' || method === 'HEAD';
+  const path = url.replace(/^\/api\/v1\//, '');
+  const [first = ''] = path.split('/');
+  if (first === 'blobs' || first === 'uploads') {
+    const action = reads && first === 'blobs' ? 'read' : 'push';
+    return [`models:${action}`, `firmware:${action}`, `configs:${action}`];
+  }
+  const noun = nouns[first] ?? 'platform';
+  if (reads) return [`${noun}:read`];
+  const pushes =
+    method === 'POST' &&
+    /^(models|firmware|configs)\/[^/]+\/versions(\/[^/]+\/manifest)?$|^manifests$/.test(path);
+  return [`${noun}:${pushes ? 'push' : 'write'}`];
+}
+
+/** Whether a token with these scopes (null = not narrowed) may call the route that was asked for. */
+function allowsRoute(
+  scopes: readonly string[] | null,
+  { method, routeOptions }: Pick<FastifyRequest, 'method' | 'routeOptions'>,
+): boolean {
+  if (scopes === null) return true;
+  const url = routeOptions.url ?? '';
+  const reads = method === 'GET' || method === 'HEAD';
+  if (reads && common.has(url.replace(/^\/api\/v1\//, ''))) return true;
+  if (routeOptions.config.scope === own) return true;
+  const wanted = scopesOf(method, url, routeOptions.config.scope);
+  return scopes.some((scope) => wanted.some((one) => scopeCovers(scope, one)));
+}
+
+type Parts = Pick<ApiParts, 'logins' | 'ca'>;
+
+/** Cookies know no ports: each platform of a host has a name of its own. `__Host-`: over TLS, of this host, for all paths. */
+function cookieName(ca: string): string {
+  return `__Host-aiot-${sha256Hex(ca).slice(0, 8)}`;
+}
+
+/** The secret of the session whose cookie a browser sends; empty = none. */
+export function webSecretOf({ headers }: FastifyRequest, { ca }: Parts): string {
+  const wanted = cookieName(ca);
+  for (const pair of (headers.cookie ?? '').split(';')) {
+    const [name = '', value = ''] = pair.trim().split('=');
+    if (name === wanted) return value;
+  }
+  return '';
+}
+
+/**
+ * Who is logged in in the browser that asks; null = nobody. What changes anything is to show that a page of ours sent it: the
+ * browser adds the cookie to requests of other pages on this host as well. @throws AIOT_NOT_ALLOWED
+ */
+export async function webIdentityOf(request: FastifyRequest, parts: Parts): Promise<WebIdentity | null> {
+  const secret = webSecretOf(request, parts);
+  if (secret === '') return null;
+  const { method, headers } = request;
+  const reads = method === 'GET' || method === 'HEAD';
+  if (!reads && headers['x-aiot-csrf'] !== csrfOf(secret)) {
+    throw new AiotError('AIOT_NOT_ALLOWED', 'headers: x-aiot-csrf: expected what GET /api/v1/session says');
+  }
+  return parts.logins.identify(secret);
+}
+
+/** Gives the browser the session, or with null takes it away. */
+export function setWebSession(
+  reply: FastifyReply,
+  { ca }: Parts,
+  session: { secret: string; seconds: number } | null,
+): void {
+  const value = session === null ? '; Max-Age=0' : `${session.secret}; Max-Age=${session.seconds}`;
+  reply.header('set-cookie', `${cookieName(ca)}=${value}; Path=/; Secure; HttpOnly; SameSite=Strict`);
 }
