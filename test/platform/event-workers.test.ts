@@ -14,9 +14,9 @@ import {
   givesUpAfterMs,
   type Outcome,
   WebhookSender,
+  Webhooks,
   waitAfter,
-} from '../../src/lib/platform/events/webhook-delivery.js';
-import { Webhooks } from '../../src/lib/platform/events/webhooks.js';
+} from '../../src/lib/platform/events/webhooks.js';
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
 
 let folder: string;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
-import { openBlobs } from '../../src/lib/platform/blobs/store.js';
+import { openBlobs } from '../../src/lib/platform/blobs/folder.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { Models } from '../../src/lib/platform/releases/models.js';
 import { trustIn } from '../../src/lib/platform/releases/trust.js';

@@ -1,7 +1,6 @@
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { deliver } from '../../src/lib/platform/events/webhook-delivery.js';
 import {
   checkTarget,
   isPublic,
@@ -9,6 +8,7 @@ import {
   type Resolve,
   specialRanges,
 } from '../../src/lib/platform/events/webhook-targets.js';
+import { deliver } from '../../src/lib/platform/events/webhooks.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 
 /**

@@ -3,7 +3,7 @@ import type { PlatformUrls } from '../registry/index.js';
 import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
 import type { ConnectionLimits } from './connections.js';
-import type { Rates } from './http/limits.js';
+import type { Rates } from './http/auth.js';
 import type { LocalStreams } from './streams.js';
 import type { Sync } from './sync.js';
 

@@ -6,7 +6,8 @@ import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { AiotError, plural, syncFolder, systemCode } from '../../core/index.js';
 import type { RegistryClient } from '../../registry/index.js';
-import { type BlobStore, openBlobs } from '../blobs/store.js';
+import { openBlobs } from '../blobs/folder.js';
+import type { BlobStore } from '../blobs/store.js';
 import { storageError } from '../errors.js';
 import type { Engines } from '../options.js';
 import {

@@ -14,7 +14,6 @@ import {
 } from '../../stream/index.js';
 import type { Store } from '../store/database.js';
 import { controlTopic, dataTopic } from './files.js';
-import { atMost } from './relay.js';
 
 /** All of the guide's clients read the first partition and know no other. */
 const partition = 0;
@@ -215,4 +214,14 @@ export async function sendAll(
   } finally {
     await atMost(closeMs, sink?.close());
   }
+}
+
+/** Gives it so long, ms, and no longer: a far side may never answer. */
+export async function atMost(ms: number, task: Promise<unknown> | undefined): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([task?.catch(() => {}), over]);
+  clearTimeout(timer);
 }

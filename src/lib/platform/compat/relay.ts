@@ -6,6 +6,7 @@ import { openSink, openSpool, type Sink, type Source } from '../../stream/index.
 import { alwaysLeader, startWorkers, type Worker } from '../workers.js';
 import { controlTopic, dataTopic, type GuideFiles, type Quota } from './files.js';
 import {
+  atMost,
   ensureTopics,
   follow,
   type KafkaAddress,
@@ -270,14 +271,4 @@ export function isControl(payload: Uint8Array): boolean {
   } catch {
     return false;
   }
-}
-
-/** Gives it so long, ms, and no longer: a far side may never answer. */
-export async function atMost(ms: number, task: Promise<unknown> | undefined): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([task?.catch(() => {}), over]);
-  clearTimeout(timer);
 }

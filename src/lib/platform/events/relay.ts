@@ -14,8 +14,7 @@ import {
 import type { JournalReader, PlacedEntry } from '../journal/telemetry.js';
 import type { Store } from '../store/database.js';
 import type { Worker } from '../workers.js';
-import { extentOf } from './events.js';
-import type { EventFeed } from './feed.js';
+import { type EventFeed, extentOf } from './events.js';
 
 interface RelayParts {
   /** kafka://… or nats://… */

@@ -13,8 +13,7 @@ import { platformKinds } from './job-kinds.js';
 import { JobRunner, Jobs } from './jobs.js';
 import { pruner } from './prune.js';
 import { Relay } from './relay.js';
-import { WebhookSender } from './webhook-delivery.js';
-import { Webhooks } from './webhooks.js';
+import { WebhookSender, Webhooks } from './webhooks.js';
 
 export interface EventParts {
   dataDir: string;

@@ -5,7 +5,7 @@ import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
 import { ddiRoutes, refuseOthersInPlain } from '../ddi/routes.js';
 import { Drain } from '../listen.js';
-import { guard } from './auth.js';
+import { guard, limitRates, usualRates } from './auth.js';
 import { describeApi } from './describe.js';
 import { answerBadHead, answerError, answerErrors } from './errors.js';
 import { tagReads } from './etags.js';
@@ -14,11 +14,9 @@ import {
   addSafetyHeaders,
   largestBody,
   largestHead,
-  limitRates,
   limitRequests,
   limitServer,
   longestTarget,
-  usualRates,
 } from './limits.js';
 import { HttpFigures } from './metrics.js';
 import type { ApiParts } from './parts.js';

@@ -23,8 +23,7 @@ import type { LiveHub } from '../devices/talk.js';
 import type { Events } from '../events/events.js';
 import type { Jobs } from '../events/jobs.js';
 import type { Relay } from '../events/relay.js';
-import type { WebhookSender } from '../events/webhook-delivery.js';
-import type { Webhooks } from '../events/webhooks.js';
+import type { WebhookSender, Webhooks } from '../events/webhooks.js';
 import type { Telemetry } from '../journal/telemetry.js';
 import type { DiskFigures } from '../metrics.js';
 import type { Models } from '../releases/models.js';
@@ -38,7 +37,7 @@ import type { Engine } from '../store/engine.js';
 import type { Damages } from '../verify/damage.js';
 import type { BlobHealth } from '../verify/scrub.js';
 import type { WorkerStates } from '../workers.js';
-import type { Rates } from './limits.js';
+import type { Rates } from './auth.js';
 
 /** What the API's routes call. */
 export interface ApiParts {
