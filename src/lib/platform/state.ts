@@ -20,6 +20,7 @@ import { Births, Claims, Enrolment, Simulated } from './devices/enrolment.js';
 import { eventsIn } from './events/events.js';
 import { openTelemetry } from './journal/files.js';
 import type { Tally } from './journal/lost.js';
+import type { Lifecycle } from './lifecycle.js';
 import { DiskFigures } from './metrics.js';
 import type { Engines } from './options.js';
 import { Models } from './releases/models.js';
@@ -34,10 +35,7 @@ import { Damages, type Finding } from './verify/damage.js';
 import { ledgerIn, ledgerWhenSound } from './verify/ledger.js';
 import { BlobHealth, Scrub, watchedBlobs } from './verify/scrub.js';
 
-/** Called in reverse order at the end. */
-export type Closers = (() => unknown)[];
-
-interface StateOptions {
+export interface StateOptions {
   dataDir: string;
   /** ms since 1970 */
   now: () => number;
@@ -54,7 +52,7 @@ interface StateOptions {
 }
 
 /** Opens all that a data folder holds: state.db, pki/, blobs/ and journal/. */
-export async function openState(options: StateOptions, closers: Closers) {
+export async function openState(options: StateOptions, parts: Lifecycle) {
   const {
     dataDir,
     now,
@@ -83,8 +81,9 @@ export async function openState(options: StateOptions, closers: Closers) {
   // The folder is locked: nobody else writes there.
   for (const folder of [root, join(root, 'pki')]) await removeLeftovers(folder);
   await makePrivate(root, embedded ? database : null, log);
-  const engine = await openEngine(database, engines?.database, options.checkAtOnce);
-  closers.push(() => engine.close());
+  const engine = await parts.start(openEngine(database, engines?.database, options.checkAtOnce), (it) =>
+    it.close(),
+  );
   const { store, turns, changes } = engine;
   const inUse = await isInUse(store);
   if (embedded && !inUse && existsSync(join(root, 'pki', 'server.crt'))) lost();
@@ -97,12 +96,16 @@ export async function openState(options: StateOptions, closers: Closers) {
       .execute();
   const answers = new Answers(store, now);
   await whenSound(engine, () => answers.sweep());
-  const events = eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction));
-  closers.push(() => events.feed.close());
+  const events = await parts.start(
+    eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction)),
+    (it) => it.feed.close(),
+  );
   const damages = new Damages({ store, events, now, log });
   const leases = leasesIn(store, now);
-  const kept = await openBlobs(join(root, 'blobs'), disk.sync('blobs', sync), engines?.blobs);
-  closers.push(() => kept.close());
+  const kept = await parts.start(
+    openBlobs(join(root, 'blobs'), disk.sync('blobs', sync), engines?.blobs),
+    (it) => it.close(),
+  );
   const health = new BlobHealth(now, (digest, is) => {
     const noting = is === 'whole' ? damages.repaired([damagedBlob(digest, [])]) : noteBlob(digest);
     noting.catch((err: unknown) => log.error({ err, digest }, 'what is damaged could not be noted'));
@@ -125,25 +128,27 @@ export async function openState(options: StateOptions, closers: Closers) {
   const sweeping = setInterval(() => {
     uploads.sweep().catch((err: unknown) => log.error({ err }, 'uploads could not be looked through'));
   }, 3600 * 1000);
-  closers.push(() => clearInterval(sweeping));
+  parts.atEnd(() => clearInterval(sweeping));
   const kind = embedded ? 'journal' : 'postgres';
-  const telemetry = await openTelemetry(
-    {
-      ...{ folder: join(root, 'journal'), now, log, onCommit: disk.commits(kind) },
-      ...(embedded
-        ? {
-            sync: disk.sync('journal', sync),
-            ledger: ledgerWhenSound(ledgerIn<Tally[]>(store, 'journal'), engine.soundness),
-          }
-        : {}),
-      damage: (findings) => damages.note(findings),
-    },
-    engines?.database,
+  const telemetry = await parts.start(
+    openTelemetry(
+      {
+        ...{ folder: join(root, 'journal'), now, log, onCommit: disk.commits(kind) },
+        ...(embedded
+          ? {
+              sync: disk.sync('journal', sync),
+              ledger: ledgerWhenSound(ledgerIn<Tally[]>(store, 'journal'), engine.soundness),
+            }
+          : {}),
+        damage: (findings) => damages.note(findings),
+      },
+      engines?.database,
+    ),
+    (it) => it.close(),
   );
-  closers.push(() => telemetry.close());
   const sessions = new Sessions();
   const tokens = new Tokens({ store, events, sessions, now });
-  closers.push(sessions.watch(tokens, (err) => log.error({ err }, 'open sessions could not be looked at')));
+  parts.atEnd(sessions.watch(tokens, (err) => log.error({ err }, 'open sessions could not be looked at')));
   const logins = new Logins({ store, events, tokens, now });
   const trust = trustIn(store, turns, events);
   const roots = new Roots({ store, turns, events, trust, now });

@@ -2,9 +2,10 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { dataFolder, makeFolder, systemClock, writeFileAtomic } from '../../core/index.js';
 import { keepRevocationList } from '../devices/revocations.js';
+import { Lifecycle } from '../lifecycle.js';
 import { createLog } from '../log.js';
 import type { Engines } from '../options.js';
-import { type Closers, openState } from '../state.js';
+import { openState } from '../state.js';
 
 interface BrokerFilesOptions {
   /** Folder to write them to. */
@@ -40,10 +41,7 @@ const renewMs = 3_600_000;
  */
 export async function keepBrokerFiles(options: BrokerFilesOptions) {
   const { names, engines, secret, caPassphrase } = options;
-  const closers: Closers = [];
-  const close = async () => {
-    for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
-  };
+  const parts = new Lifecycle();
   const dir = resolve(options.out);
   const now = () => systemClock.now();
   const log = await createLog(options.log);
@@ -52,7 +50,7 @@ export async function keepBrokerFiles(options: BrokerFilesOptions) {
     const dataDir = resolve(options.data ?? join(dataFolder(), 'broker-files'));
     const { authority, devices, store } = await openState(
       { dataDir, now, log, engines, secret, caPassphrase },
-      closers,
+      parts,
     );
     let written = '';
     const certify = async () => {
@@ -67,24 +65,24 @@ export async function keepBrokerFiles(options: BrokerFilesOptions) {
     const timer = setInterval(() => {
       certify().catch((err: unknown) => log.error({ err }, 'the broker’s certificate could not be renewed'));
     }, renewMs);
-    closers.push(() => clearInterval(timer));
+    parts.atEnd(() => clearInterval(timer));
     // Last: who waits for this file has the others too.
-    const revoked = await keepRevocationList({
-      ...{ file: join(dir, 'devices.crl'), store, devices, authority, now, log },
-      follow: true,
-    });
-    closers.push(
-      () => revoked.close(),
-      devices.watch(() => revoked.changed()),
+    const revoked = await parts.start(
+      keepRevocationList({
+        ...{ file: join(dir, 'devices.crl'), store, devices, authority, now, log },
+        follow: true,
+      }),
+      (it) => it.close(),
     );
+    parts.atEnd(devices.watch(() => revoked.changed()));
     const result: BrokerFiles = {
       dir,
       files: ['ca.crt', 'server.crt', 'server.key', 'devices.crl'],
       names: [...names],
     };
-    return { result, close };
+    return { result, close: () => parts.end() };
   } catch (error) {
-    await close();
+    await parts.end();
     throw error;
   }
 }

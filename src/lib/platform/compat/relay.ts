@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { onAbort, untilAborted } from '../../core/index.js';
 import { openSink, openSpool, type Sink, type Source } from '../../stream/index.js';
+import { Lifecycle } from '../lifecycle.js';
 import { alwaysLeader, startWorkers, type Worker } from '../workers.js';
 import { controlTopic, dataTopic, type GuideFiles, type Quota } from './files.js';
 import {
@@ -48,7 +49,7 @@ export async function startRelay(
   const { engine, broker, blobs, log, now } = parts;
   const { store } = engine;
   const address = options.events === undefined ? null : kafkaAddress(options.events);
-  const closers: (() => unknown)[] = [];
+  const opened = new Lifecycle();
   const bell = createBell();
   const inTurn = engine.turns.of('guide-ingest');
   const ingest = await Ingest.open({
@@ -67,14 +68,12 @@ export async function startRelay(
   if (address) {
     for (const topic of [dataTopic, controlTopic]) await positionOf(store, topic, now());
     await atMost(patienceMs, ensureTopics(address, AbortSignal.timeout(patienceMs)));
-    closers.push(
+    opened.atEnd(
       await startSending({ ...common, path: join(options.dataDir, 'guide', 'spool'), address, source }),
     );
-  } else if (collects) closers.push(await startCollecting(await source(), ingest, parts));
-  closers.push(startWorkers(leading, engine.leader, log, 'guide'));
-  return async () => {
-    for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
-  };
+  } else if (collects) opened.atEnd(await startCollecting(await source(), ingest, parts));
+  opened.atEnd(startWorkers(leading, engine.leader, log, 'guide'));
+  return () => opened.end();
 }
 
 interface Common extends GuideParts {

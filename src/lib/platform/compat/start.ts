@@ -10,6 +10,7 @@ import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
 import type { Devices } from '../devices/devices.js';
 import type { Enrolment } from '../devices/enrolment.js';
+import { Lifecycle } from '../lifecycle.js';
 import { closeServer, listenOn, reachableHost } from '../listen.js';
 import type { Models } from '../releases/models.js';
 import type { Removal } from '../releases/stages.js';
@@ -33,7 +34,7 @@ import { GuideDevices, type GuideService, guideServices, handlerOf } from './ser
 import { Shelf } from './shelf.js';
 import { createReceiver, openStaging, Uploads } from './uploads.js';
 
-interface GuideOptions {
+export interface GuideOptions {
   dataDir: string;
   /** Address to bind. */
   host: string;
@@ -79,20 +80,17 @@ export const guidePorts = [30_005, 30_006, 30_007, 30_008] as const;
  * broker as a door of ours, its bridge and its ingest. @throws AIOT_PORT_IN_USE, AIOT_STREAM_SCHEME, AIOT_STREAM_URL
  */
 export async function startGuide(options: GuideOptions, parts: GuideParts): Promise<Guide> {
-  const closers: (() => unknown)[] = [];
-  const close = async () => {
-    for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
-  };
+  const opened = new Lifecycle();
   try {
-    const urls = await open(options, parts, closers);
-    return { urls, close };
+    const urls = await open(options, parts, opened);
+    return { urls, close: () => opened.end() };
   } catch (error) {
-    await close();
+    await opened.end();
     throw error;
   }
 }
 
-async function open(options: GuideOptions, parts: GuideParts, closers: (() => unknown)[]) {
+async function open(options: GuideOptions, parts: GuideParts, opened: Lifecycle) {
   const { host, ports, tls } = options;
   const { engine, blobs, models, removal, devices, enrolment, log, now } = parts;
   const { store, turns } = engine;
@@ -104,17 +102,17 @@ async function open(options: GuideOptions, parts: GuideParts, closers: (() => un
   const receiver = await createReceiver(uploads, (err) =>
     log.error({ err }, 'an upload could not be stored'),
   );
-  closers.push(() => receiver.close());
+  opened.atEnd(() => receiver.close());
   const services = {
     ...{ files, receiver, started: now() },
     shelf: new Shelf({ store, blobs, files, log, inTurn }),
     devices: new GuideDevices({ devices, enrolment }),
     deleteAll: options.deleteAll ? deleteAllOf({ files, models, removal }) : null,
   };
-  closers.push(await startRelay(options, parts, files, quota));
+  opened.atEnd(await startRelay(options, parts, files, quota));
   const shown = reachableHost(host);
   const open: GuideServer[] = [];
-  closers.push(() => Promise.all(open.map((guide) => guide.close(options.drainMs))));
+  opened.atEnd(() => Promise.all(open.map((guide) => guide.close(options.drainMs))));
   const listen = async (service: GuideService, port: number) => {
     const handle = handlerOf(services, service);
     const guide = createGuideServer(tls, options.connections, (request, response) => {
@@ -132,7 +130,7 @@ async function open(options: GuideOptions, parts: GuideParts, closers: (() => un
     guideServices.map((service, index) => () => listen(service, httpPorts[index] ?? 0)),
   );
   const door = await startDoor(parts.broker, options.connections, { host, port: mqttPort });
-  closers.push(() => door.close());
+  opened.atEnd(() => door.close());
   log.warn({ port: door.port }, 'MQTT without TLS and without passwords for clients of the guide');
   return {
     mqtt: `mqtt://${shown}:${door.port}`,

@@ -12,7 +12,7 @@ import type { Store } from '../store/database.js';
 import { type Changes, serially } from '../store/engine.js';
 
 /** Sends one retained message at QoS 1; an empty payload takes the retained one back. */
-type PublishRetained = (topic: string, payload: Buffer) => Promise<void>;
+export type PublishRetained = (topic: string, payload: Buffer) => Promise<void>;
 
 /** What each device is to run: in the database first, then retained at the broker. */
 export class DesiredStates {
