@@ -10,10 +10,9 @@ import {
   rehearse,
   type Wish,
 } from '../../src/lib/fleet/index.js';
-import { desiredOf } from '../../src/lib/platform/services/desired.js';
-import { ofReports, ofSightings } from '../../src/lib/platform/services/device-reports.js';
-import type { DeviceRecord } from '../../src/lib/platform/services/devices.js';
-import { movedEvents } from '../../src/lib/platform/store/rollout-events.js';
+import { desiredOf } from '../../src/lib/platform/devices/desired.js';
+import { ofReports, ofSightings, type DeviceRecord } from '../../src/lib/platform/devices/devices.js';
+import { movedEvents } from '../../src/lib/platform/releases/rollout-store.js';
 import { type RolloutPolicyInput, rolloutPlanSchema } from '../../src/lib/registry/index.js';
 import { ackBytes, connectBytes, publishBytes } from './sizes.js';
 

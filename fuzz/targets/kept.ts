@@ -2,9 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readContexts } from '../../src/lib/core/contexts.js';
-import { format, names, sealedEnd } from '../../src/lib/platform/backup/format.js';
+import { format, names, sealedEnd, type Keys, keysOf, macOf, sealFile } from '../../src/lib/platform/backup/format.js';
 import { restoreBackup } from '../../src/lib/platform/backup/restore.js';
-import { type Keys, keysOf, macOf, sealFile } from '../../src/lib/platform/backup/seal.js';
 import { sealedTables, tablesOf } from '../../src/lib/platform/backup/tables.js';
 import { migrations } from '../../src/lib/platform/store/schema.js';
 import { readPlan } from '../../src/lib/registry/rollouts/plan-file.js';

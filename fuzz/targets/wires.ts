@@ -6,15 +6,9 @@ import { parseTopic } from '../../src/lib/device/protocol/topics.js';
 import { readBootText } from '../../src/lib/flash/diagnose/boot-text.js';
 import { SlipReader, slipFrame } from '../../src/lib/flash/loader/slip.js';
 import { subnegotiation, TelnetReader } from '../../src/lib/flash/rfc2217/telnet.js';
-import { Frames as BrokerFrames } from '../../src/lib/platform/broker/wire/frames.js';
-import {
-  readConnect,
-  readPublish,
-  readSubscribe,
-  readUnsubscribe,
-} from '../../src/lib/platform/broker/wire/read.js';
-import { parseAttributes, parseFeedback, parseInstalled } from '../../src/lib/platform/ddi/feedback.js';
-import { parseLine } from '../../src/lib/platform/journal/line.js';
+import { Frames as BrokerFrames, readConnect, readPublish, readSubscribe, readUnsubscribe } from '../../src/lib/platform/broker/wire.js';
+import { parseAttributes, parseFeedback, parseInstalled } from '../../src/lib/platform/ddi/bodies.js';
+import { parseLine } from '../../src/lib/platform/journal/entry.js';
 import { sentEvents } from '../../src/lib/registry/sse.js';
 import { jpegFrames } from '../../src/lib/stream/camera/frames.js';
 import { decodeImage, decoderFor } from '../../src/lib/stream/decode/decoder.js';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { eventsAfter } from '../../src/lib/platform/events/read.js';
+import { eventsAfter } from '../../src/lib/platform/events/events.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
 import { openSink } from '../../src/lib/stream/index.js';
 import { startHttp } from '../stream/outbound/servers.js';

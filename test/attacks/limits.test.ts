@@ -7,8 +7,7 @@ import { mostBytes, runCommand } from '../../src/lib/cli/mcp/call.js';
 import { createHttpSource } from '../../src/lib/device/link/http.js';
 import { readHeader } from '../../src/lib/formats/csv/header.js';
 import { readZip, writeArchive, writeZip } from '../../src/lib/formats/index.js';
-import { names } from '../../src/lib/platform/backup/format.js';
-import { readBackup } from '../../src/lib/platform/backup/read.js';
+import { names, readBackup } from '../../src/lib/platform/backup/format.js';
 
 const MiB = 1024 ** 2;
 let dir: string;

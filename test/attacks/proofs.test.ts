@@ -203,7 +203,7 @@ describe('a device that lies', () => {
   it('and was revoked meanwhile proves nothing', async () => {
     const { honest } = await offer();
     const proof = signed(honest);
-    const { Proofs } = await import('../../src/lib/platform/services/rollouts/proofs.js');
+    const { Proofs } = await import('../../src/lib/platform/releases/rollout-plans.js');
     const parts = { devices: { find: () => ({ state: 'revoked', fingerprint: 'any' }) } };
     const proofs = new Proofs(parts as unknown as ConstructorParameters<typeof Proofs>[0]);
     expect(await proofs.check('pump', honest, proof)).toMatchObject({

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { problemsOf } from '../../src/lib/core/index.js';
-import { headSchema } from '../../src/lib/platform/backup/format.js';
-import { keysOf } from '../../src/lib/platform/backup/seal.js';
+import { headSchema, keysOf } from '../../src/lib/platform/backup/format.js';
 
 const headWith = (scrypt: object) => ({
   ...{ format: 'aiot-backup/1', aiot: '1.0.0', schema: 1, created: 1 },

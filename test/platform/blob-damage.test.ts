@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
-import { BlobHealth, watchedBlobs } from '../../src/lib/platform/blobs/health.js';
-import { openBlobs } from '../../src/lib/platform/blobs/store.js';
+import { openBlobs } from '../../src/lib/platform/blobs/folder.js';
+import { BlobHealth, watchedBlobs } from '../../src/lib/platform/verify/scrub.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { bytesOf, pieces } from './blob-stores.js';
 

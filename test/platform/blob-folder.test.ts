@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
-import { openBlobs } from '../../src/lib/platform/blobs/store.js';
+import { openBlobs } from '../../src/lib/platform/blobs/folder.js';
 import { behavesAsBlobStore, bytesOf, pieces } from './blob-stores.js';
 
 const temporary = () => mkdtemp(join(tmpdir(), 'aiot-blobs-'));

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
-import { BlobMemory } from '../../src/lib/platform/blobs/memory.js';
-import { openBlobs } from '../../src/lib/platform/blobs/store.js';
+import { openBlobs } from '../../src/lib/platform/blobs/folder.js';
+import { BlobMemory } from '../../src/lib/platform/blobs/reading.js';
 import { testPlatform } from '../support/platform.js';
 import { bytesOf, pieces } from './blob-stores.js';
 

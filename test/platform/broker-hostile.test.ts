@@ -6,7 +6,7 @@ import tls from 'node:tls';
 import type { IClientOptions } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
 import { generateKeyPair } from '../../src/lib/core/index.js';
-import { visitorOf } from '../../src/lib/platform/broker/admission.js';
+import { visitorOf } from '../../src/lib/platform/broker/limits.js';
 import { deviceCertificate, selfSignedCa } from '../../src/lib/provision/certificates.js';
 import { certificateRequest, provisionDevice } from '../../src/lib/provision/index.js';
 import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';

@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeContexts } from '../../src/lib/core/index.js';
-import { verifyBrokerLog } from '../../src/lib/platform/broker/verify.js';
+import { verifyBrokerLog } from '../../src/lib/platform/broker/session-log.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import { runCli } from '../support/cli.js';

@@ -6,7 +6,7 @@ import {
   afterFeedback,
   afterWithdrawal,
 } from '../../src/lib/platform/ddi/action.js';
-import { parseAttributes, parseFeedback, tagOf } from '../../src/lib/platform/ddi/feedback.js';
+import { parseAttributes, parseFeedback, tagOf } from '../../src/lib/platform/ddi/bodies.js';
 import { anyBundle, clientOf, type DdiClient, ddiClient, pushBundle, rollOut } from '../support/ddi.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ask } from '../support/raw-http.js';

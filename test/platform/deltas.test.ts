@@ -88,7 +88,7 @@ it('that a device could not use is told with the reason', async () => {
 
 it('is kept as long as its release', async () => {
   const { digest } = (await fake.heard(1))!.delta!;
-  const { references } = await import('../../src/lib/platform/services/references.js');
+  const { references } = await import('../../src/lib/platform/datasets/orphans.js');
   const { openStore } = await import('../../src/lib/platform/store/database.js');
   const store = await openStore(join(own.folder, 'data', 'state.db'));
   try {
@@ -101,7 +101,7 @@ it('is kept as long as its release', async () => {
 });
 
 it('is waited for though another one cannot be made', async () => {
-  const { Deltas } = await import('../../src/lib/platform/services/deltas.js');
+  const { Deltas } = await import('../../src/lib/platform/devices/desired.js');
   const { openStore } = await import('../../src/lib/platform/store/database.js');
   const store = await openStore(join(own.folder, 'data', 'state.db'));
   const [broken, base, target] = ['b', 'a', 'c'].map((digit) => `sha256:${digit.repeat(64)}`) as [

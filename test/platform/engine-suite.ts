@@ -1,16 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { afterStep, type RolloutState, rolloutStep, startRollout } from '../../src/lib/fleet/index.js';
-import { ModelCards } from '../../src/lib/platform/services/cards.js';
-import { Deltas } from '../../src/lib/platform/services/deltas.js';
-import { DesiredStates } from '../../src/lib/platform/services/desired.js';
-import { Devices, type NewDevice } from '../../src/lib/platform/services/devices.js';
-import { eventsIn } from '../../src/lib/platform/services/events.js';
-import { Firmware } from '../../src/lib/platform/services/firmware.js';
-import { Sessions } from '../../src/lib/platform/services/sessions.js';
-import { Tokens } from '../../src/lib/platform/services/tokens.js';
+import { Tokens } from '../../src/lib/platform/access/tokens.js';
+import { Sessions } from '../../src/lib/platform/access/users.js';
+import { Deltas, DesiredStates } from '../../src/lib/platform/devices/desired.js';
+import { Devices, type NewDevice } from '../../src/lib/platform/devices/devices.js';
+import { eventsIn } from '../../src/lib/platform/events/events.js';
+import { ModelCards } from '../../src/lib/platform/releases/models.js';
+import { Firmware } from '../../src/lib/platform/releases/releases.js';
+import { rolloutStoreIn } from '../../src/lib/platform/releases/rollout-store.js';
 import type { Engine } from '../../src/lib/platform/store/engine.js';
-import { rolloutStoreIn } from '../../src/lib/platform/store/rollouts.js';
 import { rolloutPolicySchema } from '../../src/lib/registry/index.js';
 
 const now = () => 1_700_000_000_000;

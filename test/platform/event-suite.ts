@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { NewEvent } from '../../src/lib/platform/services/events.js';
+import type { NewEvent } from '../../src/lib/platform/events/events.js';
 import { eventTypes, type PlatformEvent } from '../../src/lib/registry/index.js';
 import { checkSignature } from '../../src/lib/stream/index.js';
 import type { TestPlatform } from '../support/platform.js';

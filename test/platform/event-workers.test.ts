@@ -5,16 +5,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import { Jobs } from '../../src/lib/platform/events/jobs/jobs.js';
-import { jobKind } from '../../src/lib/platform/events/jobs/kinds.js';
-import { JobRunner } from '../../src/lib/platform/events/jobs/runner.js';
+import { type Events, eventsIn, startOf } from '../../src/lib/platform/events/events.js';
+import { jobKind } from '../../src/lib/platform/events/job-kinds.js';
+import { JobRunner, Jobs } from '../../src/lib/platform/events/jobs.js';
 import { pruneEvents } from '../../src/lib/platform/events/prune.js';
-import { startOf } from '../../src/lib/platform/events/read.js';
-import { givesUpAfterMs, waitAfter } from '../../src/lib/platform/events/webhooks/backoff.js';
-import type { Delivery, Outcome } from '../../src/lib/platform/events/webhooks/deliver.js';
-import { WebhookSender } from '../../src/lib/platform/events/webhooks/sender.js';
-import { Webhooks } from '../../src/lib/platform/events/webhooks/webhooks.js';
-import { type Events, eventsIn } from '../../src/lib/platform/services/events.js';
+import {
+  type Delivery,
+  givesUpAfterMs,
+  type Outcome,
+  WebhookSender,
+  Webhooks,
+  waitAfter,
+} from '../../src/lib/platform/events/webhooks.js';
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
 
 let folder: string;

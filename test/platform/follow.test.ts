@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileTelemetry } from '../../src/lib/platform/journal/files.js';
-import type { PlacedEntry } from '../../src/lib/platform/journal/reader.js';
+import type { PlacedEntry } from '../../src/lib/platform/journal/telemetry.js';
 
 let folder: string;
 beforeEach(async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { follow, kafkaAddress } from '../../src/lib/platform/compat/relay/kafka.js';
+import { follow, kafkaAddress } from '../../src/lib/platform/compat/kafka.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
 import { ask, type TestGuide, testGuide } from '../support/guide.js';
 import { type KafkaBroker, type KafkaVersion, kcatWrite, startKafka } from '../support/kafka.js';

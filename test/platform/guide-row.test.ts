@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { controlMessage, isControl } from '../../src/lib/platform/compat/relay/control.js';
-import { rawName } from '../../src/lib/platform/compat/relay/ingest.js';
-import { csvLine, oneDecimal } from '../../src/lib/platform/compat/relay/row.js';
+import { csvLine, oneDecimal, rawName } from '../../src/lib/platform/compat/readings.js';
+import { controlMessage, isControl } from '../../src/lib/platform/compat/relay.js';
 
 const line = (message: unknown) => csvLine(Buffer.from(JSON.stringify(message)), 1_651_869_371_000);
 

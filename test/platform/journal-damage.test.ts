@@ -5,7 +5,7 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Entry, TakeKey } from '../../src/lib/platform/journal/entry.js';
 import { FileTelemetry } from '../../src/lib/platform/journal/files.js';
 import type { LostMessage, Tally } from '../../src/lib/platform/journal/lost.js';
-import type { Finding } from '../../src/lib/platform/verify/finding.js';
+import type { Finding } from '../../src/lib/platform/verify/damage.js';
 import type { Ledger, LogFile } from '../../src/lib/platform/verify/ledger.js';
 
 const folders: string[] = [];

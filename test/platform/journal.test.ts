@@ -2,10 +2,9 @@ import { appendFile, copyFile, mkdtemp, readdir, readFile, rm, truncate, writeFi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Entry, TakeKey } from '../../src/lib/platform/journal/entry.js';
+import { type Entry, lineOf, parseLine, type TakeKey } from '../../src/lib/platform/journal/entry.js';
 import { FileTelemetry } from '../../src/lib/platform/journal/files.js';
-import { decodeSpots, encodeSpots } from '../../src/lib/platform/journal/index/chunk.js';
-import { lineOf, parseLine } from '../../src/lib/platform/journal/line.js';
+import { decodeSpots, encodeSpots } from '../../src/lib/platform/journal/index/rows.js';
 import { countEntry, emptyTake, missingIn } from '../../src/lib/platform/journal/takes.js';
 import { fc } from '../support/property.js';
 

@@ -6,13 +6,14 @@ import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
 import { leaseMs } from '../../src/lib/platform/blobs/leases.js';
-import { type Closers, openState } from '../../src/lib/platform/state.js';
+import { Lifecycle } from '../../src/lib/platform/lifecycle.js';
+import { openState } from '../../src/lib/platform/state.js';
 import { pieces } from './blob-stores.js';
 
 let folder: string;
 let now: number;
 let state: Awaited<ReturnType<typeof openState>>;
-const closers: Closers = [];
+const parts = new Lifecycle();
 const content = randomBytes(5000);
 const digest = digestOf(content);
 
@@ -20,10 +21,10 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'aiot-orphans-'));
   now = Date.now();
   const log = pino({ enabled: false });
-  state = await openState({ dataDir: folder, now: () => now, log }, closers);
+  state = await openState({ dataDir: folder, now: () => now, log }, parts);
 });
 afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
+  await parts.end();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { pointsOf } from '../../src/lib/platform/journal/export/points.js';
-import type { Samples } from '../../src/lib/platform/journal/export/rows.js';
+import { pointsOf, type Samples } from '../../src/lib/platform/datasets/exports.js';
 import { fc, runs } from '../support/property.js';
 
 const about = { device: 'd', recording: 'r', seq: null };

@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Reported } from '../../src/lib/device/index.js';
 import type { RolloutState } from '../../src/lib/fleet/index.js';
-import { DeviceMemory } from '../../src/lib/platform/services/device-memory.js';
-import type { DeviceRecord } from '../../src/lib/platform/services/device-rows.js';
-import { RolloutFigures } from '../../src/lib/platform/services/rollouts/figures.js';
+import { DeviceMemory, type DeviceRecord } from '../../src/lib/platform/devices/records.js';
+import { RolloutFigures } from '../../src/lib/platform/releases/rollouts.js';
 import { fc } from '../support/property.js';
 
 const members = ['a', 'b', 'c', 'd'];

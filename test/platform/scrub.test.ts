@@ -7,7 +7,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { statusText } from '../../src/lib/cli/index.js';
 import { digestOf } from '../../src/lib/core/index.js';
 import { restoreBackup, saveBackup } from '../../src/lib/platform/index.js';
-import { type Closers, openState } from '../../src/lib/platform/state.js';
+import { Lifecycle } from '../../src/lib/platform/lifecycle.js';
+import { openState } from '../../src/lib/platform/state.js';
 import { Scrub } from '../../src/lib/platform/verify/scrub.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import { pushTiny } from '../support/bundle.js';
@@ -22,14 +23,14 @@ const fileOf = (data: string, digest: string) =>
 
 describe('a scrub', () => {
   let folder: string;
-  const closers: Closers = [];
+  const parts = new Lifecycle();
   let state: Awaited<ReturnType<typeof openState>>;
   const log = pino({ enabled: false });
   const open = async () => {
-    state = await openState({ dataDir: folder, now: Date.now, log }, closers);
+    state = await openState({ dataDir: folder, now: Date.now, log }, parts);
   };
   const close = async () => {
-    for (const end of closers.splice(0).reverse()) await end();
+    await parts.end();
   };
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-scrub-'));

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
-import { openBlobs } from '../../src/lib/platform/blobs/store.js';
-import { eventsIn } from '../../src/lib/platform/services/events.js';
-import { Models } from '../../src/lib/platform/services/models.js';
-import { trustIn } from '../../src/lib/platform/services/trust.js';
+import { openBlobs } from '../../src/lib/platform/blobs/folder.js';
+import { eventsIn } from '../../src/lib/platform/events/events.js';
+import { Models } from '../../src/lib/platform/releases/models.js';
+import { trustIn } from '../../src/lib/platform/releases/trust.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
+import { localTurns } from '../../src/lib/platform/store/engine.js';
 import { migrations } from '../../src/lib/platform/store/schema.js';
-import { localTurns } from '../../src/lib/platform/store/turns.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import type { ModelVersion } from '../../src/lib/registry/index.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Devices } from '../../src/lib/platform/services/devices.js';
-import { eventsIn } from '../../src/lib/platform/services/events.js';
+import { Devices } from '../../src/lib/platform/devices/devices.js';
+import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
-import { toPostgres } from '../../src/lib/platform/store/postgres/ddl.js';
+import { toPostgres } from '../../src/lib/platform/store/postgres-schema.js';
 import { migrations } from '../../src/lib/platform/store/schema.js';
 import { rolloutsIn } from './engine-suite.js';
 

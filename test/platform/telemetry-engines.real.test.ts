@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Entry, TakeKey } from '../../src/lib/platform/journal/entry.js';
-import { openTelemetry } from '../../src/lib/platform/journal/open.js';
+import { openTelemetry } from '../../src/lib/platform/journal/files.js';
 import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';

@@ -10,8 +10,9 @@ import {
   signResultSchema,
   unpackBundle,
 } from '../../src/lib/model/index.js';
-import type { Upload } from '../../src/lib/platform/services/untrusted.js';
-import { type Closers, openState } from '../../src/lib/platform/state.js';
+import { Lifecycle } from '../../src/lib/platform/lifecycle.js';
+import type { Upload } from '../../src/lib/platform/releases/models.js';
+import { openState } from '../../src/lib/platform/state.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -28,9 +29,9 @@ afterAll(() => own.stop());
 /** As a door without signatures takes them, while the platform itself is down. */
 async function upload(...contents: { name: string; file?: string; content: Uint8Array }[]): Promise<void> {
   await own.platform.stop();
-  const closers: Closers = [];
+  const parts = new Lifecycle();
   const options = { dataDir: join(own.folder, 'data'), now: Date.now, log: pino({ enabled: false }) };
-  const state = await openState(options, closers);
+  const state = await openState(options, parts);
   for (const { content, ...named } of contents) {
     const digest = digestOf(content);
     await state.blobs.put(
@@ -42,7 +43,7 @@ async function upload(...contents: { name: string; file?: string; content: Uint8
     const given: Upload = { ...named, digest, bytes: content.length, source: 'architects-guide', at: 1234 };
     await state.models.addUntrusted(given);
   }
-  for (const close of closers.reverse()) await close();
+  await parts.end();
   await own.restart();
 }
 

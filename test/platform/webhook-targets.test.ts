@@ -1,9 +1,14 @@
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { isPublic, specialRanges } from '../../src/lib/platform/events/webhooks/addresses.js';
-import { deliver } from '../../src/lib/platform/events/webhooks/deliver.js';
-import { checkTarget, lookupFor, type Resolve } from '../../src/lib/platform/events/webhooks/target.js';
+import {
+  checkTarget,
+  isPublic,
+  lookupFor,
+  type Resolve,
+  specialRanges,
+} from '../../src/lib/platform/events/webhook-targets.js';
+import { deliver } from '../../src/lib/platform/events/webhooks.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 
 /**

@@ -3,8 +3,8 @@ import type { PlatformUrls } from '../registry/index.js';
 import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
 import type { ConnectionLimits } from './connections.js';
-import type { Rates } from './http/rates.js';
-import type { LocalStreams } from './streams/streams.js';
+import type { Rates } from './http/auth.js';
+import type { LocalStreams } from './streams.js';
 import type { Sync } from './sync.js';
 
 /** Other people's clients that work unchanged, each by a door of its own that is shut unless asked for. */

@@ -1,7 +1,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readJson, systemCode, writeJsonAtomic } from '../core/index.js';
+import { AiotError, readJson, systemCode, takeLock, writeJsonAtomic } from '../core/index.js';
 import { platformUrlsSchema } from '../registry/index.js';
 
 const runningSchema = z.object({
@@ -11,7 +11,8 @@ const runningSchema = z.object({
   urls: platformUrlsSchema,
   ca: z.string(),
 });
-export type RunningPlatform = z.output<typeof runningSchema>;
+
+type RunningPlatform = z.output<typeof runningSchema>;
 
 function runningFile(dataDir: string): string {
   return join(dataDir, 'platform.json');
@@ -58,4 +59,19 @@ async function statOf(pid: number): Promise<string[] | null> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
   // The second field is the program's name in parentheses and may have spaces: counting starts behind it.
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? null;
+}
+
+/**
+ * Takes the data folder for this process and returns what gives it back.
+ * @throws AIOT_PLATFORM_RUNNING with the pid of the one that has it, AIOT_FILE_NOT_WRITABLE
+ */
+export async function lockFolder(dataDir: string): Promise<() => void> {
+  const release = await takeLock(join(dataDir, 'lock'));
+  if (release) return release;
+  const pid = (await runningPlatform(dataDir))?.pid;
+  throw new AiotError(
+    'AIOT_PLATFORM_RUNNING',
+    `a platform runs on ${dataDir} already${pid === undefined ? '' : ` (pid ${pid})`}`,
+    { next: `aiot down --data ${dataDir}, or choose another folder with --data.` },
+  );
 }

@@ -1,53 +1,39 @@
 import { existsSync } from 'node:fs';
+import { chmod, mkdir, open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { AiotError, removeLeftovers } from '../core/index.js';
+import { Answers } from './access/answers.js';
+import { Failures, secretsIn } from './access/secrets.js';
+import { Tokens } from './access/tokens.js';
+import { Logins, Sessions, Users } from './access/users.js';
 import { Backups } from './backup/create.js';
-import { BlobHealth, watchedBlobs } from './blobs/health.js';
+import { openBlobs } from './blobs/folder.js';
 import { leased, leasesIn } from './blobs/leases.js';
-import { openBlobs } from './blobs/store.js';
 import { Uploads } from './blobs/uploads.js';
-import { DiskFigures } from './figures/disk.js';
+import { openPki } from './certificates.js';
+import { labelsIn } from './datasets/labels.js';
+import { Orphans, references } from './datasets/orphans.js';
+import { RetentionService } from './datasets/retention.js';
+import { Devices } from './devices/devices.js';
+import { Births, Claims, Enrolment, Simulated } from './devices/enrolment.js';
+import { eventsIn } from './events/events.js';
+import { openTelemetry } from './journal/files.js';
 import type { Tally } from './journal/lost.js';
-import { openTelemetry } from './journal/open.js';
+import type { Lifecycle } from './lifecycle.js';
+import { DiskFigures } from './metrics.js';
 import type { Engines } from './options.js';
-import { openPki } from './pki.js';
-import { makePrivate } from './private.js';
-import { Answers } from './services/answers.js';
-import { Births } from './services/births.js';
-import { Claims } from './services/claims.js';
-import { Configs } from './services/configs.js';
-import { Devices } from './services/devices.js';
-import { Enrolment } from './services/enrolment.js';
-import { eventsIn } from './services/events.js';
-import { Failures } from './services/failures.js';
-import { Firmware } from './services/firmware.js';
-import { labelsIn } from './services/labels.js';
-import { Logins } from './services/logins.js';
-import { Models } from './services/models.js';
-import { Orphans } from './services/orphans.js';
-import { PipelineRuns } from './services/pipeline-runs.js';
-import { references } from './services/references.js';
-import { Removal } from './services/removal.js';
-import { RetentionService } from './services/retention.js';
-import { Roots } from './services/roots.js';
-import { secretsIn } from './services/secrets.js';
-import { Sessions } from './services/sessions.js';
-import { Simulated } from './services/simulated.js';
-import { Stages } from './services/stages.js';
-import { Tokens } from './services/tokens.js';
-import { trustIn } from './services/trust.js';
-import { Users } from './services/users.js';
+import { Models } from './releases/models.js';
+import { PipelineRuns } from './releases/pipeline-runs.js';
+import { Configs, Firmware } from './releases/releases.js';
+import { Removal, Stages } from './releases/stages.js';
+import { Roots, trustIn } from './releases/trust.js';
 import type { Store } from './store/database.js';
 import { openEngine, whenSound } from './store/engine.js';
 import type { Sync } from './sync.js';
-import { Damages } from './verify/damage.js';
-import type { Finding } from './verify/finding.js';
+import { Damages, type Finding } from './verify/damage.js';
 import { ledgerIn, ledgerWhenSound } from './verify/ledger.js';
-import { Scrub } from './verify/scrub.js';
-
-/** Called in reverse order at the end. */
-export type Closers = (() => unknown)[];
+import { BlobHealth, Scrub, watchedBlobs } from './verify/scrub.js';
 
 export interface StateOptions {
   dataDir: string;
@@ -66,7 +52,7 @@ export interface StateOptions {
 }
 
 /** Opens all that a data folder holds: state.db, pki/, blobs/ and journal/. */
-export async function openState(options: StateOptions, closers: Closers) {
+export async function openState(options: StateOptions, parts: Lifecycle) {
   const {
     dataDir,
     now,
@@ -95,8 +81,9 @@ export async function openState(options: StateOptions, closers: Closers) {
   // The folder is locked: nobody else writes there.
   for (const folder of [root, join(root, 'pki')]) await removeLeftovers(folder);
   await makePrivate(root, embedded ? database : null, log);
-  const engine = await openEngine(database, engines?.database, options.checkAtOnce);
-  closers.push(() => engine.close());
+  const engine = await parts.start(openEngine(database, engines?.database, options.checkAtOnce), (it) =>
+    it.close(),
+  );
   const { store, turns, changes } = engine;
   const inUse = await isInUse(store);
   if (embedded && !inUse && existsSync(join(root, 'pki', 'server.crt'))) lost();
@@ -109,12 +96,16 @@ export async function openState(options: StateOptions, closers: Closers) {
       .execute();
   const answers = new Answers(store, now);
   await whenSound(engine, () => answers.sweep());
-  const events = eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction));
-  closers.push(() => events.feed.close());
+  const events = await parts.start(
+    eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction)),
+    (it) => it.feed.close(),
+  );
   const damages = new Damages({ store, events, now, log });
   const leases = leasesIn(store, now);
-  const kept = await openBlobs(join(root, 'blobs'), disk.sync('blobs', sync), engines?.blobs);
-  closers.push(() => kept.close());
+  const kept = await parts.start(
+    openBlobs(join(root, 'blobs'), disk.sync('blobs', sync), engines?.blobs),
+    (it) => it.close(),
+  );
   const health = new BlobHealth(now, (digest, is) => {
     const noting = is === 'whole' ? damages.repaired([damagedBlob(digest, [])]) : noteBlob(digest);
     noting.catch((err: unknown) => log.error({ err, digest }, 'what is damaged could not be noted'));
@@ -137,25 +128,27 @@ export async function openState(options: StateOptions, closers: Closers) {
   const sweeping = setInterval(() => {
     uploads.sweep().catch((err: unknown) => log.error({ err }, 'uploads could not be looked through'));
   }, 3600 * 1000);
-  closers.push(() => clearInterval(sweeping));
+  parts.atEnd(() => clearInterval(sweeping));
   const kind = embedded ? 'journal' : 'postgres';
-  const telemetry = await openTelemetry(
-    {
-      ...{ folder: join(root, 'journal'), now, log, onCommit: disk.commits(kind) },
-      ...(embedded
-        ? {
-            sync: disk.sync('journal', sync),
-            ledger: ledgerWhenSound(ledgerIn<Tally[]>(store, 'journal'), engine.soundness),
-          }
-        : {}),
-      damage: (findings) => damages.note(findings),
-    },
-    engines?.database,
+  const telemetry = await parts.start(
+    openTelemetry(
+      {
+        ...{ folder: join(root, 'journal'), now, log, onCommit: disk.commits(kind) },
+        ...(embedded
+          ? {
+              sync: disk.sync('journal', sync),
+              ledger: ledgerWhenSound(ledgerIn<Tally[]>(store, 'journal'), engine.soundness),
+            }
+          : {}),
+        damage: (findings) => damages.note(findings),
+      },
+      engines?.database,
+    ),
+    (it) => it.close(),
   );
-  closers.push(() => telemetry.close());
   const sessions = new Sessions();
   const tokens = new Tokens({ store, events, sessions, now });
-  closers.push(sessions.watch(tokens, (err) => log.error({ err }, 'open sessions could not be looked at')));
+  parts.atEnd(sessions.watch(tokens, (err) => log.error({ err }, 'open sessions could not be looked at')));
   const logins = new Logins({ store, events, tokens, now });
   const trust = trustIn(store, turns, events);
   const roots = new Roots({ store, turns, events, trust, now });
@@ -219,4 +212,32 @@ function damagedBlob(digest: string, users: readonly string[]): Finding {
 async function isInUse(store: Store): Promise<boolean> {
   const row = await store.selectFrom('meta').select('value').where('key', '=', 'created').executeTakeFirst();
   return row !== undefined;
+}
+
+/** What others on this machine have no business with. In `pki`, keys are private by themselves, and the CA is for everybody. */
+const folders = ['broker', 'blobs', 'journal'];
+
+/**
+ * Takes what a data folder holds away from other users of the machine, also where the folder itself was there before and is open to
+ * them. SQLite gives its other files the mode of `state.db`. What cannot be changed (of another owner, read-only) is logged; whoever
+ * opens it next says whether it will do.
+ * @param database file of the state, made when missing; null = it is in PostgreSQL
+ */
+async function makePrivate(root: string, database: string | null, log: Logger): Promise<void> {
+  try {
+    for (const name of folders) {
+      const folder = join(root, name);
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await chmod(folder, 0o700);
+    }
+    if (database === null) return;
+    const file = await open(database, 'a', 0o600);
+    try {
+      await file.chmod(0o600);
+    } finally {
+      await file.close();
+    }
+  } catch (err) {
+    log.warn({ err }, 'other users of this machine may be able to read the data folder');
+  }
 }

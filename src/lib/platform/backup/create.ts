@@ -8,17 +8,26 @@ import type { Pack } from 'tar-stream';
 import { aiotVersion, hasCode } from '../../core/index.js';
 import type { Leases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
+import { references } from '../datasets/orphans.js';
 import type { Telemetry } from '../journal/telemetry.js';
 import { verifyJournal } from '../journal/verify.js';
-import { references } from '../services/references.js';
-import type { Store } from '../store/database.js';
-import { damagedDatabase, quickCheckApart } from '../store/quick-check.js';
+import { damagedDatabase, quickCheckApart, type Store, snapshot } from '../store/database.js';
+import { serially, type Turns } from '../store/engine.js';
 import { migrations } from '../store/schema.js';
-import { snapshot } from '../store/snapshot.js';
-import { serially, type Turns } from '../store/turns.js';
 import type { Damages } from '../verify/damage.js';
-import { type BackupHead, type BackupManifest, format, names, sealedEnd } from './format.js';
-import { checkPassphrase, type Keys, keysOf, macOf, newScrypt, sealFile } from './seal.js';
+import {
+  type BackupHead,
+  type BackupManifest,
+  checkPassphrase,
+  format,
+  type Keys,
+  keysOf,
+  macOf,
+  names,
+  newScrypt,
+  sealedEnd,
+  sealFile,
+} from './format.js';
 import { sealedTables, tablesOf, writeTable } from './tables.js';
 import { exportTelemetry } from './telemetry.js';
 

@@ -1,11 +1,14 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
+import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
-import { nativePart } from '../../core/index.js';
+import { AiotError, hasCode, nativePart } from '../../core/index.js';
 import type { Store } from '../store/database.js';
+import { openEngine } from '../store/engine.js';
 import { migrations, type Schema } from '../store/schema.js';
+import { type Keys, linesOf, malformed, sealedEnd, unsealFile } from './format.js';
 
-export interface Table {
+interface Table {
   name: keyof Schema;
   /** Columns of its primary key. */
   key: string[];
@@ -23,7 +26,7 @@ export const sealedTables: ReadonlySet<string> = new Set([
 ]);
 
 /** Rows read, or written, at a time. */
-export const pageRows = 500;
+const pageRows = 500;
 
 /** All tables of the schema in the order in which they may be filled, whichever engine has them. */
 export async function tablesOf(schema = migrations.length): Promise<Table[]> {
@@ -50,7 +53,7 @@ export async function tablesOf(schema = migrations.length): Promise<Table[]> {
 }
 
 /** Rows of a table in the order of its key, some at a time. */
-export async function* rowsOf(store: Store, { name, key }: Table): AsyncGenerator<Record<string, unknown>[]> {
+async function* rowsOf(store: Store, { name, key }: Table): AsyncGenerator<Record<string, unknown>[]> {
   const { sql } = await import('kysely');
   const columns = sql.join(key.map((column) => sql.ref(column)));
   for (let last: Record<string, unknown> | undefined; ; ) {
@@ -83,4 +86,121 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
   out.end();
   await finished(out);
   return count;
+}
+
+/**
+ * Makes a SQLite database of the tables in the folder: of the schema that they were written with, brought up to date.
+ * @throws AIOT_BACKUP_MALFORMED (rows that do not go together, or of a newer aiot)
+ */
+export async function fillSqlite(path: string, folder: string, schema: number, keys: Keys): Promise<void> {
+  if (schema > migrations.length) {
+    throw malformed(
+      `the backup is of a newer aiot: its schema is ${schema}, this one knows ${migrations.length}`,
+    );
+  }
+  const { default: Database } = await nativePart('libsql', () => import('libsql'));
+  const database = new Database(path);
+  try {
+    // Nobody reads it before it is whole, and then it is synced.
+    database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; BEGIN');
+    for (const sql of migrations.slice(0, schema)) database.exec(sql);
+    for (const table of await tablesOf(schema)) {
+      const columns = table.columns.map((column) => `"${column}"`).join(', ');
+      const insert = database.prepare(
+        `INSERT INTO "${table.name}" (${columns}) VALUES (${table.columns.map(() => '?').join(', ')})`,
+      );
+      for await (const row of linesOf(await opened(folder, table, keys))) {
+        insert.run(table.columns.map((column) => row[column] ?? null));
+      }
+    }
+    const broken = database.prepare('PRAGMA foreign_key_check').all() as { table: string }[];
+    if (broken[0]) throw malformed(`its table ${broken[0].table} refers to rows that are not there`);
+    database.exec(`PRAGMA user_version = ${schema}; COMMIT`);
+  } catch (error) {
+    if (error instanceof AiotError) throw error;
+    throw malformed('its tables do not fit its schema', error);
+  } finally {
+    database.close();
+  }
+  // Brings it up to date.
+  await (await openEngine(path)).close();
+}
+
+async function opened(folder: string, { name }: Table, keys: Keys): Promise<string> {
+  const entry = `tables/${name}.ndjson`;
+  const path = join(folder, entry);
+  if (!sealedTables.has(name)) return path;
+  await unsealFile(path + sealedEnd, path, entry + sealedEnd, keys);
+  return path;
+}
+
+/**
+ * Copies all rows of a SQLite database into an empty PostgreSQL, all or nothing.
+ * @param put called when all is copied and nothing committed yet: what it throws takes it all back
+ * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED
+ */
+export async function fillPostgres(url: string, from: string, put: () => Promise<void>): Promise<void> {
+  const source = await openEngine(from);
+  const target = await openEngine('', url);
+  try {
+    await requireEmpty(target.store);
+    await target.store.transaction().execute(async (transaction) => {
+      for (const table of await tablesOf()) {
+        for await (const rows of rowsOf(source.store, table)) await insert(transaction, table, rows);
+        if (table.key.length === 1 && table.key[0] === 'id') await drawAbove(transaction, table);
+      }
+      await put();
+    });
+  } catch (error) {
+    if (!hasCode(error, 'AIOT_FOLDER_NOT_EMPTY')) await clearTelemetry(target.store);
+    throw error;
+  } finally {
+    await source.close();
+    await target.close();
+  }
+}
+
+/** Rows that come with their ids draw none: the next one is above them all. */
+async function drawAbove(store: Store, { name }: Table): Promise<void> {
+  const { sql } = await import('kysely');
+  const found = sql<{ drawn: string | null }>`SELECT pg_get_serial_sequence(${`"${name}"`}, 'id') AS "drawn"`;
+  const [{ drawn } = { drawn: null }] = (await found.execute(store)).rows;
+  if (drawn === null) return;
+  await sql`SELECT setval(${drawn}::regclass, max("id")) FROM ${sql.table(name)} HAVING max("id") IS NOT NULL`.execute(
+    store,
+  );
+}
+
+/** It is no part of the transaction, and there was none before. */
+async function clearTelemetry(store: Store): Promise<void> {
+  const { sql } = await import('kysely');
+  const clear = sql`TRUNCATE "telemetryTakes", "telemetryStreams", "telemetryLive" CASCADE`;
+  await clear.execute(store).catch(() => {});
+}
+
+async function insert(
+  store: Store,
+  { name, columns }: Table,
+  rows: Record<string, unknown>[],
+): Promise<void> {
+  const { sql } = await import('kysely');
+  // A statement has at most 65,535 parameters.
+  const some = Math.max(1, Math.min(pageRows, Math.floor(30_000 / columns.length)));
+  for (let at = 0; at < rows.length; at += some) {
+    const values = rows
+      .slice(at, at + some)
+      .map((row) => sql`(${sql.join(columns.map((column) => sql.val(row[column] ?? null)))})`);
+    await sql`INSERT INTO ${sql.table(name)} (${sql.join(columns.map((column) => sql.ref(column)))})
+      VALUES ${sql.join(values)}`.execute(store);
+  }
+}
+
+/** @throws AIOT_FOLDER_NOT_EMPTY */
+async function requireEmpty(store: Store): Promise<void> {
+  const [{ name } = { name: '' }] = await store.selectFrom('meta').select('key as name').limit(1).execute();
+  const devices = await store.selectFrom('devices').select('name').limit(1).execute();
+  if (name === '' && devices.length === 0) return;
+  throw new AiotError('AIOT_FOLDER_NOT_EMPTY', 'the database has a platform in it already', {
+    next: 'Give it an empty one.',
+  });
 }

@@ -2,11 +2,10 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AiotError } from '../../core/index.js';
-import { isEntry, lineOf } from '../journal/line.js';
-import { openTelemetry } from '../journal/open.js';
-import type { JournalReader } from '../journal/reader.js';
+import { isEntry, lineOf } from '../journal/entry.js';
+import { openTelemetry } from '../journal/files.js';
 import { listSegments, scanSegment, segmentPath } from '../journal/segments.js';
-import type { Telemetry } from '../journal/telemetry.js';
+import type { JournalReader, Telemetry } from '../journal/telemetry.js';
 
 const segmentBytes = 64 * 1024 ** 2;
 /** Nothing more came for so long: what was there is read. */

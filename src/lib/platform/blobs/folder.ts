@@ -1,14 +1,25 @@
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { digestOf, syncFolder, systemCode } from '../../core/index.js';
+import { AiotError, digestOf, syncFolder, systemCode } from '../../core/index.js';
 import { storageError } from '../errors.js';
 import { dataSync, type Sync } from '../sync.js';
-import { BlobBlocks } from './blocks.js';
-import { BlobMemory } from './memory.js';
-import { type BlobStore, damagedBlob, hexOf, noSuchBlob } from './port.js';
-import { BlobReading, closeBlob, openBlob, stampOf } from './reading.js';
-import { openIncoming } from './receive.js';
+import { BlobBlocks, BlobMemory, BlobReading, closeBlob, openBlob, stampOf } from './reading.js';
+import { type BlobStore, damagedBlob, hexOf, largestBlob, noSuchBlob } from './store.js';
+
+/**
+ * Opens the folder, or the bucket of `s3://BUCKET[/PREFIX]?endpoint=…&region=…` with the folder for what is on its way there.
+ * @throws AIOT_USAGE (another scheme), AIOT_STREAM_URL, AIOT_BLOBS_UNAVAILABLE
+ */
+export async function openBlobs(folder: string, sync?: Sync, url?: string): Promise<BlobStore> {
+  if (url === undefined) return openFolder(folder, sync);
+  if (!url.startsWith('s3://')) {
+    throw new AiotError('AIOT_USAGE', 'expected --blobs s3://BUCKET, got a URL of another kind');
+  }
+  const { openS3 } = await import('./s3.js');
+  return openS3(url, folder);
+}
 
 /** A file for each blob, `sha256/ab/abcd…`. */
 export async function openFolder(folder: string, sync: Sync = dataSync): Promise<BlobStore> {
@@ -105,4 +116,61 @@ export async function openFolder(folder: string, sync: Sync = dataSync): Promise
 function absent(error: unknown): null {
   if (systemCode(error) === 'ENOENT') return null;
   throw error;
+}
+
+/** Files on their way in. What an interrupted upload has left there goes when the folder is opened. */
+interface Incoming {
+  /**
+   * Writes what comes to a file of its own, which the caller moves or removes.
+   * @param sync also makes it durable
+   * @throws AIOT_DIGEST_MISMATCH, AIOT_REQUEST_INVALID (too large); then nothing is left
+   */
+  receive(
+    digest: string,
+    source: AsyncIterable<Uint8Array>,
+    sync?: Sync,
+  ): Promise<{ path: string; bytes: number }>;
+}
+
+export async function openIncoming(folder: string): Promise<Incoming> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  return {
+    async receive(digest, source, sync) {
+      const path = join(folder, randomBytes(8).toString('hex'));
+      try {
+        return { path, bytes: await write(path, digest, source, sync) };
+      } catch (error) {
+        await rm(path, { force: true });
+        throw error;
+      }
+    },
+  };
+}
+
+async function write(
+  path: string,
+  digest: string,
+  source: AsyncIterable<Uint8Array>,
+  sync: Sync | undefined,
+): Promise<number> {
+  const hash = createHash('sha256');
+  const file = await open(path, 'wx');
+  let bytes = 0;
+  try {
+    for await (const chunk of source) {
+      bytes += chunk.length;
+      if (bytes > largestBlob) {
+        throw new AiotError('AIOT_REQUEST_INVALID', `expected at most ${largestBlob} bytes`);
+      }
+      hash.update(chunk);
+      await file.writeFile(chunk);
+    }
+    const got = `sha256:${hash.digest('hex')}`;
+    if (got !== digest) throw new AiotError('AIOT_DIGEST_MISMATCH', `expected ${digest}, got ${got}`);
+    await sync?.(file);
+  } finally {
+    await file.close();
+  }
+  return bytes;
 }

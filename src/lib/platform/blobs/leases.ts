@@ -1,5 +1,5 @@
 import type { Store } from '../store/database.js';
-import { type BlobStore, hexOf } from './port.js';
+import { type BlobStore, hexOf } from './store.js';
 
 /** How long a blob that nothing refers to is kept for who has put it, ms. */
 export const leaseMs = 24 * 3600 * 1000;

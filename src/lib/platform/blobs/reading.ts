@@ -1,10 +1,9 @@
+import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
-import { digestOf } from '../../core/index.js';
-import { type BlobBlocks, blockBytes } from './blocks.js';
-import type { BlobMemory, Held } from './memory.js';
-import { type BlobRange, damagedBlob } from './port.js';
+import { digestOf, hasCode } from '../../core/index.js';
+import { type BlobRange, damagedBlob } from './store.js';
 
 /**
  * Bytes given at a time from memory; from a file it is a block. What a slow reader has not taken yet is held for it alone, encrypted,
@@ -12,7 +11,7 @@ import { type BlobRange, damagedBlob } from './port.js';
  */
 const fromMemory = 32 * 1024;
 
-export interface BlobFile {
+interface BlobFile {
   digest: string;
   path: string;
   memory: BlobMemory;
@@ -154,4 +153,252 @@ async function wholeOf(file: FileHandle, digest: string): Promise<Buffer> {
   const got = digestOf(content);
   if (got !== digest) throw damagedBlob(digest, `its ${content.length} bytes have the digest ${got}`);
   return content;
+}
+
+/** Bytes of a block: read, checked and given at a time. */
+const blockBytes = 48 * 1024;
+
+/** Blocks that are read at a time while a whole file is checked, and checksums that are remembered in all (of 48 GiB). */
+const blocksAtOnce = 16;
+
+const mostSums = 2 ** 20;
+
+interface CheckedFile {
+  digest: string;
+  /** Another one when the file was written to. */
+  stamp: string;
+  bytes: number;
+}
+
+/** Called after each piece with its bytes: what it waits for slows the reading down. */
+export type Pace = (bytes: number) => Promise<void> | undefined;
+
+/** How long a file that was found to be damaged, and was not written to since, is not read again, ms. */
+const damagedMs = 60_000;
+
+interface Table {
+  stamp: string;
+  sums: Promise<Uint32Array>;
+  count: number;
+  /** Until when its failure counts; null = it has not failed. */
+  failedUntil: number | null;
+}
+
+/**
+ * A CRC-32 for each block of files that were read whole and found to have their digest. With it any part of such a file is
+ * checked while it is read: a range as much as the whole, and before any of its bytes is given to somebody.
+ */
+export class BlobBlocks {
+  /** The one that was asked for longest ago first. */
+  private readonly tables = new Map<string, Table>();
+  private count = 0;
+
+  /** The checksums of a file's blocks; reads it whole first where they are not known, once for all who ask. @throws AIOT_BLOB_DAMAGED */
+  of(file: FileHandle, checked: CheckedFile): Promise<Uint32Array> {
+    const { digest, stamp } = checked;
+    const known = this.tables.get(digest);
+    const stale = (known?.failedUntil ?? Number.POSITIVE_INFINITY) < performance.now();
+    if (known?.stamp !== stamp || stale) return this.learn(file, checked);
+    this.tables.delete(digest);
+    this.tables.set(digest, known);
+    return known.sums;
+  }
+
+  /** Reads the file whole, whatever is known of it. @throws AIOT_BLOB_DAMAGED */
+  async learn(file: FileHandle, checked: CheckedFile, pace?: Pace): Promise<Uint32Array> {
+    const { digest, stamp, bytes } = checked;
+    this.forget(digest);
+    const count = Math.ceil(bytes / blockBytes);
+    const table: Table = { stamp, count, sums: sumsOf(file, checked, pace), failedUntil: null };
+    this.tables.set(digest, table);
+    this.count += table.count;
+    for (const [other, { count }] of this.tables) {
+      if (this.count <= mostSums || other === digest) break;
+      this.count -= count;
+      this.tables.delete(other);
+    }
+    try {
+      return await table.sums;
+    } catch (error) {
+      if (hasCode(error, 'AIOT_BLOB_DAMAGED')) table.failedUntil = performance.now() + damagedMs;
+      else if (this.tables.get(digest) === table) this.forget(digest);
+      throw error;
+    }
+  }
+
+  forget(digest: string): void {
+    this.count -= this.tables.get(digest)?.count ?? 0;
+    this.tables.delete(digest);
+  }
+}
+
+async function sumsOf(
+  file: FileHandle,
+  { digest, bytes }: CheckedFile,
+  pace: Pace | undefined,
+): Promise<Uint32Array> {
+  const sums = new Uint32Array(Math.ceil(bytes / blockBytes));
+  const hash = createHash('sha256');
+  const buffer = Buffer.allocUnsafeSlow(Math.min(blocksAtOnce * blockBytes, Math.max(1, bytes)));
+  for (let at = 0; at < bytes; ) {
+    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, bytes - at), at);
+    const wanted = Math.min(buffer.length, bytes - at);
+    if (bytesRead < wanted) throw damagedBlob(digest, `its file ends after ${at + bytesRead} bytes`);
+    hash.update(buffer.subarray(0, bytesRead));
+    for (let from = 0; from < bytesRead; from += blockBytes)
+      sums[(at + from) / blockBytes] = crc32(buffer.subarray(from, Math.min(bytesRead, from + blockBytes)));
+    at += bytesRead;
+    await pace?.(bytesRead);
+  }
+  const got = `sha256:${hash.digest('hex')}`;
+  if (got !== digest) throw damagedBlob(digest, `its ${bytes} bytes have the digest ${got}`);
+  return sums;
+}
+
+/** Bytes of all blobs that are kept in memory, and of the largest of them: a fleet asks for the same one at the same time. */
+const mostBytes = 16 * 1024 ** 2;
+
+const largestKept = 4 * 1024 ** 2;
+
+/** How long one that nobody reads is kept, ms. */
+const keptMs = 30_000;
+
+/** A blob in memory. Its bytes count until it is let go of, also when it was removed meanwhile. */
+interface Held {
+  content: Buffer;
+  release(): void;
+}
+
+interface Entry {
+  bytes: number;
+  /** Of its file, when it was read. */
+  stamp: string;
+  readers: number;
+  /** It was removed, and stays for its readers alone. */
+  gone: boolean;
+  content: Buffer | Promise<Buffer>;
+}
+
+/** Small blobs that were asked for lately. With those that are read now they are never more than so many bytes. */
+export class BlobMemory {
+  /** The one that was asked for longest ago first. */
+  private readonly entries = new Map<string, Entry>();
+  private bytes = 0;
+  /** How often a blob was removed: what was opened before is not kept for those who ask afterwards. */
+  removals = 0;
+  private sweeping: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly most = mostBytes,
+    private readonly quietMs = keptMs,
+  ) {}
+
+  /** What was read from another file than there is now goes; null = there is none. */
+  keepOnly(digest: string, stamp: string | null): void {
+    const entry = this.entries.get(digest);
+    if (entry && entry.stamp !== stamp) this.forget(digest);
+  }
+
+  /** Null = it is not here. */
+  hold(digest: string): Held | null {
+    const entry = this.entries.get(digest);
+    if (!entry || !Buffer.isBuffer(entry.content)) return null;
+    return this.held(digest, entry, entry.content);
+  }
+
+  /**
+   * Reads it once for all who ask meanwhile; null = it cannot be kept just now.
+   * @param opened `removals` before its file was opened
+   * @param stamp as `keepOnly` is asked later
+   * @throws as `read` does
+   */
+  async load(
+    file: { digest: string; bytes: number; opened: number; stamp: string },
+    read: () => Promise<Buffer>,
+  ) {
+    const { digest, bytes, opened, stamp } = file;
+    const entry =
+      this.entries.get(digest) ??
+      (opened === this.removals ? this.begin({ digest, bytes, stamp }, read) : null);
+    if (!entry) return null;
+    entry.readers++;
+    try {
+      return this.held(digest, entry, await entry.content);
+    } finally {
+      this.left(entry);
+    }
+  }
+
+  /** It is removed. Who reads it reads it to its end. */
+  forget(digest: string): void {
+    this.removals++;
+    this.drop(digest);
+  }
+
+  close(): void {
+    clearTimeout(this.sweeping);
+    for (const digest of this.entries.keys()) this.drop(digest);
+  }
+
+  private drop(digest: string): void {
+    const entry = this.entries.get(digest);
+    if (!entry) return;
+    this.entries.delete(digest);
+    entry.gone = true;
+    if (entry.readers === 0) this.bytes -= entry.bytes;
+  }
+
+  private begin(
+    { digest, bytes, stamp }: { digest: string; bytes: number; stamp: string },
+    read: () => Promise<Buffer>,
+  ): Entry | null {
+    if (bytes > largestKept) return null;
+    for (const [other, { readers }] of this.entries) {
+      if (this.bytes + bytes <= this.most) break;
+      if (readers === 0) this.drop(other);
+    }
+    if (this.bytes + bytes > this.most) return null;
+    const content = read();
+    const entry: Entry = { bytes, stamp, content, readers: 0, gone: false };
+    this.entries.set(digest, entry);
+    this.bytes += bytes;
+    content.then(
+      (whole) => {
+        entry.content = whole;
+      },
+      () => {
+        if (!entry.gone) this.drop(digest);
+      },
+    );
+    return entry;
+  }
+
+  private held(digest: string, entry: Entry, content: Buffer): Held {
+    entry.readers++;
+    if (!entry.gone) {
+      this.entries.delete(digest);
+      this.entries.set(digest, entry);
+    }
+    let over = false;
+    const release = () => {
+      if (over) return;
+      over = true;
+      this.left(entry);
+    };
+    return { content, release };
+  }
+
+  private left(entry: Entry): void {
+    if (--entry.readers > 0) return;
+    if (entry.gone) this.bytes -= entry.bytes;
+    else this.sweepLater();
+  }
+
+  /** What nobody has asked for in the time goes. */
+  private sweepLater(): void {
+    this.sweeping ??= setTimeout(() => {
+      this.sweeping = undefined;
+      for (const [digest, { readers }] of this.entries) if (readers === 0) this.drop(digest);
+    }, this.quietMs).unref();
+  }
 }

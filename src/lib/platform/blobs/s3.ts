@@ -5,8 +5,8 @@ import { Readable } from 'node:stream';
 import { AiotError, hasCode } from '../../core/index.js';
 import { type Bucket, openBucket } from '../../stream/index.js';
 import { storageError } from '../errors.js';
-import { type BlobRange, type BlobStore, damagedBlob, hexOf, noSuchBlob } from './port.js';
-import { openIncoming } from './receive.js';
+import { openIncoming } from './folder.js';
+import { type BlobRange, type BlobStore, damagedBlob, hexOf, noSuchBlob } from './store.js';
 
 /** What is larger goes in parts of this size, bytes; S3 takes at most 10,000 of at least 5 MiB. */
 const partBytes = 8 * 1024 ** 2;

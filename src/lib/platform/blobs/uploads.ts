@@ -6,6 +6,7 @@ import { z } from 'zod';
 import {
   AiotError,
   newId,
+  onAbort,
   readJson,
   removeLeftovers,
   syncFolder,
@@ -15,11 +16,11 @@ import {
 } from '../../core/index.js';
 import { storageError } from '../errors.js';
 import { dataSync, type Sync } from '../sync.js';
-import { type BlobStore, hexOf, largestBlob } from './port.js';
-import { untilAborted } from './until-aborted.js';
+import { type BlobStore, hexOf, largestBlob } from './store.js';
 
 /** An upload that nobody goes on with is given up after this, ms. */
 export const uploadMs = 24 * 3600 * 1000;
+
 /** Uploads of one person or program that are not at their end. */
 const mostOpen = 64;
 
@@ -32,6 +33,7 @@ const noteSchema = z.object({
   created: z.number(),
   done: z.boolean(),
 });
+
 type Note = z.output<typeof noteSchema>;
 
 /** An upload in pieces. */
@@ -335,4 +337,28 @@ function unknown(id: string, shared = false): AiotError {
 function absent(error: unknown): null {
   if (systemCode(error) === 'ENOENT') return null;
   throw error;
+}
+
+/** What comes, until somebody else takes the upload over. @throws AIOT_REQUEST_INVALID then */
+async function* untilAborted(
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  let stop = () => {};
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(new AiotError('AIOT_REQUEST_INVALID', 'somebody else goes on with this upload'));
+  });
+  stopped.catch(() => {});
+  const leave = onAbort(signal, stop);
+  try {
+    for (;;) {
+      const next = await Promise.race([iterator.next(), stopped]);
+      if (next.done) return;
+      yield next.value;
+    }
+  } finally {
+    leave();
+    void iterator.return?.()?.catch(() => {});
+  }
 }

@@ -1,37 +1,39 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
-import type { NoteCommit } from '../figures/disk.js';
-import type { Devices } from '../services/devices.js';
-import type { Failures } from '../services/failures.js';
-import type { DeviceSecrets } from '../services/secrets.js';
-import type { Sessions } from '../services/sessions.js';
-import type { Tokens } from '../services/tokens.js';
-import type { Offered } from '../streams/held.js';
-import { createLocalStreams, type LocalStreams } from '../streams/streams.js';
+import type { DeviceSecrets, Failures } from '../access/secrets.js';
+import type { Tokens } from '../access/tokens.js';
+import type { Sessions } from '../access/users.js';
+import type { Devices } from '../devices/devices.js';
+import type { NoteCommit } from '../metrics.js';
+import { createLocalStreams, type LocalStreams, type Offered } from '../streams.js';
 import type { Sync } from '../sync.js';
-import type { Finding } from '../verify/finding.js';
+import type { Finding } from '../verify/damage.js';
 import type { Ledger } from '../verify/ledger.js';
-import { Admission, visitorOf } from './admission.js';
 import { Connection } from './connection.js';
-import type { Core } from './core.js';
-import type { BrokerDepths, BrokerFigures } from './figures.js';
-import { identify } from './identify.js';
-import { type BoardDoor, type Identity, peerOf } from './identity.js';
-import { type BrokerLimits, brokerLimits } from './limits.js';
-import { whenCaughtUp } from './pace.js';
-import { Retained } from './retained.js';
-import { Router } from './router.js';
-import { SessionLog } from './sessions/log.js';
-import { BrokerState } from './sessions/state.js';
-import { storeMessage } from './store-message.js';
-import { Subscriptions } from './subscriptions.js';
-import { startSweeps } from './sweep.js';
-import { depthsOf, tellFigures } from './sys.js';
-import type { BrokerCounts } from './verify.js';
-import { send, settleAll } from './wills.js';
+import type { ExternalParts } from './external.js';
+import { type BoardDoor, type Identity, identify, peerOf } from './identity.js';
+import { Admission, type BrokerLimits, brokerLimits, visitorOf } from './limits.js';
+import { type BrokerDepths, type BrokerFigures, depthsOf, tellFigures } from './metrics.js';
+import { whenCaughtUp } from './outlet.js';
+import { Router, send, settleAll, storeMessage } from './router.js';
+import { type BrokerCounts, SessionLog } from './session-log.js';
+import { BrokerState, Retained } from './sessions.js';
+import { Subscriptions } from './topics.js';
+import type { ConnectPacket } from './wire.js';
 
-export interface BrokerParts {
+/** The broker in this process, or the one at `url`. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
+export async function openBroker(
+  external: Pick<ExternalParts, 'leader' | 'platform' | 'cutOff'> & { url: string | undefined },
+  parts: BrokerParts,
+): Promise<Broker> {
+  const { url } = external;
+  if (url === undefined) return startBroker(parts);
+  const { startExternalBroker } = await import('./external.js');
+  return startExternalBroker({ ...parts, ...external, url });
+}
+
+interface BrokerParts {
   devices: Devices;
   tokens: Tokens;
   secrets?: DeviceSecrets;
@@ -57,10 +59,8 @@ export interface BrokerParts {
   unavailable?: () => boolean;
 }
 
-export type { BrokerFigures };
-
 /** Where a socket came in, when the listener knows more than the socket tells. */
-export interface Arrival {
+interface Arrival {
   /** The socket below, that has the certificate, for what comes by WebSocket. */
   below?: Duplex;
   address?: string;
@@ -96,7 +96,7 @@ export interface Broker {
 /** Of a connection that nothing is heard of, before it is asked whether it is there, ms. */
 const tcpKeepAliveMs = 60_000;
 
-export async function startBroker(parts: BrokerParts): Promise<Broker> {
+async function startBroker(parts: BrokerParts): Promise<Broker> {
   const { devices, log, folder, sync, now, onCommit } = parts;
   const limits = { ...brokerLimits, ...parts.limits };
   const retained = new Retained({ messages: limits.retainedMessages, bytes: limits.retainedBytes });
@@ -216,4 +216,74 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
 
 function addressOf(socket: Duplex): string {
   return ('remoteAddress' in socket && String(socket.remoteAddress)) || 'unknown';
+}
+
+/** What all connections of a broker share. */
+export interface Core {
+  state: BrokerState;
+  sessionLog: () => SessionLog;
+  router: Router;
+  figures: BrokerFigures;
+  limits: BrokerLimits;
+  log: Logger;
+  /** Those that are open, with or without an identity. */
+  connections: Set<Connection>;
+  /** By the key of their session. */
+  byKey: Map<string, Connection>;
+  /** CONNECTs of one key wait for each other. */
+  turns: Map<string, Promise<unknown>>;
+  /** ms since 1970, and ms that only rise. */
+  now: () => number;
+  elapsed: () => number;
+  identify(
+    connection: Connection,
+    connect: ConnectPacket,
+  ): Promise<Identity | 'credentials' | 'notAuthorized'>;
+  /** Nobody is let in just now. */
+  unavailable(): boolean;
+  /** Stores what is protocol v1's; rejects when it could not. */
+  store(who: string, topic: string, payload: Buffer): Promise<void>;
+  /** Whether a device has a connection. */
+  isOnline(device: string): boolean;
+  /** To readers in this process. */
+  offer(message: Offered, done: (error?: Error | null) => void): void;
+  connected(connection: Connection): void;
+  disconnected(connection: Connection): void;
+}
+
+const everyMs = 500;
+const expiryMs = 60_000;
+
+/** Looks after connections and sessions: who is silent, who takes nothing, who did not come back. Returns what ends it. */
+function startSweeps(core: Core, admission: Admission): () => void {
+  const { state, connections, router, limits, figures } = core;
+  const sweep = setInterval(() => {
+    const elapsed = core.elapsed();
+    for (const connection of connections) connection.sweep(elapsed);
+    let bytes = 0;
+    for (const session of state.sessions.values()) bytes += session.bytes;
+    router.queuedBytes = bytes;
+  }, everyMs);
+  const expiry = setInterval(
+    () => {
+      admission.sweep();
+      const now = core.now();
+      for (const session of [...state.sessions.values()]) {
+        const { offlineSince } = session;
+        if (offlineSince === null) continue;
+        // A clock that was set back makes nobody older.
+        if (offlineSince > now) session.offlineSince = now;
+        if (now - offlineSince <= limits.sessionExpiryMs) continue;
+        state.end(session);
+        core.sessionLog().append({ k: 'end', s: session.key });
+        figures.expired++;
+        core.log.info({ session: session.key }, 'a session that nobody came back to was forgotten');
+      }
+    },
+    Math.min(expiryMs, limits.sessionExpiryMs),
+  );
+  return () => {
+    clearInterval(sweep);
+    clearInterval(expiry);
+  };
 }

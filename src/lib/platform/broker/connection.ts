@@ -1,25 +1,32 @@
+import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { mayPublish } from './acl.js';
-import { admit } from './connecting.js';
-import type { Core } from './core.js';
-import type { Entrance, Identity } from './identity.js';
-import { Inbox } from './inbox.js';
-import { whenCaughtUp } from './pace.js';
-import type { Session } from './sessions/session.js';
-import { Outlet } from './socket.js';
-import { subscribe, unsubscribe } from './subscribing.js';
-import { endWill, settlePresence } from './wills.js';
-import { Frames } from './wire/frames.js';
-import { ProtocolError, packet, returnCode } from './wire/packets.js';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Core } from './broker.js';
+import { type Entrance, type Identity, mayPublish, maySubscribe } from './identity.js';
+import { Outlet, whenCaughtUp } from './outlet.js';
+import { endWill, Inbox, settlePresence } from './router.js';
+import { type LogRecord, logged } from './session-log.js';
+import { Session } from './sessions.js';
+import { isFilter } from './topics.js';
 import {
+  ack,
+  type ConnectPacket,
   checkFlags,
+  connack,
+  Frames,
+  ProtocolError,
+  packet,
+  pingResponse,
+  type Qos,
   readAck,
   readConnect,
   readPublish,
   readSubscribe,
   readUnsubscribe,
-} from './wire/read.js';
-import { ack, connack, pingResponse } from './wire/write.js';
+  returnCode,
+  type SubscribePacket,
+  suback,
+} from './wire.js';
 
 /** One for all: a socket's error is followed by its end. */
 const nothing = () => {};
@@ -347,4 +354,219 @@ export class Connection {
     await endWill(core, session.key, this.willDropped || this.phase !== 'ready' ? 'dropped' : 'told');
     if (this.identity?.kind === 'device') await settlePresence(core, this.identity.name);
   }
+}
+
+interface Admitted {
+  identity: Identity;
+  session: Session;
+  sessionPresent: boolean;
+}
+
+/** Whose an id is: nobody can take over another's session by using its client id. */
+function ownerOf(identity: Identity): string {
+  if (identity.kind === 'device') return `device:${identity.name}`;
+  if (identity.kind === 'board') return 'board';
+  // Of a user, whatever its token; a token that is nobody's in particular is its own.
+  return identity.name.split(' ', 2).join(' ');
+}
+
+/**
+ * Answers a CONNECT: who it is, what of its session is there, and whose place it takes. Returns the return code that refuses it
+ * (MQTT 3.1.1, table 3.1), or what it is let in with; by then that is on disk.
+ */
+async function admit(core: Core, connection: Connection, connect: ConnectPacket): Promise<Admitted | number> {
+  const { level, clean, clientId, will } = connect;
+  if (level === 0) return returnCode.version;
+  if (core.unavailable()) return returnCode.unavailable;
+  // MQTT 3.1 has no empty ids; its bound of 23 characters nobody keeps to.
+  if (clientId === '' && (!clean || level === 3)) return returnCode.identifier;
+  if (clientId.length > core.limits.clientIdLength) return returnCode.identifier;
+  const identity = await core.identify(connection, connect);
+  if (typeof identity === 'string') return returnCode[identity];
+  if (will && !mayPublish(identity, will.topic)) {
+    core.figures.refused++;
+    core.log.warn({ client: clientId, topic: will.topic }, 'a will was refused');
+    return returnCode.notAuthorized;
+  }
+  const owner = ownerOf(identity);
+  const key = `${owner}:${clientId || randomUUID()}`;
+  const before = core.turns.get(key);
+  const turn = (async () => {
+    await before?.catch(() => {});
+    if (connection.closed) return returnCode.unavailable;
+    await core.byKey.get(key)?.takenOver();
+    if (connection.closed) return returnCode.unavailable;
+    return settle(core, connection, { identity, key, owner }, connect);
+  })();
+  core.turns.set(key, turn);
+  try {
+    return await turn;
+  } finally {
+    if (core.turns.get(key) === turn) core.turns.delete(key);
+  }
+}
+
+async function settle(
+  core: Core,
+  connection: Connection,
+  { identity, key, owner }: { identity: Identity; key: string; owner: string },
+  { clean, will }: ConnectPacket,
+): Promise<Admitted> {
+  const { state } = core;
+  const records: LogRecord[] = [];
+  const old = state.sessions.get(key);
+  if (clean && old) {
+    state.end(old);
+    if (old.persistent) records.push({ k: 'end', s: key });
+  }
+  const kept = clean ? undefined : old;
+  const session = kept ?? new Session(key, !clean);
+  if (!kept && !clean) makeRoom(core, identity, `${owner}:`);
+  state.sessions.set(key, session);
+  // What it may was decided when it subscribed, and can be less now: with a token of narrower scopes, say.
+  for (const filter of [...session.subscriptions.keys()]) {
+    if (!maySubscribe(identity, filter)) state.unsubscribe(session, filter);
+  }
+  for (const { number } of session.refit((topic) => maySubscribe(identity, topic))) {
+    if (number > 0) records.push({ k: 'done', s: key, n: number });
+  }
+  if (session.persistent) records.push({ k: 'session', s: key, off: null });
+  if (will) {
+    const device = identity.kind === 'device' ? identity.name : null;
+    state.wills.set(key, { message: will, device });
+    records.push({ k: 'will', s: key, m: logged(will), ...(device === null ? {} : { who: device }) });
+  } else if (state.wills.delete(key)) records.push({ k: 'will', s: key, m: null });
+  core.byKey.set(key, connection);
+  connection.session = session;
+  connection.identity = identity;
+  if (records.length > 0) {
+    await new Promise<void>((resolve, reject) =>
+      core.sessionLog().commitAll(records, (error) => (error ? reject(error) : resolve())),
+    );
+  }
+  return { identity, session, sessionPresent: kept !== undefined };
+}
+
+/** One more session of an owner: the one that nobody has come back to for longest makes room. */
+function makeRoom({ state, limits, sessionLog }: Core, { kind }: Identity, prefix: string): void {
+  const { sessionsPerDevice, sessionsPerUser, sessionsOfBoards } = limits;
+  const most = { device: sessionsPerDevice, user: sessionsPerUser, board: sessionsOfBoards }[kind];
+  // Most owners have few, and there may be many owners.
+  if (state.sessions.size < most) return;
+  const own = [...state.sessions.values()].filter(
+    ({ key, persistent }) => persistent && key.startsWith(prefix),
+  );
+  if (own.length < most) return;
+  const oldest = own
+    .filter(({ offlineSince }) => offlineSince !== null)
+    .sort((a, b) => a.offlineSince! - b.offlineSince!)[0];
+  if (!oldest) return;
+  state.end(oldest);
+  sessionLog().append({ k: 'end', s: oldest.key });
+}
+
+const refused = 128;
+const mostLevels = 100;
+
+/** Retained messages that are looked at before others have their turn. */
+const stride = 10_000;
+
+/** Answers a SUBSCRIBE once what it granted is on disk, and sends what is retained. */
+function subscribe(core: Core, connection: Connection, { id, subscriptions }: SubscribePacket): void {
+  const session = connection.session!;
+  const { figures, log } = core;
+  /** A filter that comes again counts once, by its last QoS: else one packet could ask for all that is retained many times. */
+  const granted = new Map<string, Qos>();
+  const denied: string[] = [];
+  const codes = subscriptions.map(({ filter, qos }) => {
+    if (!maySubscribeTo(core, connection, session, filter)) {
+      denied.push(filter);
+      return refused;
+    }
+    core.state.subscribe(session, filter, qos);
+    granted.set(filter, qos);
+    return qos;
+  });
+  if (denied.length > 0) {
+    figures.refused += denied.length;
+    const shown = { client: session.key, topic: denied[0]!.slice(0, 200), count: denied.length };
+    log.warn(shown, 'a subscription was refused');
+  }
+  const answer = () => {
+    if (connection.closed) return;
+    connection.outlet.send(suback(id, codes));
+    sendRetained(core, connection, session, granted);
+  };
+  if (!session.persistent || granted.size === 0) {
+    answer();
+    return;
+  }
+  core.sessionLog().commit({ k: 'sub', s: session.key, f: [...granted] }, (error) => {
+    if (error) connection.fail(error);
+    else answer();
+  });
+}
+
+function maySubscribeTo(
+  { limits }: Core,
+  { identity }: Connection,
+  session: Session,
+  filter: string,
+): boolean {
+  const room = session.subscriptions.size < limits.subscriptions || session.subscriptions.has(filter);
+  const fit = filter.length <= limits.filterLength && filter.split('/').length <= mostLevels;
+  return room && fit && isFilter(filter) && maySubscribe(identity!, filter);
+}
+
+/** Sends what is retained, a stride at a time: meanwhile nothing more is read of this client, and of others everything is. */
+function sendRetained(
+  { state, router }: Core,
+  connection: Connection,
+  session: Session,
+  granted: ReadonlyMap<string, Qos>,
+): void {
+  const each = function* () {
+    for (const [filter, most] of granted) {
+      for (const message of state.retained.looked(filter)) {
+        if (!message) {
+          yield;
+          continue;
+        }
+        const qos = Math.min(most, message.qos) as Qos;
+        if (qos === 0) session.link?.sendMessage(message, 0, 0, false);
+        else router.enqueue(session, message, qos);
+        yield;
+      }
+    }
+  };
+  const steps = each();
+  const some = () => {
+    for (let count = 0; count < stride; count++) if (steps.next().done) return true;
+    return false;
+  };
+  if (some()) return;
+  const rest = async () => {
+    do await nextTurn();
+    while (!connection.closed && !some());
+  };
+  connection.busyWhile(rest());
+}
+
+/** Answers an UNSUBSCRIBE once it is on disk. */
+function unsubscribe(
+  core: Core,
+  connection: Connection,
+  { id, filters }: { id: number; filters: string[] },
+): void {
+  const session = connection.session!;
+  for (const filter of filters) core.state.unsubscribe(session, filter);
+  const answer = () => connection.outlet.send(ack(packet.unsuback, id));
+  if (!session.persistent) {
+    answer();
+    return;
+  }
+  core.sessionLog().commit({ k: 'unsub', s: session.key, f: filters }, (error) => {
+    if (error) connection.fail(error);
+    else answer();
+  });
 }

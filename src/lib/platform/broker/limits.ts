@@ -63,3 +63,76 @@ export const brokerLimits: BrokerLimits = {
   burstPerAddress: 16_000,
   ratePerAddress: 500,
 };
+
+/** Limits for one address: open connections, burst of new ones, and new ones per second. */
+export type AddressLimits = Pick<
+  BrokerLimits,
+  'connectionsPerAddress' | 'burstPerAddress' | 'ratePerAddress'
+>;
+
+interface Visitor {
+  open: number;
+  /** New connections that it may still make, and when that was reckoned. */
+  credit: number;
+  at: number;
+}
+
+/**
+ * Whose connections count together: an IPv4 address, also as IPv6 maps it (RFC 4291, 2.5.5.2), and of IPv6 the first 64 bits,
+ * for the rest of it everybody may choose.
+ */
+export function visitorOf(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined) return mapped;
+  if (!address.includes(':')) return address;
+  const [plain = ''] = address.split('%');
+  const [before = '', after] = plain.split('::');
+  const head = before === '' ? [] : before.split(':');
+  const tail = after ? after.split(':') : [];
+  const zeros = after === undefined ? 0 : 8 - head.length - tail.length;
+  const groups = [...head, ...Array<string>(Math.max(0, zeros)).fill('0'), ...tail];
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`;
+}
+
+/** Counts connections by address: at a time, and new ones a second. */
+export class Admission {
+  private readonly visitors = new Map<string, Visitor>();
+
+  constructor(
+    private readonly limits: AddressLimits,
+    private readonly elapsed: () => number,
+  ) {}
+
+  /** Whether one more connection of this address is taken; then `leave` is to follow. */
+  enter(address: string): boolean {
+    const { connectionsPerAddress, burstPerAddress, ratePerAddress } = this.limits;
+    const now = this.elapsed();
+    const known = this.visitors.get(address);
+    const visitor = known ?? { open: 0, credit: burstPerAddress, at: now };
+    if (!known) this.visitors.set(address, visitor);
+    visitor.credit = Math.min(burstPerAddress, visitor.credit + ((now - visitor.at) / 1000) * ratePerAddress);
+    visitor.at = now;
+    if (visitor.credit < 1 || visitor.open >= connectionsPerAddress) return false;
+    visitor.credit--;
+    visitor.open++;
+    return true;
+  }
+
+  leave(address: string): void {
+    const visitor = this.visitors.get(address);
+    if (visitor) visitor.open--;
+  }
+
+  /** Forgets who has been gone for long enough to have all of its credit again. */
+  sweep(): void {
+    const { burstPerAddress, ratePerAddress } = this.limits;
+    const now = this.elapsed();
+    for (const [address, { open, credit, at }] of this.visitors) {
+      const full = credit + ((now - at) / 1000) * ratePerAddress >= burstPerAddress;
+      if (open === 0 && full) this.visitors.delete(address);
+    }
+  }
+}

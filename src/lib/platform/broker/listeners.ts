@@ -1,14 +1,47 @@
 import { constants } from 'node:crypto';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { createServer as createPlainServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
+import type { WebSocketServer } from 'ws';
+import type { PlatformUrls } from '../../registry/index.js';
+import { shownUrl } from '../../stream/index.js';
+import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
-import { closeServer, listenOn } from '../listen.js';
-import type { TlsOptions } from '../tls.js';
+import { closeServer, listenOn, reachableHost } from '../listen.js';
+import type { PlatformOptions } from '../options.js';
 import type { Broker } from './broker.js';
 import type { BoardDoor } from './identity.js';
-import { webSocketServer } from './websocket.js';
 
-export interface ListenerOptions {
+export interface Doors {
+  urls: Partial<PlatformUrls>;
+  listening(): boolean;
+  close(): Promise<void>;
+}
+
+type DoorOptions = Pick<PlatformOptions, 'engines' | 'mqttPort' | 'names' | 'plain' | 'boards' | 'wsPort'> &
+  Pick<ListenerOptions, 'host' | 'tls' | 'connections'>;
+
+/** The listeners that the options ask for, and where they are; none where devices connect to an external broker. */
+export async function openDoors(broker: Broker, options: DoorOptions): Promise<Doors> {
+  const { engines, host, names = [], mqttPort, plain, boards, wsPort, tls, connections } = options;
+  if (engines?.broker !== undefined) {
+    // Devices come to it by another door than the platform does, where there is a name for it.
+    const mqtts =
+      names.length > 0 ? `mqtts://${reachableHost(host, names)}:${mqttPort}` : shownUrl(engines.broker);
+    return { urls: { mqtts }, listening: () => true, close: async () => {} };
+  }
+  const webSocket = wsPort === undefined ? undefined : { port: wsPort };
+  const at = { host, port: mqttPort };
+  const listeners = await startListeners(broker, { ...at, tls, connections, plain, boards, webSocket });
+  const shown = reachableHost(host, names);
+  const urls: Partial<PlatformUrls> = { mqtts: `mqtts://${shown}:${listeners.port}` };
+  if (listeners.plainPort !== undefined) urls.mqtt = `mqtt://127.0.0.1:${listeners.plainPort}`;
+  if (webSocket) urls.wss = `wss://${shown}:${listeners.webSocketPort}`;
+  if (boards) urls.boards = `mqtt://${reachableHost(boards.host)}:${listeners.boardPort}`;
+  return { urls, listening: () => listeners.listening(), close: () => listeners.close() };
+}
+
+interface ListenerOptions {
   host: string;
   port: number;
   tls: TlsOptions;
@@ -27,7 +60,7 @@ export interface BoardListener extends BoardDoor {
   port: number;
 }
 
-export interface Listeners {
+interface Listeners {
   port: number;
   plainPort?: number;
   boardPort?: number;
@@ -38,7 +71,7 @@ export interface Listeners {
 }
 
 /** Opens the broker's sockets. @throws AIOT_PORT_IN_USE */
-export async function startListeners(broker: Broker, options: ListenerOptions): Promise<Listeners> {
+async function startListeners(broker: Broker, options: ListenerOptions): Promise<Listeners> {
   const sockets = new Set<Socket>();
   const opened: Server[] = [];
   const close = async () => {
@@ -97,4 +130,70 @@ export async function startListeners(broker: Broker, options: ListenerOptions): 
     );
     throw error;
   }
+}
+
+/** By MQTT 3.1.1, section 6, the subprotocol is `mqtt`; clients of 3.1 say `mqttv3.1`. */
+const subprotocols = ['mqtt', 'mqttv3.1'];
+
+/** Most that a TLS socket hands over at once, twice: what was on its way when it was paused. */
+const chunkBytes = 128 * 1024;
+
+/** A listener for MQTT in binary WebSocket frames, with the TLS options of the other one. Not listening yet. */
+async function webSocketServer(
+  broker: Broker,
+  tls: { key: string; cert: string; ca: string },
+  connections: Connections,
+): Promise<HttpsServer> {
+  const { limits } = broker;
+  const { createWebSocketStream, WebSocketServer } = await import('ws');
+  const server = createHttpsServer(
+    {
+      ...{ ...tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+      // Who says nothing is cut as on the other listeners.
+      ...{ handshakeTimeout: limits.connectMs, headersTimeout: limits.connectMs },
+      ...{ requestTimeout: limits.connectMs, connectionsCheckingInterval: 1000, maxHeaderSize: 16 * 1024 },
+    },
+    (_request, answer) => {
+      answer.writeHead(426, { connection: 'close', upgrade: 'websocket' }).end();
+    },
+  );
+  // The head's size bounds them; beyond a count, Node drops headers in silence.
+  server.maxHeadersCount = 0;
+  // Compressed frames could be bombs, and telemetry gains little.
+  const sockets: WebSocketServer = new WebSocketServer({
+    server,
+    perMessageDeflate: false,
+    maxPayload: 2 * limits.payloadBytes,
+    handleProtocols: (offered) => subprotocols.find((name) => offered.has(name)) ?? false,
+  });
+  sockets.on('connection', (socket, request) => {
+    // A frame that is none is an error of the socket's, also while it is being closed; unheard it would end the process.
+    socket.on('error', () => socket.terminate());
+    if (!subprotocols.includes(socket.protocol)) {
+      socket.close(1002, 'expected the subprotocol mqtt');
+      return;
+    }
+    socket.on('message', (_data, isBinary) => {
+      if (!isBinary) socket.terminate();
+    });
+    const below: Socket = request.socket;
+    // A frame is handed over when it is whole: who is not known yet must not make it long.
+    let left = limits.strangerBytes + chunkBytes;
+    const count = ({ length }: Buffer) => {
+      left -= length;
+      if (left < 0) socket.terminate();
+    };
+    below.on('data', count);
+    const known = () => {
+      below.off('data', count);
+      connections.known(below);
+    };
+    const stream = createWebSocketStream(socket);
+    // Its other half stays open by itself when the client is gone, and nobody would notice.
+    stream.on('end', () => stream.destroy());
+    broker.handle(stream, undefined, { below, known });
+  });
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  sockets.on('error', () => {});
+  return server;
 }

@@ -1,15 +1,138 @@
 import type { Logger } from 'pino';
-import { createFigures } from './figures.js';
+import { AiotError } from '../../core/index.js';
+import {
+  decodeMessage,
+  encodeMessage,
+  isProtocolTopic,
+  parseTopic,
+  presenceSchema,
+  topicOf,
+} from '../../device/index.js';
+import type { Core } from './broker.js';
+import type { Connection } from './connection.js';
 import type { BrokerLimits } from './limits.js';
-import { isBehind } from './pace.js';
-import { isLogged } from './retained.js';
-import type { SessionLog } from './sessions/log.js';
-import { type LogRecord, logged } from './sessions/record.js';
-import type { Session } from './sessions/session.js';
-import type { BrokerState } from './sessions/state.js';
-import type { BrokerMessage, Qos } from './wire/packets.js';
+import { type BrokerFigures, createFigures } from './metrics.js';
+import { isBehind } from './outlet.js';
+import { type LogRecord, logged, type SessionLog } from './session-log.js';
+import { type BrokerState, isLogged, type Session, type Will } from './sessions.js';
+import { type BrokerMessage, type Qos, weightOf } from './wire.js';
 
-export interface RouterParts {
+interface Slot {
+  accepted: Accepted | null;
+  bytes: number;
+  /** What the publisher is told when the message is stored. */
+  acknowledge: (() => void) | null;
+  /** A reader in this process has it: it is not in the order any more. */
+  loose?: boolean;
+}
+
+/** What is a stream of messages is not retained: memory would grow, and nobody asked for it. */
+const streamed = /\/(telemetry|inference|reply|log)(\/|$)/;
+
+/**
+ * The messages of one publisher on their way: stored, offered to readers in this process, then delivered and acknowledged in
+ * the order in which they came, however long the disk takes for each (MQTT 3.1.1, 4.6); a reader holds up only what it holds.
+ */
+export class Inbox {
+  private readonly slots = new Set<Slot>();
+  private bytes = 0;
+  private broken = false;
+
+  constructor(
+    private readonly core: Core,
+    private readonly connection: Connection,
+  ) {}
+
+  /** Whether so much is on its way that the publisher is to wait. */
+  get full(): boolean {
+    const { unstoredMessages, unstoredBytes } = this.core.limits;
+    return this.slots.size >= unstoredMessages || this.bytes >= unstoredBytes;
+  }
+
+  take(message: BrokerMessage, inbound: Inbound | null, acknowledge: (() => void) | null): void {
+    if (message.retain && streamed.test(message.topic)) message.retain = false;
+    const slot: Slot = { accepted: null, bytes: weightOf(message), acknowledge };
+    this.slots.add(slot);
+    this.bytes += slot.bytes;
+    const stored = (error?: unknown) => {
+      if (error || this.broken) return this.break(error);
+      let offered = false;
+      // Readers in this process come last before the log: what could not be stored is not theirs either.
+      this.core.offer(message, (refused) => {
+        if (refused || this.broken) return this.break(refused);
+        offered = true;
+        this.core.router.accept(message, inbound, (failure, accepted) => {
+          if (failure) return this.break(failure);
+          slot.accepted = accepted;
+          if (slot.loose) this.finish(slot);
+          this.release();
+        });
+      });
+      // A reader takes its time: others do not wait for what it has.
+      if (!offered) slot.loose = true;
+    };
+    if (isProtocolTopic(message.topic))
+      this.core.store(this.connection.name, message.topic, message.payload).then(() => stored(), stored);
+    else stored();
+  }
+
+  private release(): void {
+    for (const slot of this.slots) {
+      if (slot.accepted) this.finish(slot);
+      else if (!slot.loose) break;
+    }
+    this.connection.roomInInbox();
+  }
+
+  private finish(slot: Slot): void {
+    this.slots.delete(slot);
+    this.bytes -= slot.bytes;
+    const behind = this.core.router.deliver(slot.accepted!);
+    if (behind) this.connection.behind(behind);
+    if (!this.broken) slot.acknowledge?.();
+  }
+
+  /** No acknowledgement leaves from here on; the publisher sends again what it has none for. */
+  private break(error: unknown): void {
+    if (this.broken) return;
+    this.broken = true;
+    this.connection.fail(error);
+    // What is stored is delivered: nobody will store it again if its publisher does not come back.
+    for (const slot of this.slots) if (slot.accepted) this.core.router.deliver(slot.accepted);
+    this.slots.clear();
+  }
+}
+
+/** Errors that a message would meet again however often it is sent. */
+const unstorable = new Set<string>(['AIOT_MESSAGE_MALFORMED', 'AIOT_NOT_FOUND']);
+
+interface StoringParts {
+  /** Stores a message; rejects with AIOT_MESSAGE_MALFORMED for what can never be stored. */
+  ingest: (topic: string, payload: Buffer) => Promise<void>;
+  figures: BrokerFigures;
+  log: Logger;
+}
+
+/** Stores a message of protocol v1. What is no message of it is counted and dropped: sent again it would be no better. */
+export async function storeMessage(
+  { ingest, figures, log }: StoringParts,
+  who: string,
+  topic: string,
+  payload: Buffer,
+): Promise<void> {
+  try {
+    await ingest(topic, payload);
+  } catch (error) {
+    if (!(error instanceof AiotError) || !unstorable.has(error.code)) {
+      log.error({ err: error, topic }, 'a message could not be stored');
+      throw error;
+    }
+    figures.malformed++;
+    log.warn({ client: who, topic }, error.message);
+  }
+}
+
+interface RouterParts {
   state: BrokerState;
   /** Comes after the state, whose lines it reads. */
   sessionLog: () => SessionLog;
@@ -18,7 +141,7 @@ export interface RouterParts {
 }
 
 /** A message that may be acknowledged: what of it has to outlive this process is on disk. */
-export interface Accepted {
+interface Accepted {
   message: BrokerMessage;
   /** In the log under this number; 0 = it is not. */
   number: number;
@@ -27,7 +150,7 @@ export interface Accepted {
 }
 
 /** The QoS 2 packet that a message came in. */
-export interface Inbound {
+interface Inbound {
   session: Session;
   id: number;
 }
@@ -154,5 +277,67 @@ export class Router {
         'more waits for a session than it may: the oldest are dropped',
       );
     }
+  }
+}
+
+/** A message that no client is behind any more, on the way of all others. What cannot be stored is logged. */
+async function tell(core: Core, who: string, message: BrokerMessage): Promise<void> {
+  try {
+    if (isProtocolTopic(message.topic)) await core.store(who, message.topic, message.payload);
+    await new Promise<void>((resolve, reject) =>
+      core.offer(message, (error) => (error ? reject(error) : resolve())),
+    );
+    await send(core, message);
+  } catch (err) {
+    core.log.error({ err, topic: message.topic }, 'a will could not be stored');
+  }
+}
+
+/** Stores and delivers what the platform itself says. */
+export function send({ router }: Core, message: BrokerMessage): Promise<ReturnType<typeof router.deliver>> {
+  return new Promise((resolve, reject) =>
+    router.accept(message, null, (error, accepted) =>
+      error ? reject(error) : resolve(router.deliver(accepted)),
+    ),
+  );
+}
+
+/** Publishes the will of a client that went without a word, or drops it (MQTT 3.1.1, 3.1.2.5). */
+export async function endWill(core: Core, key: string, how: 'told' | 'dropped'): Promise<void> {
+  const will = core.state.wills.get(key);
+  if (!will) return;
+  core.state.wills.delete(key);
+  if (how === 'told' && !isOutdated(core, will)) await tell(core, key, will.message);
+  core.sessionLog().append({ k: 'will', s: key, m: null });
+}
+
+/** An old connection of a device says that it is offline, and there is a newer one under another client id. */
+function isOutdated({ isOnline }: Core, { device, message }: Will): boolean {
+  return device !== null && parseTopic(message.topic)?.channel === 'presence' && isOnline(device);
+}
+
+/** Takes back what a device has retained about being online, when it is not, and had no will. */
+export async function settlePresence(core: Core, device: string): Promise<void> {
+  const topic = topicOf(device, 'presence');
+  const kept = core.state.retained.get(topic);
+  if (!kept || core.isOnline(device) || !saysOnline(topic, kept.payload)) return;
+  const payload = encodeMessage({ online: false, t: core.now() });
+  await tell(core, `device:${device}`, { topic, payload, qos: 1, retain: true });
+}
+
+function saysOnline(topic: string, payload: Buffer): boolean {
+  try {
+    return decodeMessage(presenceSchema, topic, payload).online;
+  } catch {
+    return false;
+  }
+}
+
+/** After a start nobody is connected: whoever was, when the platform ended without a word, went without one too. */
+export async function settleAll(core: Core): Promise<void> {
+  for (const key of [...core.state.wills.keys()]) await endWill(core, key, 'told');
+  for (const { topic } of [...core.state.retained.matching('aiot/v1/+/presence')]) {
+    const device = parseTopic(topic)?.device;
+    if (device) await settlePresence(core, device);
   }
 }

@@ -1,16 +1,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { posix } from 'node:path';
 import { Readable } from 'node:stream';
-import type { GuideFile, GuideFiles } from './files.js';
-import { type GuideFolder, modelFolders, rawFolder, uploadPaths } from './folders.js';
-import { answer, answerError, answerMoved, answerWord } from './http/answer.js';
-import { formValue } from './http/form.js';
-import type { Receiver } from './http/receive.js';
-import { type Found, type ServedFile, serve } from './http/serve.js';
-import { type Target, targetOf } from './http/target.js';
-import type { GuideDevices, Provisioned } from './registry.js';
+import { hasCode } from '../../core/index.js';
+import type { DeviceRecord, Devices } from '../devices/devices.js';
+import type { Enrolment } from '../devices/enrolment.js';
+import {
+  type GuideFile,
+  type GuideFiles,
+  type GuideFolder,
+  guide,
+  modelFolders,
+  rawFolder,
+  uploadPaths,
+} from './files.js';
+import { answer, answerError, answerMoved, answerWord, type Found, type ServedFile, serve } from './http.js';
 import type { Shelf } from './shelf.js';
+import type { Receiver } from './uploads.js';
 
-export interface ServiceParts {
+interface ServiceParts {
   files: GuideFiles;
   shelf: Shelf;
   devices: GuideDevices;
@@ -23,10 +30,12 @@ export interface ServiceParts {
 
 /** Each on a port of its own. */
 export const guideServices = ['devices', 'models', 'datasets'] as const;
+
 export type GuideService = (typeof guideServices)[number];
 
 const registryFile = 'device_registry.dat';
 const onlyTwo = 'Sorry, only GET and POST methods are supported.';
+
 const statuses: Record<Exclude<Provisioned, 'done'>, [number, string]> = {
   malformed: [400, 'expected device_id=ID, with an ID of at most 64 printable characters'],
   revoked: [403, 'the device was revoked'],
@@ -127,4 +136,155 @@ async function fileOf({ files }: ServiceParts, folder: GuideFolder, name: string
 function served(files: GuideFiles, row: GuideFile): ServedFile {
   const { bytes, type, modified } = row;
   return { kind: 'file', bytes, type, modified, open: (range) => files.open(row, range) };
+}
+
+/** Most devices that people whom nobody knows may register. */
+const mostUnknown = 10_000;
+
+type Provisioned = 'done' | 'malformed' | 'revoked' | 'full';
+
+interface Parts {
+  devices: Devices;
+  enrolment: Enrolment;
+}
+
+/**
+ * The guide's device registry over ours: its ids are our devices' chip ids. Nobody is authenticated: what is provisioned
+ * here is registered, without a certificate, and gets no right by it but that its firmware begins to work.
+ */
+export class GuideDevices {
+  constructor(private readonly parts: Parts) {}
+
+  /** Of all that may work, by id. */
+  ids(): string[] {
+    const own = this.parts.devices
+      .records()
+      .filter(({ chipId, state }) => chipId !== null && state !== 'revoked');
+    return own
+      .map(({ chipId }) => chipId as string)
+      .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  }
+
+  confirmed(id: string): boolean {
+    return id !== '' && this.parts.devices.knows(id);
+  }
+
+  /** One that is there already stays as it is: what an operator has suspended or revoked nobody brings back here. */
+  async provision(id: string): Promise<Provisioned> {
+    if (!/^[\x21-\x7e]{1,64}$/.test(id)) return 'malformed';
+    const { devices, enrolment } = this.parts;
+    const own = devices.records().filter((device) => device.chipId === id);
+    if (own.some(({ state }) => state !== 'revoked')) return 'done';
+    if (own.length > 0) return 'revoked';
+    if (devices.records().filter(({ state }) => state === 'registered').length >= mostUnknown) return 'full';
+    const newcomer = { name: this.freeName(id), type: 'esp32', chipId: id };
+    try {
+      await enrolment.register(newcomer, guide);
+    } catch (error) {
+      // Two asked at once.
+      if (!hasCode(error, 'AIOT_DEVICE_EXISTS')) throw error;
+      if (!this.confirmed(id)) return this.provision(id);
+    }
+    return 'done';
+  }
+
+  /** `guide-14333616`: a name that nobody has, and that nobody had who was revoked. */
+  private freeName(id: string): string {
+    const { devices } = this.parts;
+    const bare = id
+      .replace(/[^A-Za-z0-9._-]/g, '-')
+      .slice(0, 48)
+      .replace(/[^A-Za-z0-9]+$/, '');
+    const base = bare === '' ? 'guide' : `guide-${bare}`;
+    const taken = (name: string): DeviceRecord | null => devices.find(name);
+    if (!taken(base)) return base;
+    for (let i = 2; ; i++) if (!taken(`${base}-${i}`)) return `${base}-${i}`;
+  }
+}
+
+/** What a request's target asks for. */
+type Target =
+  /** The path decoded and clean, beginning with `/`. */
+  | { kind: 'path'; path: string; query: URLSearchParams; search: string }
+  /** It is to be asked for by another path. */
+  | { kind: 'moved'; path: string; search: string }
+  | { kind: 'malformed' };
+
+/**
+ * A request target as Go's ServeMux reads it: decoded, then cleaned of `//`, `.` and `..`; one that was not clean is
+ * answered with a redirect to the clean one, which the guide's clients follow. No path ever reaches a file system: it is
+ * looked up among names.
+ */
+function targetOf(url: string): Target {
+  const own = url.replace(/^https?:\/\/[^/?#]*/i, '');
+  const mark = own.indexOf('?');
+  const raw = mark < 0 ? own : own.slice(0, mark);
+  const search = mark < 0 ? '' : own.slice(mark);
+  const path = decoded(raw);
+  if (path === undefined || !path.startsWith('/')) return { kind: 'malformed' };
+  const clean = cleaned(path);
+  if (clean !== path) return { kind: 'moved', path: clean, search };
+  return { kind: 'path', path, search, query: new URLSearchParams(search) };
+}
+
+function decoded(path: string): string | undefined {
+  try {
+    const text = decodeURIComponent(path);
+    return text.includes('\0') ? undefined : text;
+  } catch {
+    return undefined;
+  }
+}
+
+function cleaned(path: string): string {
+  const clean = posix.normalize(path);
+  // A last segment of dots names a folder without a slash behind it, for Go.
+  if (/\/\.{1,2}$/.test(path)) return clean === '/' ? clean : clean.replace(/\/$/, '');
+  return clean;
+}
+
+/** Longest form taken, bytes. */
+const largestForm = 16 * 1024;
+
+/**
+ * A field as Go's Request.FormValue finds it: of a form, urlencoded or multipart, before the query; empty when absent.
+ * Null: the form is too long or broke off.
+ */
+async function formValue(
+  request: IncomingMessage,
+  query: URLSearchParams,
+  field: string,
+): Promise<string | null> {
+  const body = await bodyOf(request);
+  if (body === null) return null;
+  const type = request.headers['content-type'] ?? '';
+  return (await inForm(body, type, field)) ?? query.get(field) ?? '';
+}
+
+async function inForm(body: Buffer, type: string, field: string): Promise<string | null> {
+  if (/^application\/x-www-form-urlencoded\b/i.test(type)) {
+    return new URLSearchParams(body.toString('utf8')).get(field);
+  }
+  if (!/^multipart\/form-data\b/i.test(type)) return null;
+  // The form is small and whole by now.
+  const form = await new Response(new Uint8Array(body), { headers: { 'content-type': type } })
+    .formData()
+    .catch(() => null);
+  const value = form?.get(field);
+  return typeof value === 'string' ? value : null;
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Buffer | null> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > largestForm) return null;
+      chunks.push(chunk);
+    }
+  } catch {
+    return null;
+  }
+  return Buffer.concat(chunks);
 }

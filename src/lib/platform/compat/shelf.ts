@@ -1,12 +1,12 @@
 import { Readable } from 'node:stream';
 import type { Logger } from 'pino';
-import { digestOf } from '../../core/index.js';
+import { canonicalJson, digestOf } from '../../core/index.js';
+import { writeZip } from '../../formats/index.js';
+import type { Bundle, NetworkBundle } from '../../model/index.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Store } from '../store/database.js';
-import type { Turn } from '../store/turns.js';
-import type { GuideFiles } from './files.js';
-import { stamp } from './folders.js';
-import { trainingZip } from './training-zip.js';
+import type { Turn } from '../store/engine.js';
+import { type GuideFiles, stamp } from './files.js';
 
 interface Parts {
   store: Store;
@@ -116,4 +116,30 @@ export class Shelf {
       .where('models.removed', 'is not', null)
       .execute();
   }
+}
+
+/**
+ * A training as the guide's full/ has them: a SavedModel, in a folder in a zip. The guide takes the folder of the first file for
+ * the model's. The network is in real numbers, of a quantized one those that its integers stand for: a bundle has no other.
+ * The bundle's own parts are in assets.extra, where TensorFlow looks at nothing; the network there takes standardized inputs still.
+ * @param savedModel what `guideSavedModel` made of it
+ * @param modified ms since 1970
+ */
+function trainingZip(
+  { info, model, golden, lineage }: Bundle | NetworkBundle,
+  savedModel: Uint8Array,
+  modified: number,
+): Uint8Array {
+  const extra = (name: string, data: Uint8Array) => ({ name: `model/assets.extra/${name}`, data });
+  const json = (name: string, value: unknown) => extra(name, Buffer.from(`${canonicalJson(value)}\n`));
+  return writeZip(
+    [
+      { name: 'model/saved_model.pb', data: savedModel },
+      extra('model.tflite', model),
+      json('bundle.json', info),
+      json('golden.json', golden),
+      json('lineage.json', lineage),
+    ],
+    modified,
+  );
 }

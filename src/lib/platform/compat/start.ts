@@ -1,30 +1,38 @@
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { unless } from '../../core/index.js';
 import type { PlatformUrls } from '../../registry/index.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Broker } from '../broker/broker.js';
+import type { BoardDoor } from '../broker/identity.js';
+import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
-import { reachableHost } from '../hosts.js';
-import { listenOn } from '../listen.js';
-import type { Devices } from '../services/devices.js';
-import type { Enrolment } from '../services/enrolment.js';
-import type { Models } from '../services/models.js';
-import type { Removal } from '../services/removal.js';
+import type { Devices } from '../devices/devices.js';
+import type { Enrolment } from '../devices/enrolment.js';
+import { Lifecycle } from '../lifecycle.js';
+import { closeServer, listenOn, reachableHost } from '../listen.js';
+import type { Models } from '../releases/models.js';
+import type { Removal } from '../releases/stages.js';
 import type { Engine } from '../store/engine.js';
-import type { TlsOptions } from '../tls.js';
-import { deleteAllOf } from './delete-all.js';
-import { GuideFiles } from './files.js';
-import { createReceiver } from './http/receive.js';
-import { answerFailure } from './http/serve.js';
-import { createGuideServer, type GuideServer } from './http/server.js';
-import { startDoor } from './mqtt-door.js';
-import { Quota, usualQuota } from './quota.js';
-import { GuideDevices } from './registry.js';
-import { startRelay } from './relay/relay.js';
-import { type GuideService, guideServices, handlerOf } from './services.js';
+import {
+  alertTopics,
+  controlTopic,
+  dataTopic,
+  type GuideFile,
+  GuideFiles,
+  type GuideFolder,
+  guide,
+  modelFolders,
+  Quota,
+  rawFolder,
+  usualQuota,
+} from './files.js';
+import { answerFailure, createGuideServer, type GuideServer } from './http.js';
+import { startRelay } from './relay.js';
+import { GuideDevices, type GuideService, guideServices, handlerOf } from './services.js';
 import { Shelf } from './shelf.js';
-import { openStaging } from './staging.js';
-import { Uploads } from './uploads.js';
+import { createReceiver, openStaging, Uploads } from './uploads.js';
 
 export interface GuideOptions {
   dataDir: string;
@@ -59,7 +67,7 @@ export interface GuideParts {
   now: () => number;
 }
 
-export interface Guide {
+interface Guide {
   urls: NonNullable<PlatformUrls['guide']>;
   close(): Promise<void>;
 }
@@ -72,20 +80,17 @@ export const guidePorts = [30_005, 30_006, 30_007, 30_008] as const;
  * broker as a door of ours, its bridge and its ingest. @throws AIOT_PORT_IN_USE, AIOT_STREAM_SCHEME, AIOT_STREAM_URL
  */
 export async function startGuide(options: GuideOptions, parts: GuideParts): Promise<Guide> {
-  const closers: (() => unknown)[] = [];
-  const close = async () => {
-    for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
-  };
+  const opened = new Lifecycle();
   try {
-    const urls = await open(options, parts, closers);
-    return { urls, close };
+    const urls = await open(options, parts, opened);
+    return { urls, close: () => opened.end() };
   } catch (error) {
-    await close();
+    await opened.end();
     throw error;
   }
 }
 
-async function open(options: GuideOptions, parts: GuideParts, closers: (() => unknown)[]) {
+async function open(options: GuideOptions, parts: GuideParts, opened: Lifecycle) {
   const { host, ports, tls } = options;
   const { engine, blobs, models, removal, devices, enrolment, log, now } = parts;
   const { store, turns } = engine;
@@ -97,17 +102,17 @@ async function open(options: GuideOptions, parts: GuideParts, closers: (() => un
   const receiver = await createReceiver(uploads, (err) =>
     log.error({ err }, 'an upload could not be stored'),
   );
-  closers.push(() => receiver.close());
+  opened.atEnd(() => receiver.close());
   const services = {
     ...{ files, receiver, started: now() },
     shelf: new Shelf({ store, blobs, files, log, inTurn }),
     devices: new GuideDevices({ devices, enrolment }),
     deleteAll: options.deleteAll ? deleteAllOf({ files, models, removal }) : null,
   };
-  closers.push(await startRelay(options, parts, files, quota));
+  opened.atEnd(await startRelay(options, parts, files, quota));
   const shown = reachableHost(host);
   const open: GuideServer[] = [];
-  closers.push(() => Promise.all(open.map((guide) => guide.close(options.drainMs))));
+  opened.atEnd(() => Promise.all(open.map((guide) => guide.close(options.drainMs))));
   const listen = async (service: GuideService, port: number) => {
     const handle = handlerOf(services, service);
     const guide = createGuideServer(tls, options.connections, (request, response) => {
@@ -125,7 +130,7 @@ async function open(options: GuideOptions, parts: GuideParts, closers: (() => un
     guideServices.map((service, index) => () => listen(service, httpPorts[index] ?? 0)),
   );
   const door = await startDoor(parts.broker, options.connections, { host, port: mqttPort });
-  closers.push(() => door.close());
+  opened.atEnd(() => door.close());
   log.warn({ port: door.port }, 'MQTT without TLS and without passwords for clients of the guide');
   return {
     mqtt: `mqtt://${shown}:${door.port}`,
@@ -139,4 +144,58 @@ async function oneByOne<T>(tasks: readonly (() => Promise<T>)[]): Promise<T[]> {
   const results: T[] = [];
   for (const task of tasks) results.push(await task());
   return results;
+}
+
+/** What the guide's boards need, and nothing else. */
+const door: BoardDoor = {
+  publish: [dataTopic, ...alertTopics],
+  // A second board looks at the readings of the first.
+  subscribe: [controlTopic, dataTopic],
+};
+
+/** MQTT without TLS and without passwords. @throws AIOT_PORT_IN_USE */
+async function startDoor(
+  broker: Broker,
+  connections: Connections,
+  { host, port }: { host: string; port: number },
+) {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    if (!connections.admit(socket) || !broker.enter(socket)) return;
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    broker.handle(socket, door, { known: () => connections.known(socket) });
+  });
+  const bound = await listenOn(server, host, port, '--compat-ports');
+  return { port: bound, close: () => closeServer(server, sockets) };
+}
+
+interface Parts {
+  files: GuideFiles;
+  models: Pick<Models, 'get'>;
+  removal: Pick<Removal, 'remove'>;
+}
+
+/**
+ * What /deleteAllData takes away: of the model registry all that was uploaded there, with the versions that it became; of
+ * the datastore its files; of the device registry nothing, as it was. A version that somebody has signed is the
+ * registry's own and stays: nobody whom the platform does not know takes that away.
+ */
+function deleteAllOf({ files, models, removal }: Parts): (service: GuideService) => Promise<void> {
+  const untrusted = async ({ model, version }: GuideFile) => {
+    if (model === null || version === null) return true;
+    const card = await unless('AIOT_NOT_FOUND', models.get(model, version));
+    if (card?.trusted) return false;
+    if (card) await removal.remove(model, version, guide);
+    return true;
+  };
+  return async (service) => {
+    if (service === 'devices') return;
+    const folders: readonly GuideFolder[] = service === 'models' ? modelFolders : [rawFolder];
+    for (const folder of folders) {
+      const gone: GuideFile[] = [];
+      for (const file of await files.list(folder)) if (await untrusted(file)) gone.push(file);
+      await files.remove(gone);
+    }
+  };
 }

@@ -1,13 +1,171 @@
-import { posix } from 'node:path';
-import { namePattern } from '../../core/index.js';
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, rm } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join, posix } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { AiotError, hasCode, namePattern } from '../../core/index.js';
 import type { BlobStore } from '../blobs/store.js';
-import type { Models } from '../services/models.js';
-import type { Turn } from '../store/turns.js';
-import type { GuideFiles } from './files.js';
-import { type GuideFolder, guide, isFileName } from './folders.js';
-import type { Staged, Staging } from './staging.js';
+import { statusOf, storageError } from '../errors.js';
+import type { Models } from '../releases/models.js';
+import type { Turn } from '../store/engine.js';
+import {
+  type GuideFiles,
+  type GuideFolder,
+  guide,
+  isFileName,
+  type Quota,
+  type Room,
+  uploadPaths,
+} from './files.js';
+import { contentType, sniffedBytes } from './http.js';
 
-export interface UploadParts {
+/** Takes an upload that was asked for by one of the paths; anything else is not for it. */
+export interface Receiver {
+  receive(request: IncomingMessage, response: ServerResponse): void;
+  close(): Promise<void>;
+}
+
+const text = 'text/plain; charset=utf-8';
+
+/**
+ * Multipart uploads, streamed to disk: the first part with a file name in the field `file`, as Go's Request.FormFile takes
+ * it. 200 without a body once it is durable; what is no such form is answered with 400, where the guide's servers fell over.
+ */
+export async function createReceiver(uploads: Uploads, failed: (error: unknown) => void): Promise<Receiver> {
+  const { default: fastify } = await import('fastify');
+  const { default: multipart } = await import('@fastify/multipart');
+  const app = fastify({ logger: false }) as unknown as FastifyInstance;
+  await app.register(multipart, {
+    preservePath: true,
+    throwFileSizeLimit: true,
+    limits: { fileSize: largestUpload, files: 16, fields: 64, fieldSize: 64 * 1024, headerPairs: 32 },
+  });
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  app.setErrorHandler(async (error, request, reply) => {
+    const status = statusFor(error);
+    // That there is no room is no failure of the platform, and whoever asks could fill its log with it.
+    if (status >= 500 && !hasCode(error, 'AIOT_GUIDE_FULL')) failed(error);
+    if (!request.raw.complete) reply.header('connection', 'close');
+    reply.header('x-content-type-options', 'nosniff');
+    return reply
+      .status(status)
+      .type(text)
+      .send(`${hasCode(error, 'AIOT_GUIDE_FULL') ? error.message : wordsFor(status)}\n`);
+  });
+  for (const [path, folder] of Object.entries(uploadPaths)) {
+    app.post(path, async (request, reply) => {
+      if (!request.isMultipart()) return bad(reply);
+      let staged: Awaited<ReturnType<Uploads['stage']>> | undefined;
+      try {
+        for await (const part of request.files()) {
+          if (staged === undefined && part.fieldname === 'file' && part.filename) {
+            staged = await uploads.stage(part.filename, part.file);
+            if (staged === null) part.file.resume();
+          } else part.file.resume();
+        }
+        if (!staged) return bad(reply);
+        await uploads.keep(folder, staged);
+        return reply.status(200).header('content-length', '0').send();
+      } finally {
+        await staged?.discard();
+      }
+    });
+  }
+  await app.ready();
+  return {
+    receive: (request, response) => app.routing(request, response),
+    close: async () => void (await app.close()),
+  };
+}
+
+function bad(reply: { status(code: number): { type(type: string): { send(body: string): unknown } } }) {
+  return reply.status(400).type(text).send('expected a file in the field "file" of a multipart form\n');
+}
+
+function statusFor(error: unknown): number {
+  const told = storageError(error);
+  if (told instanceof Error && 'statusCode' in told && typeof told.statusCode === 'number')
+    return told.statusCode;
+  if (told instanceof Error && told.name === 'AiotError') return statusOf(told as AiotError);
+  return 500;
+}
+
+function wordsFor(status: number): string {
+  if (status === 413) return `expected at most ${largestUpload} bytes`;
+  if (status === 507) return 'there is no space left for it';
+  return status >= 500 ? 'internal server error' : 'expected a file in the field "file" of a multipart form';
+}
+
+/** Largest file taken of people whom nobody knows, bytes. */
+const largestUpload = 256 * 1024 ** 2;
+
+/** A file that came in and is on no record yet. */
+interface Staged {
+  digest: string;
+  bytes: number;
+  /** Content-Type by its name and first bytes. */
+  type: string;
+  /** Puts it among the blobs; resolves when it is durable. */
+  keep(blobs: BlobStore): Promise<void>;
+  /** Call in any case. */
+  discard(): Promise<void>;
+}
+
+/** Where uploads wait until they are whole: blobs are stored under a digest that is known at the end only. */
+interface Staging {
+  /** @throws AIOT_REQUEST_TOO_LARGE for more than `largestUpload`, AIOT_GUIDE_FULL, and what the disk says */
+  take(name: string, source: AsyncIterable<Uint8Array>): Promise<Staged>;
+}
+
+/** What a crash has left in the folder goes. */
+export async function openStaging(folder: string, quota: Pick<Quota, 'begin'>): Promise<Staging> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  return {
+    async take(name, source) {
+      const path = join(folder, randomBytes(8).toString('hex'));
+      const room = await quota.begin();
+      const discard = async () => {
+        room.end();
+        await rm(path, { force: true });
+      };
+      try {
+        const { digest, bytes, head } = await receive(path, source, room);
+        const type = contentType(name, head);
+        const keep = async (blobs: BlobStore) => void (await blobs.put(digest, createReadStream(path)));
+        return { digest, bytes, type, keep, discard };
+      } catch (error) {
+        await discard();
+        throw error;
+      }
+    },
+  };
+}
+
+async function receive(path: string, source: AsyncIterable<Uint8Array>, room: Room) {
+  const hash = createHash('sha256');
+  const file = await open(path, 'wx', 0o600);
+  let bytes = 0;
+  let head = Buffer.alloc(0);
+  try {
+    for await (const chunk of source) {
+      bytes += chunk.length;
+      if (bytes > largestUpload) {
+        throw new AiotError('AIOT_REQUEST_TOO_LARGE', `expected at most ${largestUpload} bytes`);
+      }
+      room.take(chunk.length);
+      if (head.length < sniffedBytes) head = Buffer.concat([head, chunk]).subarray(0, sniffedBytes);
+      hash.update(chunk);
+      await file.writeFile(chunk);
+    }
+  } finally {
+    await file.close();
+  }
+  return { digest: `sha256:${hash.digest('hex')}`, bytes, head };
+}
+
+interface UploadParts {
   files: GuideFiles;
   blobs: BlobStore;
   models: Pick<Models, 'addUntrusted'>;
@@ -58,7 +216,7 @@ export class Uploads {
 }
 
 /** `2022-05-06-20:36:11-model.tflite` is a version of `model`: without the time in front and the extension. */
-export function modelNameOf(file: string): string {
+function modelNameOf(file: string): string {
   const bare = file
     .replace(/^\d{4}-\d{2}-\d{2}[-T_]\d{2}[:_-]\d{2}[:_-]\d{2}[-_]?/, '')
     .replace(/\.(tflite|zip|h5|keras|aiot|tar|gz|bin)$/i, '');

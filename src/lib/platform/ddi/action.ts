@@ -1,5 +1,5 @@
 import type { UpdateState } from '../../device/index.js';
-import type { Feedback } from './feedback.js';
+import type { Feedback } from './bodies.js';
 
 /** What is to be installed, as the client is told. */
 export interface ActionRelease {

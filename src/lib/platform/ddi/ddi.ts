@@ -1,18 +1,22 @@
+import { createHash } from 'node:crypto';
+import type { Selectable } from 'kysely';
 import { AiotError, unless } from '../../core/index.js';
 import type { Reported } from '../../device/index.js';
 import { deviceStep, mayConnect } from '../../fleet/index.js';
 import type { BlobStore } from '../blobs/store.js';
-import type { DesiredStates } from '../services/desired.js';
-import type { DeviceRecord, Devices } from '../services/devices.js';
-import type { Events } from '../services/events.js';
-import type { Firmware } from '../services/firmware.js';
-import type { Fleet } from '../services/fleet.js';
-import type { Rollouts } from '../services/rollouts/rollouts.js';
+import type { DesiredStates } from '../devices/desired.js';
+import type { DeviceRecord, Devices } from '../devices/devices.js';
+import type { Fleet } from '../devices/fleet.js';
+import type { Events } from '../events/events.js';
+import type { Firmware } from '../releases/releases.js';
+import type { Rollouts } from '../releases/rollouts.js';
 import type { Store } from '../store/database.js';
-import type { Turn, Turns } from '../store/turns.js';
+import type { Turn, Turns } from '../store/engine.js';
+import type { Schema } from '../store/schema.js';
 import {
   type Action,
   type ActionRelease,
+  type ActionState,
   afterCancelFeedback,
   afterCancelPoll,
   afterDownload,
@@ -23,11 +27,9 @@ import {
   isOver,
   type Outcome,
 } from './action.js';
-import { Actions } from './actions.js';
-import { type FileHashes, hashesIn } from './digests.js';
-import { type Attributes, type Feedback, tagOf, tagValueOf } from './feedback.js';
+import { type Attributes, type Feedback, tagOf, tagValueOf } from './bodies.js';
 
-export interface DdiParts {
+interface DdiParts {
   store: Store;
   turns: Turns;
   devices: Devices;
@@ -52,6 +54,7 @@ export interface Poll {
 
 /** A client is there while it misses no more than this many of its polls. */
 const missedPolls = 3;
+
 const endings = { swu: 'swu', raucb: 'raucb', mcuboot: 'bin' } as const;
 
 /**
@@ -294,4 +297,125 @@ export class Ddi {
 
 function noAction(name: string, id: number): AiotError {
   return new AiotError('AIOT_NOT_FOUND', `${name} has no such action ${id}`);
+}
+
+/** Ids rise from here on: a client that loses the first digit of one still says a number that is none of ours. */
+const firstId = 1001;
+
+/** Where actions are kept. */
+class Actions {
+  constructor(private readonly store: Store) {}
+
+  /** The one that is not over; null = none. */
+  async open(device: string): Promise<Action | null> {
+    const states = ['open', 'cancelling'] satisfies ActionState[];
+    const row = await this.rows(device).where('state', 'in', states).orderBy('id').executeTakeFirst();
+    return row ? actionOf(row) : null;
+  }
+
+  /** The last that was installed; null = none. */
+  async installed(device: string): Promise<Action | null> {
+    const rows = this.rows(device).where('state', '=', 'finished').orderBy('id', 'desc');
+    const row = await rows.executeTakeFirst();
+    return row ? actionOf(row) : null;
+  }
+
+  async get(device: string, id: number): Promise<Action | null> {
+    const row = await this.rows(device).where('id', '=', id).executeTakeFirst();
+    return row ? actionOf(row) : null;
+  }
+
+  async of(device: string, wish: string): Promise<Action | null> {
+    const row = await this.rows(device).where('wish', '=', wish).executeTakeFirst();
+    return row ? actionOf(row) : null;
+  }
+
+  /** That which was for this release, newest first. */
+  async forRelease(device: string, sequence: number): Promise<Action | null> {
+    const rows = await this.rows(device).orderBy('id', 'desc').execute();
+    return rows.map(actionOf).find(({ release }) => release?.sequence === sequence) ?? null;
+  }
+
+  /** In turn: its id is the next. */
+  async insert(action: Omit<Action, 'id'>): Promise<Action> {
+    const { last } = await this.store
+      .selectFrom('ddiActions')
+      .select(({ fn }) => fn.max('id').as('last'))
+      .executeTakeFirstOrThrow();
+    const numbered = { ...action, id: Math.max(firstId, Number(last ?? 0) + 1) };
+    await this.store.insertInto('ddiActions').values(rowOf(numbered)).execute();
+    return numbered;
+  }
+
+  async save(action: Action): Promise<void> {
+    const { id, ...row } = rowOf(action);
+    await this.store.updateTable('ddiActions').set(row).where('id', '=', id).execute();
+  }
+
+  /** Whether the attributes of a device are wanted: at first, and when they may be others. */
+  async wants(device: string): Promise<boolean> {
+    const row = await this.store
+      .selectFrom('ddiDevices')
+      .select('wants')
+      .where('device', '=', device)
+      .executeTakeFirst();
+    return row === undefined || row.wants === 1;
+  }
+
+  async want(device: string, wants: boolean): Promise<void> {
+    const values = { device, wants: wants ? 1 : 0 };
+    await this.store
+      .insertInto('ddiDevices')
+      .values(values)
+      .onConflict((conflict) => conflict.column('device').doUpdateSet({ wants: values.wants }))
+      .execute();
+  }
+
+  private rows(device: string) {
+    return this.store.selectFrom('ddiActions').selectAll().where('device', '=', device);
+  }
+}
+
+function actionOf({ data, state, ...row }: Selectable<Schema['ddiActions']>): Action {
+  return {
+    ...row,
+    state: state as ActionState,
+    ...(JSON.parse(data) as Omit<Action, keyof typeof row | 'state'>),
+  };
+}
+
+function rowOf({ id, device, wish, state, created, ended, ...data }: Action) {
+  return { id, device, wish, state, created, ended, data: JSON.stringify(data) };
+}
+
+/** What the API tells of a file, hex. */
+export interface FileHashes {
+  sha1: string;
+  md5: string;
+  sha256: string;
+}
+
+const most = 1000;
+
+/** Reads a blob once for all who ask for its hashes. Blobs never change. */
+function hashesIn(blobs: Pick<BlobStore, 'stream'>): (digest: string) => Promise<FileHashes> {
+  const known = new Map<string, Promise<FileHashes>>();
+  return (digest) => {
+    const found = known.get(digest);
+    if (found) return found;
+    const computed = hashesOf(blobs, digest);
+    known.set(digest, computed);
+    computed.catch(() => known.delete(digest));
+    if (known.size > most) known.delete(known.keys().next().value ?? '');
+    return computed;
+  };
+}
+
+async function hashesOf(blobs: Pick<BlobStore, 'stream'>, digest: string): Promise<FileHashes> {
+  const [sha1, md5] = [createHash('sha1'), createHash('md5')];
+  for await (const chunk of blobs.stream(digest)) {
+    sha1.update(chunk as Buffer);
+    md5.update(chunk as Buffer);
+  }
+  return { sha1: sha1.digest('hex'), md5: md5.digest('hex'), sha256: digest.slice('sha256:'.length) };
 }

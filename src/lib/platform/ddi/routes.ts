@@ -1,11 +1,33 @@
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
+import { createServer } from 'node:http';
+import type {
+  FastifyError,
+  FastifyInstance,
+  FastifyPluginAsync,
+  FastifyReply,
+  FastifyRequest,
+} from 'fastify';
+import type { Logger } from 'pino';
 import { AiotError } from '../../core/index.js';
+import { certifiedDevice } from '../broker/identity.js';
+import type { Connections } from '../connections.js';
+import { statusOf, storageError } from '../errors.js';
+import { accessOf } from '../http/auth.js';
+import { answerBadHead } from '../http/errors.js';
+import { matches, sendBlob } from '../http/etags.js';
+import { largestHead, limitServer } from '../http/limits.js';
 import type { ApiParts } from '../http/parts.js';
-import { matches, sendBlob } from '../http/send-blob.js';
-import { failures } from './answers.js';
-import { artifactBody, cancelBody, confirmationBody, deploymentBody, linksOf, pollBody } from './bodies.js';
-import { parseAttributes, parseFeedback, parseInstalled } from './feedback.js';
-import { guardControllers } from './guard.js';
+import { listenOn } from '../listen.js';
+import {
+  artifactBody,
+  cancelBody,
+  confirmationBody,
+  deploymentBody,
+  linksOf,
+  parseAttributes,
+  parseFeedback,
+  parseInstalled,
+  pollBody,
+} from './bodies.js';
 
 interface Path {
   controller: string;
@@ -13,6 +35,7 @@ interface Path {
   module: string;
   file: string;
 }
+
 type Request = FastifyRequest<{ Params: Path }>;
 
 const config = { access: 'controllers' } as const;
@@ -148,4 +171,119 @@ function historyOf({ query }: FastifyRequest): number {
 /** Of a request; empty where it has none. */
 function textOf(body: unknown): string {
   return typeof body === 'string' ? body : '';
+}
+
+/** The scope of a token that may speak for every device. */
+const gatewayScope = 'ddi:gateway';
+
+type Parts = Pick<ApiParts, 'connections' | 'ddi' | 'devices' | 'secrets' | 'tokens'>;
+
+/**
+ * Lets a device in by its secret (TargetToken), by a token that vouches for all of them (GatewayToken), or by its certificate; whoever it
+ * is, it is answered for its own path alone. @throws AIOT_TOKEN_INVALID, AIOT_NOT_FOUND, AIOT_NOT_ALLOWED
+ */
+function guardControllers(app: FastifyInstance, parts: Parts): void {
+  app.addHook('onRequest', async (request) => {
+    const { tenant = '', controller = '' } = request.params as { tenant?: string; controller?: string };
+    if (tenant.toLowerCase() !== 'default' || !(await isLetIn(request, controller, parts))) {
+      throw new AiotError('AIOT_TOKEN_INVALID', 'expected a token of this device, or its certificate');
+    }
+    parts.connections.known(request.raw.socket);
+    request.device = controller;
+    request.who = `device ${controller}`;
+  });
+}
+
+async function isLetIn(request: FastifyRequest, controller: string, parts: Parts): Promise<boolean> {
+  const { ddi, devices, secrets, tokens } = parts;
+  const device = certifiedDevice(request.raw.socket, devices);
+  // A certificate decides alone, as on every other listener: no token beside it speaks for another device.
+  if (device !== null) return device !== 'refused' && device.name === controller;
+  const { authorization = '' } = request.headers;
+  const [, scheme, token = ''] =
+    /^(TargetToken|GatewayToken) ([\x21-\x7e]{1,128})$/.exec(authorization) ?? [];
+  if (scheme === 'TargetToken') return secrets.isRight(controller, token, request.ip, true);
+  if (scheme !== 'GatewayToken') return false;
+  // A token that may everything is not one to be put on a device, and so does not do here.
+  if (!(await tokens.identify(token))?.scopes?.includes(gatewayScope)) return false;
+  await ddi.admit(controller);
+  return true;
+}
+
+/** What hawkBit answers to strangers. */
+const nobody = 401;
+
+/** When to ask again after what passes by itself, s. */
+const laterSeconds = 30;
+
+/** Refusals as hawkBit's: without a body for strangers, else with one that clients write to their logs. */
+function failures(app: FastifyInstance, log: Logger): void {
+  app.setErrorHandler(async (error: FastifyError, request, reply) => {
+    const told = storageError(error);
+    const status = told instanceof AiotError ? statusOf(told) : (error.statusCode ?? 500);
+    if (status >= 500)
+      log.error({ err: error, url: request.routeOptions.url }, 'a request of an update client failed');
+    if (!request.raw.complete) reply.header('connection', 'close');
+    const isFile = request.routeOptions.url?.endsWith('/artifacts/:file') ?? false;
+    if (isFile && request.method === 'GET' && (status >= 500 || status === 429)) {
+      // SWUpdate would install the body of an error: a connection that breaks is one that it takes up again.
+      reply.hijack();
+      reply.raw.destroy();
+      return;
+    }
+    if (status === nobody) return reply.status(status).header('content-length', 0).send();
+    if ((status === 503 || status === 429) && !reply.hasHeader('retry-after'))
+      reply.header('retry-after', laterSeconds);
+    const errorCode =
+      told instanceof AiotError ? told.code : status < 500 ? 'AIOT_REQUEST_INVALID' : 'AIOT_PLATFORM_FAILED';
+    const message =
+      status < 500 || told instanceof AiotError ? (told as Error).message : 'the platform failed';
+    const body = { exceptionClass: 'AiotError', errorCode, message, info: {} };
+    return reply.status(status).type('application/json').send(JSON.stringify(body));
+  });
+}
+
+/** Open connections at once. */
+const mostConnections = 10_000;
+
+/** What comes without TLS is let in to the device API, and to nothing else: no other token is looked at there. */
+export function refuseOthersInPlain(app: FastifyInstance): void {
+  app.addHook('onRequest', async ({ protocol, method, routeOptions }) => {
+    if (protocol === 'https' || accessOf(routeOptions.config, method, routeOptions.url) === 'controllers')
+      return;
+    throw new AiotError('AIOT_NOT_FOUND', 'without TLS there is hawkBit’s device API alone');
+  });
+}
+
+export interface PlainDdi {
+  port: number;
+  /** No more connections. */
+  stop(): void;
+  /** Cuts what is open. */
+  cut(): void;
+}
+
+/**
+ * The device API for clients that know no TLS: the same routes by another door. `stop` takes no more connections; what is on its way is
+ * drained with the app's, which then cuts the rest. @throws AIOT_PORT_IN_USE
+ */
+export async function openPlainDdi(
+  app: FastifyInstance,
+  connections: Connections,
+  { host, port }: { host: string; port: number },
+): Promise<PlainDdi> {
+  const options = { maxHeaderSize: largestHead, connectionsCheckingInterval: 5000 };
+  const server = createServer(options, (request, reply) => app.routing(request, reply));
+  server.on('clientError', answerBadHead);
+  limitServer(server, mostConnections);
+  // Before the server's own listener.
+  server.prependListener(
+    'connection',
+    (socket) => connections.admit(socket) && connections.admitHttp(socket),
+  );
+  return {
+    port: await listenOn(server, host, port, '--ddi-port'),
+    stop: () => void server.close(),
+    cut: () => server.closeAllConnections(),
+  };
 }

@@ -1,9 +1,8 @@
 import type { Logger } from 'pino';
-import type { Events, NewEvent } from '../services/events.js';
 import type { Store } from '../store/database.js';
-import { every, type Worker } from '../workers/index.js';
-import { prunedCursor } from './read.js';
-import { cursorName } from './webhooks/rows.js';
+import { every, type Worker } from '../workers.js';
+import { type Events, type NewEvent, prunedCursor } from './events.js';
+import { cursorName } from './webhooks.js';
 
 export interface PruneParts {
   store: Store;

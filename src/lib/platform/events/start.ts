@@ -1,21 +1,19 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { aiotVersion } from '../../core/index.js';
-import type { BlobStore } from '../blobs/port.js';
+import type { BlobStore } from '../blobs/store.js';
+import type { Datasets } from '../datasets/datasets.js';
+import type { Orphans } from '../datasets/orphans.js';
+import type { RetentionService } from '../datasets/retention.js';
 import type { Telemetry } from '../journal/telemetry.js';
-import type { Datasets } from '../services/datasets.js';
-import type { Events } from '../services/events.js';
-import type { Orphans } from '../services/orphans.js';
-import type { RetentionService } from '../services/retention.js';
 import type { Store } from '../store/database.js';
-import type { Worker } from '../workers/index.js';
-import { Jobs } from './jobs/jobs.js';
-import { platformKinds } from './jobs/platform-kinds.js';
-import { JobRunner } from './jobs/runner.js';
+import type { Worker } from '../workers.js';
+import type { Events } from './events.js';
+import { platformKinds } from './job-kinds.js';
+import { JobRunner, Jobs } from './jobs.js';
 import { pruner } from './prune.js';
-import { Relay } from './relay/relay.js';
-import { WebhookSender } from './webhooks/sender.js';
-import { Webhooks } from './webhooks/webhooks.js';
+import { Relay } from './relay.js';
+import { WebhookSender, Webhooks } from './webhooks.js';
 
 export interface EventParts {
   dataDir: string;

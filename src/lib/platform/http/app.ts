@@ -1,16 +1,14 @@
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
-import { refuseOthersInPlain } from '../ddi/plain.js';
-import { ddiRoutes } from '../ddi/routes.js';
-import { Drain } from '../drain.js';
-import type { TlsOptions } from '../tls.js';
-import { guard } from './auth.js';
+import { ddiRoutes, refuseOthersInPlain } from '../ddi/routes.js';
+import { Drain } from '../listen.js';
+import { guard, limitRates, usualRates } from './auth.js';
 import { describeApi } from './describe.js';
 import { answerBadHead, answerError, answerErrors } from './errors.js';
 import { tagReads } from './etags.js';
-import { HttpFigures } from './figures.js';
 import { answerRepeats } from './idempotency.js';
 import {
   addSafetyHeaders,
@@ -20,33 +18,19 @@ import {
   limitServer,
   longestTarget,
 } from './limits.js';
+import { HttpFigures } from './metrics.js';
 import type { ApiParts } from './parts.js';
-import { limitRates, usualRates } from './rates.js';
-import { auditRoutes } from './routes/audit.js';
-import { backupRoutes } from './routes/backups.js';
-import { blobRoutes } from './routes/blobs.js';
-import { damageRoutes } from './routes/damage.js';
-import { dataRoutes } from './routes/data.js';
-import { deviceRoutes } from './routes/devices.js';
-import { enrolmentRoutes } from './routes/enrolment.js';
-import { eventRoutes } from './routes/events.js';
-import { healthRoutes } from './routes/health.js';
-import { jobRoutes } from './routes/jobs.js';
+import { sessionRoutes, tokenRoutes, userRoutes } from './routes/access.js';
+import { blobRoutes, uploadRoutes } from './routes/blobs.js';
+import { dataRoutes, retentionRoutes } from './routes/data.js';
+import { deviceRoutes, enrolmentRoutes, secretRoutes, talkRoutes } from './routes/devices.js';
+import { auditRoutes, eventRoutes, webhookRoutes } from './routes/events.js';
+import { jobRoutes, pipelineRoutes } from './routes/jobs.js';
 import { modelRoutes } from './routes/models.js';
-import { pipelineRoutes } from './routes/pipelines.js';
-import { configRoutes, firmwareRoutes } from './routes/releases.js';
-import { retentionRoutes } from './routes/retention.js';
+import { backupRoutes, damageRoutes, healthRoutes, statusRoutes } from './routes/platform.js';
+import { configRoutes, firmwareRoutes, trustRoutes } from './routes/releases.js';
 import { rolloutRoutes } from './routes/rollouts.js';
-import { secretRoutes } from './routes/secrets.js';
-import { sessionRoutes } from './routes/session.js';
-import { statusRoutes } from './routes/status.js';
-import { talkRoutes } from './routes/talk.js';
-import { tokenRoutes } from './routes/tokens.js';
-import { trustRoutes } from './routes/trust.js';
-import { uploadRoutes } from './routes/uploads.js';
-import { userRoutes } from './routes/users.js';
 import { webRoutes } from './routes/web.js';
-import { webhookRoutes } from './routes/webhooks.js';
 
 /** Open connections at once: each is some 50 KB with TLS. */
 const mostConnections = 20_000;

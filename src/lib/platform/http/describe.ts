@@ -1,9 +1,7 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { problemSchema, problemType } from '../../registry/index.js';
-import { type Access, accessOf } from './auth.js';
-import { describeCreated } from './created.js';
-import { scopesOf } from './scopes.js';
+import { type Access, accessOf, scopesOf } from './auth.js';
 
 const tags: [string, string][] = [
   ['platform', 'The platform itself: its state, its trust root'],
@@ -183,3 +181,32 @@ const description =
 Devices show their certificate. Every error is a problem (RFC 9457) with a \`code\` of the catalogue and what to do \`next\`.
 Lists come in pages: ask \`after\` the \`next\` of the page before. A POST or DELETE with an \`Idempotency-Key\` is done once however
 often it is sent. Times are milliseconds since 1970.`.replaceAll('\n', ' ');
+
+/**
+ * Makes the answer a 201 that says in `Location` where what was made is read (RFC 9110 §15.3.2): below /api/v1, by its path.
+ * A certificate or a secret is never shown again: its Location is the device that has it.
+ */
+export function created(reply: FastifyReply, ...path: readonly (string | number)[]): FastifyReply {
+  return reply.status(201).header('location', `/api/v1/${path.map(encodeURIComponent).join('/')}`);
+}
+
+type Answers = Record<string, { headers?: Record<string, unknown> }>;
+
+type Operations = Record<string, { responses?: Answers }>;
+
+/** Says in the API's description that every 201 has a `Location`. */
+function describeCreated<T extends { paths?: Record<string, unknown> | undefined }>(described: T): T {
+  for (const operations of Object.values(described.paths ?? {})) {
+    for (const { responses } of Object.values(operations as Operations)) {
+      const made = responses?.['201'];
+      if (made) made.headers = { ...made.headers, Location: location };
+    }
+  }
+  return described;
+}
+
+const location = {
+  description: 'Where what was made is read',
+  required: true,
+  schema: { type: 'string', format: 'uri-reference' },
+};

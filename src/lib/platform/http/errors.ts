@@ -5,7 +5,6 @@ import type { Logger } from 'pino';
 import { AiotError, type ErrorCode, issueText, systemCode } from '../../core/index.js';
 import { problemOf, problemType } from '../../registry/index.js';
 import { statusOf, storageError } from '../errors.js';
-import { noteRoutes } from './methods.js';
 
 /** Statuses of Fastify's own refusals that have a code of ours; the others are AIOT_REQUEST_INVALID. */
 const codes: Record<number, ErrorCode> = {
@@ -130,3 +129,45 @@ const badHeads: Record<string, [number, string]> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request took too long to come'],
   HPE_HEADER_OVERFLOW: [431, 'the head of the request is too large'],
 };
+
+interface Path {
+  /** As registered: `/api/v1/devices/:name`. */
+  parts: string[];
+  methods: Set<string>;
+}
+
+/**
+ * Notes the routes as they are registered. Returns the methods of a path; none = there is no such path. A path is that of the
+ * route with the most specific pattern: `/devices/actions` is not `/devices/:name`.
+ */
+function noteRoutes(app: FastifyInstance): (path: string) => string[] {
+  const paths = new Map<string, Path>();
+  app.addHook('onRoute', ({ url, method }) => {
+    const path = paths.get(url) ?? { parts: url.split('/'), methods: new Set() };
+    for (const name of [method].flat()) path.methods.add(name);
+    paths.set(url, path);
+  });
+  return (path) => {
+    const asked = path.split('/');
+    const [best] = [...paths.values()].filter(({ parts }) => matches(parts, asked)).sort(bySpecificity);
+    return [...(best?.methods ?? [])].sort();
+  };
+}
+
+function matches(parts: readonly string[], asked: readonly string[]): boolean {
+  const open = parts.at(-1) === '*';
+  if (open ? asked.length < parts.length : asked.length !== parts.length) return false;
+  return parts.every(
+    (part, i) => part === '*' || (part.startsWith(':') ? asked[i] !== '' : part === asked[i]),
+  );
+}
+
+/** Text before parameters before `*`, from the left. */
+function bySpecificity(a: Path, b: Path): number {
+  const rank = (part: string | undefined) => (part === '*' ? 2 : part?.startsWith(':') ? 1 : 0);
+  for (let i = 0; i < Math.max(a.parts.length, b.parts.length); i++) {
+    const difference = rank(a.parts[i]) - rank(b.parts[i]);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { AiotError, sha256Hex } from '../../core/index.js';
-import { whenClosed } from '../closed.js';
-import type { Answers, Pending } from '../services/answers.js';
+import type { Answers, Pending } from '../access/answers.js';
+import { whenClosed } from '../listen.js';
 import { tokenOf } from './auth.js';
 import { sendProblem } from './errors.js';
 

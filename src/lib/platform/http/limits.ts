@@ -1,13 +1,14 @@
 import type { Server } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { AiotError } from '../../core/index.js';
-import { whenClosed } from '../closed.js';
+import { whenClosed } from '../listen.js';
 
 /** Largest JSON body, bytes; routes that take more say so. */
 export const largestBody = 1024 ** 2;
 
 /** Largest head of a request, bytes, and largest target in it, characters. */
 export const largestHead = 16 * 1024;
+
 export const longestTarget = 8192;
 
 /** Most headers of a request. */

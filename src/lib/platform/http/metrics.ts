@@ -1,11 +1,14 @@
+import type { FastifyInstance } from 'fastify';
 import { residentBytes } from '../../core/index.js';
 import { rolloutStates } from '../../registry/index.js';
-import { tellBroker } from '../broker/tell.js';
+import { tellBroker } from '../broker/metrics.js';
 import type { Connections } from '../connections.js';
-import { tellEvents } from '../events/figures.js';
-import { Exposition } from '../figures/exposition.js';
+import { type Events, extentOf } from '../events/events.js';
+import type { Relay } from '../events/relay.js';
+import { cursorName, type WebhookSender } from '../events/webhooks.js';
+import { whenClosed } from '../listen.js';
+import { Exposition, Histogram, type Labels } from '../metrics.js';
 import type { Store } from '../store/database.js';
-import type { HttpFigures } from './figures.js';
 import type { ApiParts } from './parts.js';
 
 const openJobs = ['queued', 'running'] as const;
@@ -75,4 +78,103 @@ async function tellStates(
     help,
     states.map((state) => [{ state }, counts.get(state) ?? 0]),
   );
+}
+
+/** How long answers take, by method, route and status: a histogram of Prometheus. */
+export class HttpFigures {
+  private readonly series = new Map<string, [Labels, Histogram]>();
+  private open = 0;
+
+  /** To be called before the routes are registered. */
+  watch(app: FastifyInstance): void {
+    app.addHook('onRequest', async (_request, reply) => {
+      this.open++;
+      whenClosed(reply.raw, () => {
+        this.open--;
+      });
+    });
+    app.addHook('onResponse', async (request, reply) => {
+      // The route's pattern, not the path: whoever calls paths at random makes no series.
+      const route = request.routeOptions.url ?? 'none';
+      this.note({ method: request.method, route, status: `${reply.statusCode}` }, reply.elapsedTime / 1000);
+    });
+  }
+
+  tell(out: Exposition): void {
+    out.histogram(
+      'aiot_http_request_duration_seconds',
+      'Time until an answer was out.',
+      this.series.values(),
+    );
+    out.gauge('aiot_http_requests_open', 'Requests that are not answered yet.', this.open);
+  }
+
+  private note(labels: Record<'method' | 'route' | 'status', string>, seconds: number): void {
+    const key = `${labels.method} ${labels.route} ${labels.status}`;
+    const known = this.series.get(key) ?? [labels, new Histogram()];
+    this.series.set(key, known);
+    known[1].note(seconds);
+  }
+}
+
+interface FigureParts {
+  store: Store;
+  events: Events;
+  relay: Relay | null;
+  sender: WebhookSender;
+}
+
+/** What /metrics says of events, and of where they go. @param now ms since 1970 */
+async function tellEvents(out: Exposition, parts: FigureParts, now: number): Promise<void> {
+  const { store, events, relay, sender } = parts;
+  const { latest } = await extentOf(store);
+  out.gauge('aiot_events_last_id', 'Id of the newest event.', latest);
+  out.gauge('aiot_events_listeners', 'Who follows the events just now.', events.feed.listening);
+  await tellWebhooks(out, store, latest);
+  out.counter('aiot_webhook_delivered_total', 'Events that webhooks took.', sender.figures.delivered);
+  out.counter('aiot_webhook_failed_total', 'Attempts that failed.', sender.figures.failed);
+  if (relay) await tellRelay(out, relay, latest, now);
+}
+
+async function tellWebhooks(out: Exposition, store: Store, latest: number): Promise<void> {
+  const rows = await store
+    .selectFrom('webhooks')
+    .select(['id', 'enabled', 'failures'])
+    .orderBy('id')
+    .execute();
+  const cursors = await store.selectFrom('cursors').selectAll().execute();
+  const at = new Map(cursors.map(({ name, position }) => [name, Number(position)]));
+  const enabled = rows.filter((row) => row.enabled !== 0);
+  const failing = enabled.filter(({ failures }) => failures > 0).length;
+  out.family('gauge', 'aiot_webhooks', 'Webhooks, by how they are.', [
+    [{ state: 'well' }, enabled.length - failing],
+    [{ state: 'failing' }, failing],
+    [{ state: 'disabled' }, rows.length - enabled.length],
+  ]);
+  out.family(
+    'gauge',
+    'aiot_webhook_backlog_events',
+    'Events that a webhook has not been sent or passed by.',
+    enabled.map(({ id }) => [{ webhook: id }, Math.max(0, latest - (at.get(cursorName(id)) ?? 0))]),
+  );
+}
+
+async function tellRelay(out: Exposition, relay: Relay, latest: number, now: number): Promise<void> {
+  const { state, events, telemetry } = relay.figures;
+  const lag = (since: number | null) => (since === null ? 0 : Math.max(0, (now - since) / 1000));
+  out.gauge('aiot_relay_connected', 'Whether Kafka or NATS is there.', state === 'connected' ? 1 : 0);
+  out.counter('aiot_relay_events_sent_total', 'Events that were sent on.', events.sent);
+  out.counter('aiot_relay_telemetry_sent_total', 'Messages of telemetry that were sent on.', telemetry.sent);
+  out.counter(
+    'aiot_relay_refused_total',
+    'What the far side will never take.',
+    events.refused + telemetry.refused,
+  );
+  out.gauge(
+    'aiot_relay_events_lag',
+    'Events that are not known to be there.',
+    latest - (await relay.position()),
+  );
+  out.gauge('aiot_relay_events_lag_seconds', 'Age of the oldest that waits.', lag(events.waitingSince));
+  out.gauge('aiot_relay_telemetry_lag_seconds', 'Age of the oldest that waits.', lag(telemetry.waitingSince));
 }

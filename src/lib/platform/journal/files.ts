@@ -1,29 +1,34 @@
 import { stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import type { NoteCommit } from '../figures/disk.js';
-import { serially } from '../store/turns.js';
+import type { NoteCommit } from '../metrics.js';
+import { serially } from '../store/engine.js';
 import type { Sync } from '../sync.js';
-import type { Finding } from '../verify/finding.js';
+import type { Finding } from '../verify/damage.js';
 import type { Ledger } from '../verify/ledger.js';
 import type { Entry, TakeKey } from './entry.js';
 import { followJournal } from './follow.js';
-import type { Spot } from './index/chunk.js';
-import type { JournalIndex } from './index/index.js';
-import { isIndexDamage } from './index/rows.js';
+import type { JournalIndex } from './index/journal-index.js';
+import { isIndexDamage, type Spot } from './index/rows.js';
 import { Journal } from './journal.js';
-import { Leases } from './leases.js';
 import { SegmentLedger } from './ledger.js';
-import { damagedRanges, findingsIn } from './look.js';
-import type { LostMessage, Tally } from './lost.js';
-import type { JournalReader } from './reader.js';
-import { entriesAt } from './reads.js';
-import { reclaimSegment } from './reclaim.js';
+import { damagedRanges, findingsIn, type LostMessage, type Tally } from './lost.js';
+import { Leases, reclaimSegment } from './reclaim.js';
 import { openIndex, type ReplayParts, rebuiltIndex, requireCounts } from './replay.js';
-import { listSegments, type Position, type SegmentFile, segmentPath } from './segments.js';
+import { entriesAt, listSegments, type Position, type SegmentFile, segmentPath } from './segments.js';
 import { isNamed } from './takes.js';
-import { fromCursor, type Span, type TakeQuery, type Telemetry } from './telemetry.js';
+import { fromCursor, type JournalReader, type Span, type TakeQuery, type Telemetry } from './telemetry.js';
 
-export interface FileTelemetryOptions {
+/**
+ * Telemetry in the files of this folder, or in the database of this URL.
+ * @throws AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED, AIOT_DISK_FULL
+ */
+export async function openTelemetry(options: FileTelemetryOptions, database?: string): Promise<Telemetry> {
+  if (database === undefined) return FileTelemetry.open(options);
+  const { PostgresTelemetry } = await import('./postgres.js');
+  return PostgresTelemetry.open(database, options.onCommit);
+}
+
+interface FileTelemetryOptions {
   /** Of the segments and their index. */
   folder: string;
   now: () => number;

@@ -1,10 +1,10 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
+import { isEntry, parseLine } from './entry.js';
 import type { SegmentState } from './index/segment-rows.js';
-import { isEntry, parseLine } from './line.js';
-import type { JournalReader, PlacedEntry } from './reader.js';
 import { type Position, type SegmentFile, segmentPath } from './segments.js';
+import type { JournalReader, PlacedEntry } from './telemetry.js';
 
 /** What a reader needs to know of the journal's files. */
 export interface FollowedJournal {

@@ -1,15 +1,13 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { AiotError, hasCode, syncFolder, systemCode } from '../../core/index.js';
 import { storageError } from '../errors.js';
-import type { NoteCommit } from '../figures/disk.js';
+import type { NoteCommit } from '../metrics.js';
 import { dataSync, type Sync } from '../sync.js';
-import type { Entry, JournalRecord, Place } from './entry.js';
-import { keyText } from './index/hot.js';
-import type { JournalIndex } from './index/index.js';
-import { isIndexDamage } from './index/rows.js';
-import { mostFields } from './index/streams.js';
+import { type Entry, isEntry, type JournalRecord, type Line, lineOf, type Place } from './entry.js';
+import type { JournalIndex } from './index/journal-index.js';
+import { isIndexDamage, keyText } from './index/rows.js';
+import { mostFields } from './index/totals.js';
 import type { SegmentLedger, SegmentNote } from './ledger.js';
-import { isEntry, type Line, lineOf } from './line.js';
 import { type Position, segmentPath } from './segments.js';
 import { isNamed, messageKey, takeKeyOf } from './takes.js';
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { serially } from '../store/turns.js';
+import { serially } from '../store/engine.js';
 import { type Ledger, type LogFile, noteEveryMs } from '../verify/ledger.js';
 import type { JournalRecord } from './entry.js';
 import { Tallies, type Tally } from './lost.js';

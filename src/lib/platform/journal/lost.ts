@@ -1,6 +1,7 @@
-import type { Finding } from '../verify/finding.js';
-import type { Entry, JournalRecord, TakeKey } from './entry.js';
-import { isEntry } from './line.js';
+import { stat } from 'node:fs/promises';
+import type { Finding } from '../verify/damage.js';
+import { type Entry, isEntry, type JournalRecord, type TakeKey } from './entry.js';
+import { placeOf, type SegmentFile, scanSegment, segmentPath } from './segments.js';
 import { fieldsOf } from './takes.js';
 
 /** Messages of one device and stream: how many, their rows, and their times (ms since 1970). */
@@ -131,7 +132,7 @@ export function findingsOf(
   return tallies.map((tally) => ({ part, place, problem, repairable: true, lost: lostOf(tally) }));
 }
 
-export const notWritten = 'is not what was written';
+const notWritten = 'is not what was written';
 
 /** Findings of a segment that holds other lines than were written: which rows it lacks, or that its streams cannot be trusted. */
 export function alteredFindings(place: string, before: readonly Tally[], after: readonly Tally[]): Finding[] {
@@ -160,4 +161,45 @@ export interface LostMessage {
   key: TakeKey;
   t: number;
   rows: number;
+}
+
+interface DamagedSegment {
+  file: SegmentFile;
+  ranges: DamagedRange[];
+  /** Lines that are damaged; not those that are missing. */
+  lines: number;
+  problem: string;
+}
+
+/** All of a segment that cannot be read. @param bytes that it had */
+export async function damagedRanges(
+  folder: string,
+  file: SegmentFile,
+  bytes: number,
+): Promise<DamagedSegment> {
+  const size = (await stat(segmentPath(folder, file)).catch(() => null))?.size ?? null;
+  const ranges: DamagedRange[] = [];
+  if (size !== null)
+    await scanSegment(
+      folder,
+      file,
+      0,
+      () => {},
+      false,
+      (range) => ranges.push(range),
+    );
+  const lines = ranges.length;
+  const short = size === null || size < bytes;
+  if (short) ranges.push({ from: size ?? 0, to: Infinity, bytes: Buffer.alloc(0) });
+  const problem = size === null ? 'is gone' : short ? 'is shorter than it was' : brokenLines;
+  return { file, ranges, lines, problem };
+}
+
+/** By the index where it knows the messages; else by what is left of their lines. */
+export function findingsIn(
+  { file, problem }: DamagedSegment,
+  { tallies, unknown }: { tallies: Tally[]; unknown: DamagedRange[] },
+): Finding[] {
+  const all = new Tallies([...tallies, ...unknown.flatMap(salvaged)]);
+  return findingsOf(placeOf(file), problem, all.all());
 }

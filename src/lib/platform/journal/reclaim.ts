@@ -1,19 +1,18 @@
-import { open, rename } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { syncFolder } from '../../core/index.js';
 import { dataSync, type Sync } from '../sync.js';
-import type { Spot } from './index/chunk.js';
-import type { JournalIndex } from './index/index.js';
+import { isEntry, lineOf } from './entry.js';
+import type { JournalIndex } from './index/journal-index.js';
+import type { Spot } from './index/rows.js';
 import type { SegmentState } from './index/segment-rows.js';
-import type { Leases } from './leases.js';
 import { noteOf, type SegmentLedger } from './ledger.js';
-import { isEntry, lineOf } from './line.js';
 import type { DamagedRange } from './lost.js';
 import { scanSegment, segmentPath } from './segments.js';
 import { takeKeyOf } from './takes.js';
 
 const newline = 10;
 
-export interface ReclaimParts {
+interface ReclaimParts {
   folder: string;
   index: JournalIndex;
   leases: Leases;
@@ -104,4 +103,33 @@ function asItIs({ from, bytes }: DamagedRange, { offset, length }: Spot): Buffer
   bytes.copy(line, 0, offset - from, offset - from + length);
   line[length] = newline;
   return line;
+}
+
+/** Reads that are under way, and files that may go when the last read which could need them has ended. */
+export class Leases {
+  private readonly active = new Set<symbol>();
+  private doomed: { path: string; readers: Set<symbol> }[] = [];
+
+  /** Begins a read; what is returned ends it. */
+  take(): () => void {
+    const lease = Symbol('read');
+    this.active.add(lease);
+    return () => {
+      this.active.delete(lease);
+      for (const { readers } of this.doomed) readers.delete(lease);
+      void this.sweep();
+    };
+  }
+
+  /** Removes a file: now, or after the reads that are under way. A start removes what a stop has left. */
+  async remove(path: string): Promise<void> {
+    this.doomed.push({ path, readers: new Set(this.active) });
+    await this.sweep();
+  }
+
+  private async sweep(): Promise<void> {
+    const free = this.doomed.filter(({ readers }) => readers.size === 0);
+    this.doomed = this.doomed.filter(({ readers }) => readers.size > 0);
+    await Promise.all(free.map(({ path }) => rm(path, { force: true })));
+  }
 }

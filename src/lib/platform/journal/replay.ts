@@ -1,10 +1,10 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import type { Finding } from '../verify/finding.js';
+import type { Finding } from '../verify/damage.js';
 import type { JournalRecord, Place } from './entry.js';
 import { openIndexDatabase, removeIndex } from './index/database.js';
-import { JournalIndex } from './index/index.js';
+import { JournalIndex } from './index/journal-index.js';
 import { IndexDamage, isIndexDamage } from './index/rows.js';
 import type { MissingSegment, SegmentLedger } from './ledger.js';
 import {

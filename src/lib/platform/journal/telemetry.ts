@@ -1,11 +1,10 @@
 import type { LiveCounts } from '../../fleet/index.js';
 import type { Entry, TakeKey } from './entry.js';
-import type { StreamTotals } from './index/streams.js';
+import type { StreamTotals } from './index/totals.js';
 import type { LostMessage } from './lost.js';
-import type { JournalReader } from './reader.js';
 import type { Take } from './takes.js';
 
-export type { StreamTotals } from './index/streams.js';
+export type { StreamTotals } from './index/totals.js';
 
 /** Recordings of one stream, by device and name, behind `after` (the key of the last one of the page before). */
 export interface TakeQuery {
@@ -23,7 +22,7 @@ export interface Span {
   to?: number | undefined;
 }
 
-export interface TelemetryFigures {
+interface TelemetryFigures {
   /** Lines that were found damaged, since it was made. */
   damaged: number;
   /** On disk, bytes; null where the engine does not tell. */
@@ -71,4 +70,24 @@ export function cursorOf({ device, recording }: Pick<Take, 'device' | 'recording
 export function fromCursor(cursor = ''): [device: string, recording: string] {
   const slash = cursor.indexOf('/');
   return slash < 0 ? [cursor, ''] : [cursor.slice(0, slash), cursor.slice(slash + 1)];
+}
+
+/** An entry, and where a reader goes on that has it. */
+export interface PlacedEntry {
+  entry: Entry;
+  position: string;
+}
+
+/**
+ * What was taken in, in the order in which it became durable, for those who send it on. Positions are text that only the reader
+ * understands; they stay good when space is given back.
+ */
+export interface JournalReader {
+  /** Position behind all that is there. */
+  end(): Promise<string>;
+  /**
+   * Entries behind a position (null = the oldest that is kept), and then those to come, in batches of what there is, at least one;
+   * ends with the signal. Repeats are left out.
+   */
+  from(position: string | null, signal: AbortSignal): AsyncIterable<readonly PlacedEntry[]>;
 }

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { nativePart, syncFolder, systemCode } from '../../core/index.js';
 import type { Store } from '../store/database.js';
-import type { Finding } from '../verify/finding.js';
+import type { Finding } from '../verify/damage.js';
 import { ledgerIn } from '../verify/ledger.js';
 import { indexForm, removeIndex } from './index/database.js';
-import { JournalIndex } from './index/index.js';
+import { JournalIndex } from './index/journal-index.js';
 import { isIndexDamage } from './index/rows.js';
 import type { SegmentNote } from './ledger.js';
 import {

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { Worker } from 'node:worker_threads';
 import type { CompiledQuery, Dialect, Kysely } from 'kysely';
 import { AiotError, nativePart, systemCode } from '../../core/index.js';
-import { damagedDatabase, quickCheck, quickCheckApart } from './quick-check.js';
 import { migrations, type Schema } from './schema.js';
-import { sqliteError } from './sqlite-errors.js';
 
 export type Store = Kysely<Schema>;
 
@@ -189,4 +189,132 @@ function migrate(database: Database, path: string): void {
   const steps = migrations.slice(done).join(';\n');
   // All in one commit: each would wait for the disk, and a start that is interrupted leaves the schema of before.
   database.exec(`BEGIN IMMEDIATE; ${steps}; PRAGMA user_version = ${migrations.length}; COMMIT;`);
+}
+
+/**
+ * An error of SQLite (sqlite.org/rescode.html) as one that a caller can act on; others unchanged. `opening`: a damaged file
+ * is then what the caller gave, and later the platform's own failure.
+ */
+function sqliteError(error: unknown, path: string, opening = false): unknown {
+  const code = systemCode(error);
+  if (error instanceof AiotError || !code?.startsWith('SQLITE_')) return error;
+  const is = (...names: string[]) => names.some((name) => code === name || code.startsWith(`${name}_`));
+  const details = { endpoint: path, cause: error };
+  if (is('SQLITE_FULL', 'SQLITE_IOERR_SHMSIZE')) {
+    return new AiotError('AIOT_DISK_FULL', `there is no space left for ${path}`, details);
+  }
+  if (is('SQLITE_BUSY', 'SQLITE_LOCKED')) {
+    return new AiotError('AIOT_DATABASE_UNREACHABLE', `another program has ${path} locked (${code})`, {
+      ...details,
+      retryable: true,
+    });
+  }
+  if (is('SQLITE_CORRUPT', 'SQLITE_NOTADB')) {
+    return new AiotError(
+      opening ? 'AIOT_FILE_MALFORMED' : 'AIOT_PLATFORM_FAILED',
+      `the database ${path} is damaged (${code})`,
+      {
+        ...details,
+        next: repairNext,
+      },
+    );
+  }
+  if (is('SQLITE_READONLY', 'SQLITE_CANTOPEN', 'SQLITE_PERM', 'SQLITE_IOERR', 'SQLITE_AUTH')) {
+    return new AiotError('AIOT_FILE_NOT_WRITABLE', `the database ${path} cannot be used (${code})`, details);
+  }
+  return error;
+}
+
+/** Problems that are listed at most. */
+const mostProblems = 20;
+
+/** The next step for a damaged database. */
+const repairNext =
+  'Stop the platform, then take what is damaged from a backup: aiot platform verify --repair --from BACKUP';
+
+/** What SQLite finds in the form of all pages, rows and keys (pragma.html#pragma_quick_check); nothing = it is sound. */
+function quickCheck(database: Database): string[] {
+  let rows: { quick_check: string }[];
+  try {
+    rows = database.prepare(`PRAGMA quick_check(${mostProblems})`).all() as typeof rows;
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)];
+  }
+  return rows.map(({ quick_check: line }) => line).filter((line) => line !== 'ok');
+}
+
+export function damagedDatabase(path: string, problems: readonly string[]): AiotError {
+  const first = (problems[0] ?? '').replace(/\s+/g, ' ').slice(0, 300);
+  return new AiotError('AIOT_FILE_MALFORMED', `the database ${path} is damaged: ${first}`, {
+    endpoint: path,
+    next: repairNext,
+  });
+}
+
+/** A check that goes on while the database is read. */
+interface RunningCheck {
+  /** Resolves with what was found, or null when it was stopped. */
+  done: Promise<string[] | null>;
+  stop(): void;
+}
+
+/**
+ * Runs the same check in a thread of its own, with a connection of its own: SQLite's calls would hold up everything else in this one for
+ * as long as a large file takes to read. The thread's program is text, so that it needs no file of its own in a build.
+ */
+export function quickCheckApart(path: string): RunningCheck {
+  const program = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const Database = require(workerData.libsql);
+    const database = new Database(workerData.path);
+    let problems;
+    try {
+      database.exec('PRAGMA query_only=ON');
+      const rows = database.prepare('PRAGMA quick_check(${mostProblems})').all();
+      problems = rows.map((row) => row.quick_check).filter((line) => line !== 'ok');
+    } catch (error) {
+      problems = [String(error && error.message)];
+    }
+    database.close();
+    parentPort.postMessage(problems);`;
+  const libsql = createRequire(import.meta.url).resolve('libsql');
+  const thread = new Worker(program, { eval: true, workerData: { libsql, path } });
+  const done = new Promise<string[] | null>((resolve) => {
+    thread.once('message', (problems: string[]) => resolve(problems));
+    thread.once('error', (error: Error) => resolve([error.message]));
+    thread.once('exit', () => resolve(null));
+  });
+  return { done, stop: () => void thread.terminate() };
+}
+
+/**
+ * All that `read` asks sees the database at one moment, whatever is written meanwhile.
+ * @param file of SQLite; null = the store is PostgreSQL's
+ */
+export async function snapshot<T>(
+  store: Store,
+  file: string | null,
+  read: (store: Store) => Promise<T>,
+): Promise<T> {
+  if (file === null) {
+    const transaction = store.transaction().setIsolationLevel('repeatable read');
+    return transaction.execute(read);
+  }
+  // A connection of its own: in WAL a reader's transaction sees what was committed when it first read (wal.html, 2.2).
+  const { default: Database } = await nativePart('libsql', () => import('libsql'));
+  const { Kysely, SqliteDialect } = await import('kysely');
+  const database = new Database(file);
+  database.exec('PRAGMA query_only = ON');
+  const own: Store = new Kysely({ dialect: new SqliteDialect({ database }) });
+  try {
+    return await own.transaction().execute(read);
+  } finally {
+    await own.destroy();
+  }
+}
+
+/** Whether a row could not be written because another has its key: SQLite's extended codes, PostgreSQL's SQLSTATE 23505. */
+export function isUniqueViolation(error: unknown): boolean {
+  const code = systemCode(error);
+  return code === 'SQLITE_CONSTRAINT_PRIMARYKEY' || code === 'SQLITE_CONSTRAINT_UNIQUE' || code === '23505';
 }

@@ -1,8 +1,6 @@
 import type { AiotError } from '../../core/index.js';
-import { alwaysLeader, type Leader } from '../workers/leader.js';
-import { type Changes, noChanges } from './changes.js';
+import { alwaysLeader, type Leader } from '../workers.js';
 import { openChecked, Soundness, type Store } from './database.js';
-import { localTurns, type Turns } from './turns.js';
 
 /** The database and what goes with it, whichever it is. */
 export interface Engine {
@@ -31,7 +29,7 @@ export async function whenSound({ soundness }: Engine, task: () => Promise<unkno
  */
 export async function openEngine(file: string, url?: string, checkAtOnce?: number): Promise<Engine> {
   if (url !== undefined) {
-    const { openPostgres } = await import('./postgres/engine.js');
+    const { openPostgres } = await import('./postgres.js');
     return { ...(await openPostgres(url)), soundness: new Soundness() };
   }
   const { store, soundness } = await openChecked(file, checkAtOnce);
@@ -43,5 +41,62 @@ export async function openEngine(file: string, url?: string, checkAtOnce?: numbe
     soundness,
     trouble: async () => soundness.damage,
     close: () => store.destroy(),
+  };
+}
+
+/** What others who write to the same database may have changed. */
+export type Changed = 'devices' | 'events' | 'rollouts';
+
+export interface Changes {
+  /** Whether others write to this database too: what is remembered of it has to follow them. */
+  shared: boolean;
+  /** Calls back soon after somebody, this process too, has changed these. Without others, never. Returns what ends that. */
+  on(what: Changed, listener: () => void): () => void;
+  /**
+   * Follows the devices from now on. What it returns calls `take` with the names of those that somebody has changed since it
+   * last took some: all whose changes can be seen by now, and some of before. That a device was seen is no change. What
+   * `take` fails with is named again.
+   */
+  followDevices(): FollowDevices;
+}
+
+export type FollowDevices = (take: (names: readonly string[]) => Promise<void>) => Promise<void>;
+
+/** Of a database that nobody else writes to. */
+export const noChanges: Changes = {
+  shared: false,
+  on: () => () => {},
+  followDevices: () => async () => {},
+};
+
+/** Runs tasks one after the other: for checks and writes that belong together. */
+export type Turn = <T>(task: () => Promise<T>) => Promise<T>;
+
+/**
+ * Turns by name: of the tasks of one name one runs at a time, over all processes that share the database. A task may take
+ * a turn of another name; those that do so take them in the same order.
+ */
+export interface Turns {
+  of(name: string): Turn;
+}
+
+/** For a database that this process alone has. */
+export function localTurns(): Turns {
+  const turns = new Map<string, Turn>();
+  return {
+    of(name) {
+      const turn = turns.get(name) ?? serially();
+      turns.set(name, turn);
+      return turn;
+    },
+  };
+}
+
+export function serially(): Turn {
+  let last: Promise<unknown> = Promise.resolve();
+  return (task) => {
+    const result = last.then(task, task);
+    last = result.catch(() => {});
+    return result;
   };
 }

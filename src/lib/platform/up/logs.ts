@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
+import { copyFileSync, createReadStream, statSync, truncateSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -8,7 +8,6 @@ import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { AiotError, onAbort, startProgram, systemCode } from '../../core/index.js';
-import { olderLog } from './log-file.js';
 import { platformFolder } from './options.js';
 
 export const logLineSchema = z.object({
@@ -19,9 +18,10 @@ export const logLineSchema = z.object({
   /** What else it says. */
   detail: z.record(z.string(), z.unknown()),
 });
+
 export type LogLine = z.output<typeof logLineSchema>;
 
-export interface LogOptions {
+interface LogOptions {
   data?: string | undefined;
   /** Go on with what is to come. */
   follow: boolean;
@@ -159,4 +159,33 @@ function noLog(path: string): AiotError {
   return new AiotError('AIOT_FILE_NOT_FOUND', `there is no ${path}, and no service ${service}`, {
     next: 'A platform in the foreground logs to its terminal; aiot up --detach keeps a file.',
   });
+}
+
+/** A log of this size is set aside, bytes: with the one before it there are at most twice as many. */
+const largestLog = 16 * 1024 ** 2;
+
+const periodMs = 5000;
+
+/** Where the log before this one is. */
+export const olderLog = (path: string) => `${path}.1`;
+
+/**
+ * Keeps the log that stderr is appended to from filling the disk: what is too large is copied and cut to nothing. This process
+ * alone writes there, and synchronously, so nothing comes in between. Returns what ends that.
+ */
+export function boundLog(path: string | undefined, largest = largestLog): () => void {
+  if (path === undefined) return () => {};
+  const look = () => {
+    try {
+      if (statSync(path).size < largest) return;
+      copyFileSync(path, olderLog(path));
+      truncateSync(path);
+    } catch {
+      // It was moved away, or the disk is full: the next look may do better.
+    }
+  };
+  look();
+  const timer = setInterval(look, periodMs);
+  timer.unref();
+  return () => clearInterval(timer);
 }

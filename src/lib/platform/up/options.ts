@@ -1,8 +1,8 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { dataFolder } from '../../core/index.js';
+import { dataFolder, formatDuration } from '../../core/index.js';
 import { platformUrlsSchema } from '../../registry/index.js';
-import type { Compatibility, Engines, PlatformOptions } from '../options.js';
+import { type Compatibility, type Engines, type PlatformOptions, usualDdiPollMs } from '../options.js';
 
 /** What `aiot up` is told. */
 export interface UpOptions {
@@ -75,9 +75,55 @@ export const upResultSchema = z.object({
     })
     .optional(),
 });
+
 export type UpResult = z.output<typeof upResultSchema>;
 
 /** Absolute path of a platform's folder. */
 export function platformFolder(data: string | undefined): string {
   return data === undefined ? join(dataFolder(), 'platform') : resolve(data);
+}
+
+/** What `aiot up` is called with to do as it is told; engines are left out, for their addresses may hold passwords. @param folder of the platform; undefined = that of the environment */
+export function argumentsOf(folder: string | undefined, options: UpOptions): string[] {
+  const { host, httpPort, mqttPort, plainPort, newToken, context, compat = [], project } = options;
+  const boardPort = project?.boardPort;
+  return [
+    ...['up', '--json', ...(folder === undefined ? [] : ['--data', folder]), '--host', host],
+    ...['--http-port', String(httpPort), '--mqtt-port', String(mqttPort)],
+    ...(plainPort === undefined ? [] : ['--plain', '--plain-port', String(plainPort)]),
+    ...(newToken ? ['--new-token'] : []),
+    ...(options.noToken ? ['--no-token'] : []),
+    ...compat.flatMap((name) => ['--compat', name]),
+    ...(context === undefined ? [] : ['--context', context]),
+    ...(project === undefined ? [] : ['--project', project.dir]),
+    ...(boardPort === undefined ? [] : ['--board-port', String(boardPort)]),
+    ...sideDoorsOf(options),
+  ];
+}
+
+function sideDoorsOf(options: UpOptions): string[] {
+  const {
+    names = [],
+    wsPort,
+    serverCertificate: own,
+    compatPorts,
+    compatMaxRows,
+    compatQuota,
+    compatDeleteAll,
+    ddiPort,
+    ddiPollMs,
+  } = options;
+  return [
+    ...(wsPort === undefined ? [] : ['--ws-port', String(wsPort)]),
+    ...(names.length === 0 ? [] : ['--public', names.join(',')]),
+    ...(own === undefined ? [] : ['--cert', own.cert, '--key', own.key]),
+    ...(compatPorts === undefined ? [] : ['--compat-ports', compatPorts.join(',')]),
+    ...(compatMaxRows === undefined ? [] : ['--compat-max-rows', String(compatMaxRows)]),
+    ...(compatQuota === undefined ? [] : ['--compat-quota', String(compatQuota)]),
+    ...(ddiPort === undefined ? [] : ['--ddi-port', String(ddiPort)]),
+    ...(ddiPollMs === undefined || ddiPollMs === usualDdiPollMs
+      ? []
+      : ['--ddi-poll', formatDuration(ddiPollMs)]),
+    ...(compatDeleteAll ? ['--compat-delete-all'] : []),
+  ];
 }

@@ -4,9 +4,9 @@ import { copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promis
 import { dirname, join } from 'node:path';
 import { syncFolder, systemCode } from '../../core/index.js';
 import { leaseMs } from '../blobs/leases.js';
-import { references } from '../services/references.js';
-import { snapshot } from '../store/snapshot.js';
-import type { Finding } from './finding.js';
+import { references } from '../datasets/orphans.js';
+import { snapshot } from '../store/database.js';
+import type { Finding } from './damage.js';
 
 /** What was read of a folder of blobs. */
 export interface BlobReport {

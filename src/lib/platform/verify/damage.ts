@@ -2,12 +2,11 @@ import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { AiotError } from '../../core/index.js';
 import { type Damage, type LostTelemetry, type PageQuery, pageOfRows } from '../../registry/index.js';
-import type { Exposition } from '../figures/exposition.js';
-import type { Events } from '../services/events.js';
+import type { Events } from '../events/events.js';
+import type { Exposition } from '../metrics.js';
 import type { Store } from '../store/database.js';
+import { serially } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
-import { serially } from '../store/turns.js';
-import type { Finding } from './finding.js';
 
 interface Parts {
   store: Store;
@@ -219,3 +218,15 @@ function damageOf({ lost, repairable, part, ...row }: Schema['damages']): Damage
     ...(lost === null ? {} : { lost: JSON.parse(lost) as LostTelemetry }),
   };
 }
+
+/** One piece of damage at rest, as a check of a data folder reports it: where it is, what is lost by it, and whether it can be repaired. */
+export type Finding = {
+  part: 'database' | 'journal' | 'index' | 'broker' | 'blob' | 'key' | 'reference';
+  /** The file in the data folder, or the name of the object. */
+  place: string;
+  problem: string;
+  /** Telemetry that cannot be read any more: times in ISO 8601, as far as they are known. */
+  lost?: { stream?: string; device?: string; from?: string; to?: string; rows?: number };
+  /** Whether the part can be brought back from the other files of the folder or from a backup. */
+  repairable: boolean;
+};

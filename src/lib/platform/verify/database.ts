@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { nativePart, plural, syncFolder, systemCode } from '../../core/index.js';
 import { tablesOf } from '../backup/tables.js';
 import { migrations } from '../store/schema.js';
-import type { Finding } from './finding.js';
+import type { Finding } from './damage.js';
 
 type Database = InstanceType<typeof import('libsql')>;
 

@@ -2,19 +2,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { hasCode, onAbort } from '../../core/index.js';
-import type { BlobHealth } from '../blobs/health.js';
-import type { BlobStore } from '../blobs/port.js';
-import { verifyBrokerLog } from '../broker/verify.js';
+import type { BlobStore } from '../blobs/store.js';
+import { verifyBrokerLog } from '../broker/session-log.js';
 import { verifyJournal } from '../journal/verify.js';
-import type { Store } from '../store/database.js';
-import { quickCheckApart } from '../store/quick-check.js';
-import type { Worker } from '../workers/index.js';
+import { quickCheckApart, type Store } from '../store/database.js';
+import type { Worker } from '../workers.js';
 import type { Damages } from './damage.js';
 
 /** Bytes a second that are read at most: an eighth of what an SD card gives. */
 const rate = 8 * 1024 ** 2;
+
 /** From the end of one scrub to the next, and how often it is looked whether one is due, ms. */
 const periodMs = 24 * 3600 * 1000;
+
 const lookMs = 60_000;
 
 const reportSchema = z.object({
@@ -27,9 +27,10 @@ const reportSchema = z.object({
   /** What SQLite found. */
   database: z.array(z.string()),
 });
-export type ScrubReport = z.output<typeof reportSchema>;
 
-export interface ScrubParts {
+type ScrubReport = z.output<typeof reportSchema>;
+
+interface ScrubParts {
   store: Store;
   /** In the folder; null = they are in S3, which looks after its own. */
   blobs: BlobStore | null;
@@ -168,4 +169,61 @@ async function checkDatabase(file: string, signal: AbortSignal): Promise<string[
   } finally {
     leave();
   }
+}
+
+/** Which blobs were found to be damaged, by whoever read them. */
+export class BlobHealth {
+  private readonly found = new Map<string, number>();
+
+  /** @param told called once for each that is found (`damaged`), and when it is whole again or gone */
+  constructor(
+    private readonly now: () => number,
+    private readonly told: (digest: string, is: 'damaged' | 'whole') => void = () => {},
+  ) {}
+
+  /** Digests, in the order in which they were found. */
+  get damaged(): readonly string[] {
+    return [...this.found.keys()];
+  }
+
+  note(digest: string): void {
+    if (this.found.has(digest)) return;
+    this.found.set(digest, this.now());
+    this.told(digest, 'damaged');
+  }
+
+  /** It was put again, is gone, or was read whole and is right. */
+  clear(digest: string): void {
+    if (this.found.delete(digest)) this.told(digest, 'whole');
+  }
+}
+
+/** The same store, where each blob that is found to be damaged is noted, and each that is whole again is not any longer. */
+export function watchedBlobs(blobs: BlobStore, health: BlobHealth): BlobStore {
+  const noting = (digest: string) => (error: unknown) => {
+    if (hasCode(error, 'AIOT_BLOB_DAMAGED')) health.note(digest);
+    throw error;
+  };
+  const clearing =
+    (digest: string) =>
+    <T>(result: T): T => {
+      health.clear(digest);
+      return result;
+    };
+  return {
+    ...blobs,
+    put: (digest, source) => blobs.put(digest, source).then(clearing(digest)),
+    adopt: (digest, path) => blobs.adopt(digest, path).then(clearing(digest)),
+    remove: (digest) => blobs.remove(digest).then(clearing(digest)),
+    ready: (digest) => blobs.ready(digest).catch(noting(digest)),
+    bytes: (digest) => blobs.bytes(digest).then(clearing(digest), noting(digest)),
+    verify: (digest, pace) => blobs.verify(digest, pace).then(clearing(digest), noting(digest)),
+    stream(digest, range) {
+      const reading = blobs.stream(digest, range);
+      reading.once('error', (error) => {
+        if (hasCode(error, 'AIOT_BLOB_DAMAGED')) health.note(digest);
+      });
+      return reading;
+    },
+  };
 }

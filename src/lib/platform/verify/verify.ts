@@ -1,27 +1,22 @@
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { AiotError, nativePart } from '../../core/index.js';
-import { fillSqlite } from '../backup/fill.js';
-import { sealedEnd } from '../backup/format.js';
-import { readBackup } from '../backup/read.js';
-import { unsealFile } from '../backup/seal.js';
-import { verifyBrokerLog } from '../broker/verify.js';
+import { AiotError, nativePart, systemCode } from '../../core/index.js';
+import { readBackup, sealedEnd, unsealFile } from '../backup/format.js';
+import { fillSqlite } from '../backup/tables.js';
+import { verifyBrokerLog } from '../broker/session-log.js';
 import { storageError } from '../errors.js';
+import { eventsIn } from '../events/events.js';
 import { verifyIndex, verifyJournal } from '../journal/verify.js';
-import { lockFolder } from '../lock.js';
-import { runningPlatform } from '../running.js';
-import { eventsIn } from '../services/events.js';
-import { noChanges } from '../store/changes.js';
+import { lockFolder, runningPlatform } from '../running.js';
 import { openStore, type Store } from '../store/database.js';
+import { noChanges } from '../store/engine.js';
 import { migrations } from '../store/schema.js';
 import { isOrphan, repairBlob, setAside, verifyBlobs, verifyReferences } from './blobs.js';
-import { Damages } from './damage.js';
+import { Damages, type Finding } from './damage.js';
 import { bytesOf, databaseFile, repairDatabase, repairText, verifyDatabase } from './database.js';
-import type { Finding } from './finding.js';
-import { repairKey, verifyKeys } from './keys.js';
 
 const partNames = ['database', 'journal', 'index', 'broker', 'blob', 'key', 'reference'] as const;
 
@@ -60,6 +55,7 @@ export const verifiedSchema = z.object({
   /** Findings that are as they were. */
   unrepaired: z.int(),
 });
+
 export type Verified = z.output<typeof verifiedSchema>;
 
 export interface VerifyOptions {
@@ -265,4 +261,115 @@ class BackupCopy {
     })();
     return this.unpacked;
   }
+}
+
+/** What is the owner's alone: folders (0700) and files (0600) of a data folder. */
+const privateFolders = ['blobs', 'broker', 'journal'];
+
+const privateFiles = ['state.db', 'pki/ca.key', 'pki/server.key', 'pki/secret'];
+
+/** Files that a platform cannot do without, once it was used. */
+const needed = ['pki/ca.crt', 'pki/ca.key'];
+
+/**
+ * Whether keys and certificates belong together, and whether other users of the machine are kept out.
+ * @param passphrase of a CA key that is encrypted; without it such a key is not looked into
+ */
+async function verifyKeys(data: string, passphrase: string | undefined): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const found = (place: string, problem: string, repairable = true) =>
+    void findings.push({ part: 'key', place, problem, repairable });
+  for (const place of [...privateFolders, ...privateFiles]) {
+    const mode = await modeOf(join(data, place));
+    if (mode !== null && (mode & 0o077) !== 0)
+      found(place, `other users may use it: its mode is ${mode.toString(8)}`);
+  }
+  for (const place of needed) if ((await modeOf(join(data, place))) === null) found(place, 'it is missing');
+  const ca = await certificateOf(data, 'pki/ca.crt', found);
+  if (ca) await verifyPair(data, { certificate: ca, place: 'pki/ca.key', passphrase }, found);
+  const server = await certificateOf(data, 'pki/server.crt', found);
+  if (server) {
+    await verifyPair(data, { certificate: server, place: 'pki/server.key', passphrase: undefined }, found);
+    if (ca && !signed(server, ca)) found('pki/server.crt', 'it was not signed by the CA in pki/ca.crt');
+  }
+  return findings;
+}
+
+type Found = (place: string, problem: string, repairable?: boolean) => void;
+
+async function certificateOf(data: string, place: string, found: Found): Promise<X509Certificate | null> {
+  const text = await readFile(join(data, place)).catch(absent);
+  if (text === null) return null;
+  try {
+    return new X509Certificate(text);
+  } catch {
+    found(place, 'it is no certificate in PEM');
+    return null;
+  }
+}
+
+async function verifyPair(
+  data: string,
+  {
+    certificate,
+    place,
+    passphrase,
+  }: { certificate: X509Certificate; place: string; passphrase: string | undefined },
+  found: Found,
+): Promise<void> {
+  const text = await readFile(join(data, place), 'utf8').catch(absent);
+  if (text === null) {
+    if (!needed.includes(place)) found(place, 'it is missing');
+    return;
+  }
+  const sealed = text.includes('BEGIN ENCRYPTED PRIVATE KEY');
+  if (sealed && passphrase === undefined) return;
+  try {
+    const key = createPrivateKey({
+      key: text,
+      ...(sealed && passphrase !== undefined ? { passphrase } : {}),
+    });
+    if (!certificate.checkPrivateKey(key)) found(place, 'it is not the key of the certificate beside it');
+  } catch {
+    found(place, sealed ? 'AIOT_CA_PASSPHRASE does not open it' : 'it is no private key in PEM');
+  }
+}
+
+function signed(server: X509Certificate, ca: X509Certificate): boolean {
+  try {
+    return server.verify(ca.publicKey);
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Closes what is open to others, or takes the file from the backup's.
+ * @param from a folder with the backup's pki, opened; null = there is no backup
+ */
+async function repairKey(data: string, { place, problem }: Finding, from: string | null): Promise<boolean> {
+  const path = join(data, place);
+  if (problem.startsWith('other users')) {
+    await chmod(path, privateFolders.includes(place) ? 0o700 : 0o600);
+    return true;
+  }
+  if (from === null) return false;
+  // A key and its certificate go together.
+  const pair = place.includes('/ca.') ? ['pki/ca.key', 'pki/ca.crt'] : ['pki/server.key', 'pki/server.crt'];
+  for (const each of pair) if ((await modeOf(join(from, each))) === null) return false;
+  for (const each of pair) {
+    await copyFile(join(from, each), join(data, each));
+    await chmod(join(data, each), each.endsWith('.key') ? 0o600 : 0o644);
+  }
+  return true;
+}
+
+async function modeOf(path: string): Promise<number | null> {
+  const found = await stat(path).catch(absent);
+  return found && found.mode & 0o777;
+}
+
+function absent(error: unknown): null {
+  if (systemCode(error) === 'ENOENT') return null;
+  throw error;
 }

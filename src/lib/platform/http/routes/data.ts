@@ -17,8 +17,12 @@ import {
   recordingsQuerySchema,
   removalQuerySchema,
   removedRecordingsSchema,
+  retentionRequestSchema,
+  retentionRunSchema,
+  retentionSchema,
+  retentionsSchema,
 } from '../../../registry/index.js';
-import type { DatasetExport } from '../../services/datasets.js';
+import type { DatasetExport } from '../../datasets/datasets.js';
 import type { Routes } from '../parts.js';
 
 const stream = z.object({ stream: z.string() });
@@ -156,5 +160,60 @@ export const dataRoutes: Routes =
         await labels.give(params.stream, body.labels, who);
         return { labels: body.labels.length };
       },
+    );
+  };
+
+const retentionParams = z.object({ stream: retentionSchema.shape.stream });
+
+export const retentionRoutes: Routes =
+  ({ retention }) =>
+  async (app) => {
+    app.get(
+      '/retention',
+      {
+        schema: {
+          summary: 'How long telemetry is kept, by stream',
+          querystring: pageQuerySchema,
+          response: { 200: retentionsSchema },
+        },
+      },
+      ({ query }) => retention.list(query),
+    );
+
+    app.put(
+      '/retention/:stream',
+      {
+        schema: {
+          summary: 'Keep telemetry of a stream so long',
+          params: retentionParams,
+          body: retentionRequestSchema,
+          response: { 200: retentionSchema },
+        },
+      },
+      ({ params, body, who }) => retention.set(params.stream, body, who),
+    );
+
+    app.delete(
+      '/retention/:stream',
+      {
+        schema: {
+          summary: 'Keep telemetry of a stream for ever',
+          params: retentionParams,
+          response: { 200: retentionSchema },
+        },
+      },
+      ({ params, who }) => retention.forget(params.stream, who),
+    );
+
+    app.post(
+      '/retention/run',
+      {
+        schema: {
+          summary: 'Remove now what is due, or say what is',
+          body: retentionRunSchema,
+          response: { 200: removedRecordingsSchema },
+        },
+      },
+      ({ body, who }) => retention.run(body, who),
     );
   };

@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { liveFigures } from '../../../fleet/index.js';
 import { envelopeSchema } from '../../../formats/index.js';
 import {
+  type LiveFigures,
   listSchemas,
   liveSchema,
   manifestRequestSchema,
@@ -11,8 +13,10 @@ import {
   removedModelSchema,
   stageRequestSchema,
 } from '../../../registry/index.js';
-import { liveOf } from '../../services/live.js';
-import { created } from '../created.js';
+import type { Labels } from '../../datasets/labels.js';
+import type { Telemetry } from '../../journal/telemetry.js';
+import type { Models } from '../../releases/models.js';
+import { created } from '../describe.js';
 import type { Routes } from '../parts.js';
 
 const number = z.coerce.number().int().min(1);
@@ -140,3 +144,19 @@ export const modelRoutes: Routes = (parts) => async (app) => {
     },
   );
 };
+
+/** A version's inferences counted against the labels as they are now. @throws AIOT_NOT_FOUND */
+async function liveOf(
+  parts: { models: Models; telemetry: Telemetry; labels: Labels },
+  name: string,
+  version: number,
+): Promise<LiveFigures> {
+  const info = await parts.models.info(name, version);
+  const { classes, labels } = info.kind === 'model' ? info : { classes: [], labels: {} };
+  const given = await parts.labels.all();
+  const classOf = new Map(Object.entries(labels).flatMap(([to, from]) => from.map((label) => [label, to])));
+  return liveFigures(await parts.telemetry.live(name, version), classes, (device, recording) => {
+    const label = given.get(`${device}/${recording}`);
+    return label === undefined ? null : (classOf.get(label) ?? label);
+  });
+}

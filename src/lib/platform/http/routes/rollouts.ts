@@ -12,8 +12,8 @@ import {
   rolloutSchema,
   rolloutStatusSchema,
 } from '../../../registry/index.js';
-import type { Rollouts } from '../../services/rollouts/rollouts.js';
-import { created } from '../created.js';
+import type { Rollouts } from '../../releases/rollouts.js';
+import { created } from '../describe.js';
 import type { Routes } from '../parts.js';
 
 const params = z.object({ id: z.string() });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { nativePart, systemCode } from '../../../core/index.js';
 
 export type IndexDatabase = InstanceType<typeof import('libsql')>;
+
 type Statement = ReturnType<IndexDatabase['prepare']>;
 
 /** Rises when the tables change: an index of another form is made anew from the journal. */

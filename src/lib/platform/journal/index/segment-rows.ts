@@ -3,11 +3,20 @@ import { AiotError } from '../../../core/index.js';
 import type { TakeKey } from '../entry.js';
 import { type DamagedRange, Tallies, type Tally } from '../lost.js';
 import type { Position, SegmentFile } from '../segments.js';
-import { decodeSpots, encodeSpots, type Spot } from './chunk.js';
 import { type IndexDatabase, Statements } from './database.js';
-import { type ChunkRow, chunkSum, IndexDamage, sumOf, type TakeRow, takeOf, wholeChunk } from './rows.js';
-import { SeenKeys } from './seen.js';
-import type { StreamTotals } from './streams.js';
+import {
+  type ChunkRow,
+  chunkSum,
+  decodeSpots,
+  encodeSpots,
+  IndexDamage,
+  type Spot,
+  sumOf,
+  type TakeRow,
+  takeOf,
+  wholeChunk,
+} from './rows.js';
+import type { StreamTotals } from './totals.js';
 
 export interface SegmentState extends SegmentFile {
   /** Its length; 0 while it is open. */
@@ -186,3 +195,36 @@ export function wholeSegment(row: SegmentRow): SegmentRow {
 export function tallyOf({ channel, stream, device }: TakeKey, { t, rows }: Spot): Tally {
   return { stream: channel === 'telemetry' ? stream : null, device, messages: 1, rows, from: t, to: t };
 }
+
+/** Keys of chunks that were looked into, so that a sender of many repeats does not have them read again and again. */
+class SeenKeys {
+  private readonly chunks = new Map<string, Set<string>>();
+  private size = 0;
+
+  /** Keys of this chunk. @param read says them when they are not known */
+  in(take: number, chunk: string, read: () => string[]): Set<string> {
+    const name = `${take}/${chunk}`;
+    const known = this.chunks.get(name);
+    if (known) return known;
+    const keys = new Set(read());
+    this.chunks.set(name, keys);
+    this.size += keys.size;
+    for (const [oldest, { size }] of this.chunks) {
+      if (this.size <= mostKeys || oldest === name) break;
+      this.chunks.delete(oldest);
+      this.size -= size;
+    }
+    return keys;
+  }
+
+  /** Of a recording that was removed, or whose chunks were written anew. */
+  forget(take: number): void {
+    for (const [name, { size }] of this.chunks) {
+      if (!name.startsWith(`${take}/`)) continue;
+      this.chunks.delete(name);
+      this.size -= size;
+    }
+  }
+}
+
+const mostKeys = 262_144;

@@ -1,0 +1,159 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { AiotError } from '../../core/index.js';
+import { isUniqueViolation, type Store } from '../store/database.js';
+
+/** How long an answer is kept for the repeats of its request, ms. */
+const kept = 86_400_000;
+
+/** A request with an Idempotency-Key, while it is worked on. */
+export interface Pending {
+  who: string;
+  key: string;
+  /** Digest of what is asked. */
+  request: string;
+  /** What its answer is sealed with: the token that was shown. Null = it holds no secret. */
+  secret: string | null;
+}
+
+interface Answer {
+  request: string;
+  /** 0 = it was done, and what it answered is not known. */
+  status: number;
+  body: string;
+  /** Headers that are part of the answer, such as `location`. */
+  headers: Record<string, string>;
+}
+
+/**
+ * What requests with an Idempotency-Key were answered. That one was done is written in the transaction of the change itself
+ * (by way of its event), so a process that dies between the change and the answer does not do it again; the answer follows.
+ * An answer may hold a secret, and no secret is kept as it is: it is sealed with the token of who asked.
+ */
+export class Answers {
+  private readonly working = new AsyncLocalStorage<Pending & { noted: boolean }>();
+  /** Those that are worked on in this process, by who and key. */
+  private readonly turns = new Map<string, Promise<void>>();
+
+  constructor(
+    private readonly store: Store,
+    private readonly now: () => number,
+  ) {}
+
+  /** Waits for one with the same key; then says what it was answered, or that this one is to be done: call the function at its end. */
+  async begin(pending: Pending): Promise<Answer | (() => void)> {
+    const id = `${pending.who}\n${pending.key}`;
+    for (let before = this.turns.get(id); before; before = this.turns.get(id)) await before;
+    let end = () => {};
+    const turn = new Promise<void>((resolve) => {
+      end = () => {
+        if (this.turns.get(id) === turn) this.turns.delete(id);
+        resolve();
+      };
+    });
+    this.turns.set(id, turn);
+    try {
+      const found = await this.find(pending);
+      if (found === null) return end;
+      end();
+      return found;
+    } catch (error) {
+      end();
+      throw error;
+    }
+  }
+
+  /** Runs what carries the request out. */
+  during(pending: Pending, run: () => void): void {
+    this.working.run({ ...pending, noted: false }, run);
+  }
+
+  /** To be called in the transaction of each change. @throws AIOT_IDEMPOTENCY_REUSED when another process does the same now */
+  async note(store: Store): Promise<void> {
+    const pending = this.working.getStore();
+    if (!pending || pending.noted) return;
+    pending.noted = true;
+    const { who, key, request } = pending;
+    const row = { who, key, request, status: 0, body: '', created: this.now() };
+    try {
+      await store.insertInto('answers').values(row).execute();
+    } catch (error) {
+      if (!isUniqueViolation(error)) throw error;
+      throw new AiotError('AIOT_IDEMPOTENCY_REUSED', 'the same request is being worked on', {
+        cause: error,
+        retryable: true,
+      });
+    }
+  }
+
+  /** A refusal is kept only where something was changed before it: else the request may be sent again. */
+  async finish(
+    { who, key, request, secret }: Pending,
+    { status, body, headers }: Omit<Answer, 'request'>,
+  ): Promise<void> {
+    const sealed = { status, body: seal(JSON.stringify([body, headers]), secret) };
+    if (status >= 400) {
+      const update = this.store
+        .updateTable('answers')
+        .set(sealed)
+        .where('who', '=', who)
+        .where('key', '=', key);
+      await update.where('status', '=', 0).execute();
+      return;
+    }
+    await this.store
+      .insertInto('answers')
+      .values({ who, key, request, created: this.now(), ...sealed })
+      .onConflict((conflict) => conflict.columns(['who', 'key']).doUpdateSet(sealed))
+      .execute();
+  }
+
+  /** Forgets what is older than a day. */
+  async sweep(): Promise<void> {
+    await this.store
+      .deleteFrom('answers')
+      .where('created', '<', this.now() - kept)
+      .execute();
+  }
+
+  private async find({ who, key, secret }: Pending): Promise<Answer | null> {
+    const row = await this.store
+      .selectFrom('answers')
+      .select(['request', 'status', 'body', 'created'])
+      .where('who', '=', who)
+      .where('key', '=', key)
+      .executeTakeFirst();
+    if (!row) return null;
+    if (row.created >= this.now() - kept) return { ...row, ...readKept(unseal(row.body, secret)) };
+    await this.store.deleteFrom('answers').where('who', '=', who).where('key', '=', key).execute();
+    return null;
+  }
+}
+
+/** A list of body and headers; an earlier aiot kept the body alone, which is an object or nothing. */
+function readKept(text: string): Pick<Answer, 'body' | 'headers'> {
+  if (!text.startsWith('[')) return { body: text, headers: {} };
+  const [body, headers] = JSON.parse(text) as [string, Record<string, string>];
+  return { body, headers };
+}
+
+/** AES-256-GCM under a key made of the token (HKDF, RFC 5869): nonce, tag and text in base64. */
+function seal(text: string, secret: string | null): string {
+  if (secret === null) return text;
+  const nonce = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', keyOf(secret), nonce);
+  const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
+  return Buffer.concat([nonce, cipher.getAuthTag(), sealed]).toString('base64');
+}
+
+function unseal(text: string, secret: string | null): string {
+  if (secret === null || text === '') return text;
+  const bytes = Buffer.from(text, 'base64');
+  const decipher = createDecipheriv('aes-256-gcm', keyOf(secret), bytes.subarray(0, 12));
+  decipher.setAuthTag(bytes.subarray(12, 28));
+  return decipher.update(bytes.subarray(28), undefined, 'utf8') + decipher.final('utf8');
+}
+
+function keyOf(secret: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', secret, '', 'aiot answers', 32));
+}

@@ -1,0 +1,248 @@
+import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { promisify } from 'node:util';
+import { AiotError, sha256Hex } from '../../core/index.js';
+import { deviceStep, mayConnect } from '../../fleet/index.js';
+import type { Devices } from '../devices/devices.js';
+import type { Events, NewEvent } from '../events/events.js';
+import type { Store } from '../store/database.js';
+
+const derive = promisify<string, Buffer, number, { N: number; r: number; p: number }, Buffer>(scrypt);
+
+/** Cost of scrypt (RFC 7914): 16 MiB and some 40 ms. A secret has 192 random bits; this is for those that somebody made up. */
+const cost = { N: 2 ** 14, r: 8, p: 1 };
+
+const keyBytes = 32;
+
+/** As 32 characters: some clients have room for no more. */
+const secretBytes = 24;
+
+/** Wrong secrets of one address for one device, and of one address for any, in a minute. */
+const mostWrong = { device: 5, address: 20 };
+
+const minuteMs = 60_000;
+
+/** Secrets that are looked at together: each takes a thread and 16 MiB. */
+const mostAtOnce = 2;
+
+const mostWaiting = 100;
+
+/** Secrets of devices that cannot show a certificate. */
+export interface DeviceSecrets {
+  /** A new secret, in the place of the one before: it is told here and never again. @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE */
+  make(device: string, who: string): Promise<string>;
+  /** Returns whether there was one. @throws AIOT_NOT_FOUND */
+  remove(device: string, who: string): Promise<boolean>;
+  /**
+   * Whether it is the secret of a device that may connect. Wrong ones of an address are limited. `secure`: it came over TLS; what
+   * came over a plain wire is none any more, but for simulated devices.
+   */
+  isRight(device: string, secret: string, address: string, secure: boolean): Promise<boolean>;
+}
+
+const simulated = 'simulated$';
+
+/** How the secret of a simulated device is kept: 256 random bits need no scrypt. @param digest SHA-256, hex */
+export function simulatedSecret(digest: string): string {
+  return `${simulated}${digest}`;
+}
+
+interface SecretParts {
+  store: Store;
+  devices: Devices;
+  events: Events;
+  now: () => number;
+}
+
+export function secretsIn({ store, devices, events, now }: SecretParts): DeviceSecrets {
+  /** What was right once: hash in the database → MAC of the secret under a key of this process. 1,000 that come back cost no scrypt. */
+  const known = new Map<string, Buffer>();
+  const key = randomBytes(32);
+  const mac = (hash: string, secret: string) =>
+    createHmac('sha256', key).update(`${hash}\n${secret}`).digest();
+  const wrong = createTally(now);
+  const inTurn = createTurns();
+
+  const write = (name: string, hash: string | null, type: NewEvent['type'], who: string) =>
+    devices.inTurn(async () => {
+      const device = devices.record(name);
+      // A first secret lets it in as a first certificate does.
+      const first = hash !== null && device.state === 'registered';
+      const state = first ? deviceStep(device.state, 'certified') : device.state;
+      await devices.update(device, { state }, async (transaction) => {
+        await transaction.updateTable('devices').set({ secret: hash }).where('id', '=', device.id).execute();
+        await events.record({ type, subject: name, who }, transaction);
+      });
+    });
+  const hashOf = async (device: string) => {
+    const row = await store
+      .selectFrom('devices')
+      .select('secret')
+      .where('name', '=', device)
+      .executeTakeFirst();
+    return row?.secret ?? null;
+  };
+
+  return {
+    async make(device, who) {
+      const { state } = devices.record(device);
+      if (state === 'revoked') {
+        throw new AiotError('AIOT_DEVICE_STATE', `the device ${device} is revoked: it gets no secret`, {
+          next: 'It never comes back. Forget it, and make it anew: aiot device remove NAME',
+        });
+      }
+      const secret = randomBytes(secretBytes).toString('base64url');
+      const salt = randomBytes(16);
+      const derived = await derive(secret, salt, keyBytes, cost);
+      const hash = `scrypt$${Math.log2(cost.N)}$${cost.r}$${cost.p}$${salt.toString('base64')}$${derived.toString('base64')}`;
+      await write(device, hash, 'device.secret', who);
+      return secret;
+    },
+    async remove(device, who) {
+      devices.record(device);
+      if ((await hashOf(device)) === null) return false;
+      await write(device, null, 'device.secret-removed', who);
+      return true;
+    },
+    async isRight(device, secret, address, secure) {
+      const record = devices.find(device);
+      const may = record !== null && mayConnect(record.state);
+      const hash = may ? await hashOf(device) : null;
+      if (hash?.startsWith(simulated))
+        return timingSafeEqual(Buffer.from(hash), Buffer.from(simulatedSecret(sha256Hex(secret))));
+      if (!secure) return false;
+      const seen = hash === null ? undefined : known.get(hash);
+      if (hash !== null && seen && timingSafeEqual(seen, mac(hash, secret))) return true;
+      const names = { device: `${address} ${device}`, address };
+      if (wrong.count(names.device) >= mostWrong.device || wrong.count(address) >= mostWrong.address)
+        return false;
+      // Counted before it is known: those that come at the same time count too.
+      wrong.add(names.device);
+      wrong.add(address);
+      if (hash === null || !(await inTurn(() => isSecretOf(hash, secret)))) return false;
+      wrong.take(names.device);
+      wrong.take(address);
+      known.set(hash, mac(hash, secret));
+      if (known.size > 100_000) known.clear();
+      return true;
+    },
+  };
+}
+
+async function isSecretOf(hash: string, secret: string): Promise<boolean> {
+  const [kind, log2, r, p, salt = '', expected = ''] = hash.split('$');
+  if (kind !== 'scrypt') return false;
+  const wanted = Buffer.from(expected, 'base64');
+  const options = { N: 2 ** Number(log2), r: Number(r), p: Number(p) };
+  return timingSafeEqual(await derive(secret, Buffer.from(salt, 'base64'), wanted.length, options), wanted);
+}
+
+/** Counts names within a minute each. */
+function createTally(now: () => number) {
+  const tally = new Map<string, { since: number; count: number }>();
+  const entry = (name: string) => {
+    const found = tally.get(name);
+    if (found && Math.abs(now() - found.since) < minuteMs) return found;
+    if (tally.size > 10_000) tally.clear();
+    const fresh = { since: now(), count: 0 };
+    tally.set(name, fresh);
+    return fresh;
+  };
+  return {
+    count: (name: string) => entry(name).count,
+    add: (name: string) => entry(name).count++,
+    take: (name: string) => entry(name).count--,
+  };
+}
+
+/** A few at once; too many that wait are told no at once. */
+function createTurns() {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (task: () => Promise<boolean>): Promise<boolean> => {
+    if (running >= mostAtOnce) {
+      if (waiting.length >= mostWaiting) return false;
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    }
+    running++;
+    try {
+      return await task();
+    } finally {
+      running--;
+      waiting.shift()?.();
+    }
+  };
+}
+
+/** Refused credentials of one kind that one address may show in a window, and its length, ms. */
+const usual = 20;
+
+const window = 60_000;
+
+/** Keys that are remembered of one kind: beyond, the one that was quiet for longest is forgotten. */
+const mostKeys = 10_000;
+
+/** Wrong tries by key, each within a window that begins with the first. */
+class Budget {
+  private readonly seen = new Map<string, { count: number; until: number }>();
+
+  constructor(
+    private readonly now: () => number,
+    private readonly most: number,
+  ) {}
+
+  note(key: string): void {
+    const at = this.now();
+    const before = this.seen.get(key);
+    this.seen.delete(key);
+    this.seen.set(
+      key,
+      before && before.until > at ? { ...before, count: before.count + 1 } : { count: 1, until: at + window },
+    );
+    if (this.seen.size > mostKeys) this.seen.delete(this.seen.keys().next().value ?? '');
+  }
+
+  /** How long it is to wait, s; 0 = it need not. */
+  wait(key: string): number {
+    const found = this.seen.get(key);
+    const left = found ? found.until - this.now() : 0;
+    return found && found.count >= this.most && left > 0 ? Math.ceil(left / 1000) : 0;
+  }
+}
+
+/**
+ * Who shows wrong credentials too often. Each kind has a budget of its own, so that one board with a wrong password keeps no
+ * other behind its address from claiming a certificate. Right tokens are let in all the same: 256 random bits are not guessed
+ * however often one may try.
+ */
+export class Failures {
+  /** Tokens over HTTP, by address. */
+  readonly http: Budget;
+  /** Claim tokens, by address. */
+  readonly claims: Budget;
+  private readonly byName: Budget;
+  private readonly byAddress: Budget;
+
+  constructor(now: () => number, most = usual) {
+    this.http = new Budget(now, most);
+    this.claims = new Budget(now, most);
+    this.byName = new Budget(now, most);
+    // Many names of one address are somebody who tries names.
+    this.byAddress = new Budget(now, 5 * most);
+  }
+
+  /** A wrong password over MQTT; `name` is what it was shown with. */
+  noteMqtt(address: string, name: string): void {
+    this.byName.note(nameKey(address, name));
+    this.byAddress.note(address);
+  }
+
+  /** Whether so many were told already that one more is no news. */
+  oftenMqtt(address: string, name: string): boolean {
+    return this.byName.wait(nameKey(address, name)) > 0 || this.byAddress.wait(address) > 0;
+  }
+}
+
+/** No name of a device or user is longer, and what strangers send is not kept whole. */
+function nameKey(address: string, name: string): string {
+  return `${address} ${name.slice(0, 64)}`;
+}

@@ -1,0 +1,291 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { AiotError, sha256Hex } from '../../core/index.js';
+import {
+  atLeast,
+  type MadeToken,
+  type NewToken,
+  type PageQuery,
+  pageOfRows,
+  type Role,
+  scopeCovers,
+  type Token,
+  usualLifetimeMs,
+} from '../../registry/index.js';
+import type { UserIdentity } from '../broker/identity.js';
+import type { Events } from '../events/events.js';
+import type { Store } from '../store/database.js';
+import { type Sessions, unknownUser } from './users.js';
+
+/** The use of a token is noted once in so long, ms: not with each request. */
+const noteEvery = 60_000;
+
+interface Parts {
+  store: Store;
+  events: Events;
+  sessions: Sessions;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** Tokens: 256 random bits; only their digest is kept. */
+export class Tokens {
+  private readonly noted = new Map<string, number>();
+
+  constructor(private readonly parts: Parts) {}
+
+  /** A new operator token that is nobody's in particular, valid for a year. */
+  async issue(): Promise<string> {
+    const { secret, row } = freshToken(this.parts.now(), { name: 'operator', owner: null, role: 'operator' });
+    await this.parts.store.transaction().execute(async (store) => {
+      await store.insertInto('tokens').values(row).execute();
+      await this.parts.events.record({ type: 'token.create', subject: row.id, who: 'platform' }, store);
+    });
+    return secret;
+  }
+
+  async any(): Promise<boolean> {
+    return (await this.parts.store.selectFrom('tokens').select('digest').executeTakeFirst()) !== undefined;
+  }
+
+  /** Who shows this token; null when it is none of ours, or not good any more. */
+  async identify(token: string): Promise<UserIdentity | null> {
+    if (!tokenPattern.test(token)) return null;
+    const digest = sha256Hex(token);
+    const found = await selectTokens(this.parts.store).where('tokens.digest', '=', digest).executeTakeFirst();
+    // The database found it by its digest; that it did is not to be learnt from how long a comparison takes.
+    if (!found || !timingSafeEqual(Buffer.from(found.digest), Buffer.from(digest))) return null;
+    return this.good(found);
+  }
+
+  /** Who a token stands for, by its id; null when it is not good any more. */
+  async identityOf(id: string): Promise<UserIdentity | null> {
+    const found = await selectTokens(this.parts.store).where('tokens.id', '=', id).executeTakeFirst();
+    return found ? this.good(found) : null;
+  }
+
+  private good(row: TokenRow): UserIdentity | null {
+    const { id, owner, role, scopes, state } = tokenShown(row, this.parts.now());
+    if (state !== 'valid') return null;
+    this.note(id);
+    return { kind: 'user', role, scopes, token: id, name: nameOf(owner, id) };
+  }
+
+  /** Which of these ids are of tokens that are good now. */
+  async stillGood(ids: string[]): Promise<Set<string>> {
+    const rows = await selectTokens(this.parts.store).where('tokens.id', 'in', ids).execute();
+    const good = rows.filter((row) => tokenShown(row, this.parts.now()).state === 'valid');
+    return new Set(good.map(({ id }) => id));
+  }
+
+  /** By id. `owner`: only theirs (null = the first operator's); everybody's when absent. */
+  async list({ limit, after }: PageQuery, owner?: string | null) {
+    const rows = await selectTokens(this.parts.store)
+      .$if(after !== undefined, (query) => query.where('tokens.id', '>', after ?? ''))
+      .$if(owner !== undefined, (query) =>
+        query.where('tokens.owner', owner === null ? 'is' : '=', owner ?? null),
+      )
+      .orderBy('tokens.id')
+      .limit(limit + 1)
+      .execute();
+    const { entries, next } = pageOfRows(rows, limit, ({ id }) => id);
+    return { tokens: entries.map((row) => tokenShown(row, this.parts.now())), next };
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  async get(id: string): Promise<Token> {
+    const row = await selectTokens(this.parts.store).where('tokens.id', '=', id).executeTakeFirst();
+    if (row) return tokenShown(row, this.parts.now());
+    throw new AiotError('AIOT_NOT_FOUND', `no token has the id ${id}`, { next: 'aiot token list' });
+  }
+
+  /** One of one's own; an operator's may be of anybody. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
+  async show(id: string, by: Grantor): Promise<Token> {
+    const token = await this.get(id);
+    if (by.role === 'operator' || token.owner === (await this.get(by.token)).owner) return token;
+    throw new AiotError('AIOT_NOT_ALLOWED', `the token ${id} is another's: only an operator may read it`);
+  }
+
+  /** A token that can do no more than the one who asks for it. @throws AIOT_NOT_ALLOWED, AIOT_NOT_FOUND (the owner) */
+  async create(request: NewToken, by: Grantor): Promise<MadeToken> {
+    const { store, events, now } = this.parts;
+    const owner = request.owner === undefined ? (await this.get(by.token)).owner : request.owner;
+    const user = owner === null ? null : await this.user(owner);
+    const role = request.role ?? (user ? (user.role as Role) : by.role);
+    if (user && !atLeast(user.role as Role, role)) {
+      throw new AiotError(
+        'AIOT_NOT_ALLOWED',
+        `${owner} has the role ${user.role}, which is less than ${role}`,
+      );
+    }
+    const { name, scopes = null, validMs } = request;
+    checkGrant(by, { owner, role, scopes }, (await this.get(by.token)).owner);
+    const { secret, row } = freshToken(now(), { name, owner, role, scopes, ...(validMs ? { validMs } : {}) });
+    await store.transaction().execute(async (transaction) => {
+      await transaction.insertInto('tokens').values(row).execute();
+      const data = { name, owner, role, scopes, expires: row.expires };
+      await events.record({ type: 'token.create', subject: row.id, who: by.name, data }, transaction);
+    });
+    return { ...(await this.get(row.id)), token: secret };
+  }
+
+  /** Ends it, and what is open with it. Again: nothing changes. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
+  async revoke(id: string, by: Grantor): Promise<Token> {
+    const { store, events, now, sessions } = this.parts;
+    const token = await this.theirs(id, by);
+    if (token.state === 'revoked') return token;
+    await store.transaction().execute(async (transaction) => {
+      await transaction.updateTable('tokens').set({ revoked: now() }).where('id', '=', id).execute();
+      await events.record({ type: 'token.revoke', subject: id, who: by.name }, transaction);
+    });
+    sessions.end([id]);
+    return this.get(id);
+  }
+
+  /**
+   * Another secret with the same rights and as long a life; the one before ends at once, or after `graceMs`.
+   * @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED, AIOT_REQUEST_INVALID for one that is not good any more
+   */
+  async rotate(id: string, graceMs: number, by: Grantor): Promise<MadeToken> {
+    const { store, events, now, sessions } = this.parts;
+    const before = await this.theirs(id, by);
+    if (before.state !== 'valid') {
+      throw new AiotError('AIOT_REQUEST_INVALID', `the token ${id} is ${before.state}: make a new one`, {
+        next: 'aiot token create',
+      });
+    }
+    const { name, owner, role, scopes } = before;
+    const validMs = before.expires - before.created;
+    const { secret, row } = freshToken(now(), { name, owner, role, scopes, validMs });
+    const ends = Math.min(before.expires, now() + graceMs);
+    await store.transaction().execute(async (transaction) => {
+      await transaction.insertInto('tokens').values(row).execute();
+      const end = graceMs > 0 ? { expires: ends } : { revoked: now() };
+      await transaction.updateTable('tokens').set(end).where('id', '=', id).execute();
+      const data = { next: row.id, ends };
+      await events.record({ type: 'token.rotate', subject: id, who: by.name, data }, transaction);
+    });
+    if (graceMs === 0) sessions.end([id]);
+    return { ...(await this.get(row.id)), token: secret };
+  }
+
+  /** A token that the one who asks may change: an operator any, others their own. */
+  private async theirs(id: string, by: Grantor): Promise<Token> {
+    const token = await this.get(id);
+    const mine = (await this.get(by.token)).owner;
+    checkGrant(by, token, mine);
+    return token;
+  }
+
+  private async user(name: string) {
+    const found = await this.parts.store
+      .selectFrom('users')
+      .selectAll()
+      .where('name', '=', name)
+      .executeTakeFirst();
+    if (found) return found;
+    throw await unknownUser(this.parts.store, name);
+  }
+
+  private note(id: string): void {
+    const at = this.parts.now();
+    if (at - (this.noted.get(id) ?? 0) < noteEvery) return;
+    this.noted.set(id, at);
+    const noting = this.parts.store
+      .updateTable('tokens')
+      .set({ lastUsed: at })
+      .where('id', '=', id)
+      .execute();
+    // What cannot be written down now is at its next use.
+    noting.catch(() => this.noted.delete(id));
+  }
+}
+
+/** Who gives or takes a right. */
+type Grantor = Pick<UserIdentity, 'name' | 'role' | 'scopes' | 'token'>;
+
+interface Right {
+  owner: string | null;
+  role: Role;
+  /** null = all that the role may. */
+  scopes: readonly string[] | null;
+}
+
+/**
+ * Nobody gives, takes or changes what is more than they have: the role is at most theirs, the scopes are within theirs, and
+ * what belongs to somebody else is for operators. `own`: whose the grantor's own token is.
+ * @throws AIOT_NOT_ALLOWED
+ */
+function checkGrant(by: Grantor, right: Right, own: string | null): void {
+  if (by.role !== 'operator' && right.owner !== own) {
+    throw refused('tokens of others are for operators');
+  }
+  if (!atLeast(by.role, right.role)) {
+    throw refused(`the role ${right.role} is more than the role ${by.role} of this token`);
+  }
+  if (by.scopes === null) return;
+  const { scopes } = by;
+  if (right.scopes === null)
+    throw refused(`this token is narrowed to ${scopes.join(', ')}; that one would not be`);
+  const beyond = right.scopes.filter((wanted) => !scopes.some((scope) => scopeCovers(scope, wanted)));
+  if (beyond.length > 0) throw refused(`${beyond.join(', ')} is beyond the scopes of this token`);
+}
+
+function refused(message: string): AiotError {
+  return new AiotError('AIOT_NOT_ALLOWED', message);
+}
+
+/** What a token looks like: scanners for leaked secrets know it by its prefix. */
+const tokenPattern = /^aiot_[A-Za-z0-9_-]{43}$/;
+
+/** A token and its row. `validMs`: a year when absent. */
+function freshToken(
+  now: number,
+  {
+    scopes = null,
+    validMs = usualLifetimeMs,
+    ...rest
+  }: { name: string; owner: string | null; role: Role; scopes?: readonly string[] | null; validMs?: number },
+) {
+  const secret = `aiot_${randomBytes(32).toString('base64url')}`;
+  const digest = sha256Hex(secret);
+  const row = {
+    ...{ ...rest, id: `tok_${digest.slice(0, 12)}`, digest },
+    ...{ scopes: scopes && JSON.stringify(scopes), created: now, expires: now + validMs },
+    ...{ lastUsed: null, revoked: null },
+  };
+  return { secret, row };
+}
+
+/** All that says whether a token is good. */
+function selectTokens(store: Store) {
+  return store
+    .selectFrom('tokens')
+    .leftJoin('users', 'users.name', 'tokens.owner')
+    .selectAll('tokens')
+    .select(['users.role as ownerRole', 'users.disabled as ownerDisabled']);
+}
+
+type TokenRow = Awaited<ReturnType<ReturnType<typeof selectTokens>['executeTakeFirstOrThrow']>>;
+
+/** A token as it may be shown, with the role that it has now: never more than its owner's. */
+function tokenShown(row: TokenRow, now: number): Token {
+  const { id, name, owner, created, expires, lastUsed, ownerRole } = row;
+  const role = row.role as Role;
+  const least = ownerRole === null || atLeast(ownerRole as Role, role) ? role : (ownerRole as Role);
+  return {
+    ...{ id, name, owner, role: least, created, expires, lastUsed, state: stateOf(row, now) },
+    scopes: row.scopes === null ? null : (JSON.parse(row.scopes) as string[]),
+  };
+}
+
+function stateOf(row: TokenRow, now: number): Token['state'] {
+  if (row.revoked !== null) return 'revoked';
+  if (row.expires <= now) return 'expired';
+  const gone = row.owner !== null && (row.ownerRole === null || row.ownerDisabled !== null);
+  return gone ? 'disabled' : 'valid';
+}
+
+/** What a token is called where somebody is told who did what: it does not give the token away. */
+function nameOf(owner: string | null, id: string): string {
+  return owner === null ? `operator ${id.slice('tok_'.length)}` : `user ${owner} ${id}`;
+}

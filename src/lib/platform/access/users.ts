@@ -1,0 +1,302 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { AiotError, didYouMean, sha256Hex } from '../../core/index.js';
+import {
+  type Login,
+  type NewUser,
+  type PageQuery,
+  pageOfRows,
+  type RemovedUser,
+  type Role,
+  type User,
+} from '../../registry/index.js';
+import type { UserIdentity } from '../broker/identity.js';
+import type { Events } from '../events/events.js';
+import { isUniqueViolation, type Store } from '../store/database.js';
+import type { Tokens } from './tokens.js';
+
+interface UserParts {
+  store: Store;
+  events: Events;
+  sessions: Sessions;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** People and programs that may be told apart. What lets them in are their tokens. */
+export class Users {
+  constructor(private readonly parts: UserParts) {}
+
+  /** By name. */
+  async list({ limit, after }: PageQuery): Promise<{ users: User[]; next: string | null }> {
+    const rows = await this.select()
+      .$if(after !== undefined, (query) => query.where('users.name', '>', after ?? ''))
+      .orderBy('users.name')
+      .limit(limit + 1)
+      .execute();
+    const { entries, next } = pageOfRows(rows, limit, ({ name }) => name);
+    return { users: entries.map(shown), next };
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  async get(name: string): Promise<User> {
+    const row = await this.select().where('users.name', '=', name).executeTakeFirst();
+    if (row) return shown(row);
+    throw await unknownUser(this.parts.store, name);
+  }
+
+  /** @throws AIOT_USER_EXISTS */
+  async add({ name, role }: NewUser, who: string): Promise<User> {
+    const { store, events, now } = this.parts;
+    const adding = store.transaction().execute(async (transaction) => {
+      await transaction.insertInto('users').values({ name, role, created: now(), disabled: null }).execute();
+      await events.record({ type: 'user.add', subject: name, who, data: { role } }, transaction);
+    });
+    await adding.catch((error: unknown) => {
+      if (!isUniqueViolation(error)) throw error;
+      throw new AiotError('AIOT_USER_EXISTS', `the user ${name} is there already`, { cause: error });
+    });
+    return this.get(name);
+  }
+
+  /** None of a disabled user's tokens is good until it is enabled again. @throws AIOT_NOT_FOUND */
+  async act(name: string, action: 'disable' | 'enable', who: string): Promise<User> {
+    const { store, events, now } = this.parts;
+    const user = await this.get(name);
+    if ((action === 'disable') === (user.disabled !== null)) return user;
+    const disabled = action === 'disable' ? now() : null;
+    await store.transaction().execute(async (transaction) => {
+      await transaction.updateTable('users').set({ disabled }).where('name', '=', name).execute();
+      await events.record({ type: `user.${action}`, subject: name, who }, transaction);
+    });
+    if (action === 'disable') await this.endSessions(name);
+    return this.get(name);
+  }
+
+  /** Its tokens are revoked with it, and stay so for whoever has the name next. @throws AIOT_NOT_FOUND */
+  async remove(name: string, who: string): Promise<RemovedUser> {
+    const { store, events, now } = this.parts;
+    await this.get(name);
+    const tokensRevoked = await store.transaction().execute(async (transaction) => {
+      const { numUpdatedRows } = await transaction
+        .updateTable('tokens')
+        .set({ revoked: now() })
+        .where('owner', '=', name)
+        .where('revoked', 'is', null)
+        .executeTakeFirst();
+      await transaction.deleteFrom('users').where('name', '=', name).execute();
+      const data = { tokensRevoked: Number(numUpdatedRows) };
+      await events.record({ type: 'user.remove', subject: name, who, data }, transaction);
+      return Number(numUpdatedRows);
+    });
+    await this.endSessions(name);
+    return { name, tokensRevoked };
+  }
+
+  private async endSessions(owner: string): Promise<void> {
+    const rows = await this.parts.store
+      .selectFrom('tokens')
+      .select('id')
+      .where('owner', '=', owner)
+      .execute();
+    this.parts.sessions.end(rows.map(({ id }) => id));
+  }
+
+  private select() {
+    const now = this.parts.now();
+    return this.parts.store
+      .selectFrom('users')
+      .selectAll()
+      .select((is) =>
+        is
+          .selectFrom('tokens')
+          .whereRef('tokens.owner', '=', 'users.name')
+          .where('tokens.revoked', 'is', null)
+          .where('tokens.expires', '>', now)
+          .select(is.fn.countAll<number>().as('count'))
+          .as('tokens'),
+      );
+  }
+}
+
+function shown(row: {
+  name: string;
+  role: string;
+  created: number;
+  disabled: number | null;
+  tokens: number | null;
+}): User {
+  const { name, created, disabled, tokens } = row;
+  return {
+    name,
+    role: row.role as Role,
+    created,
+    disabled,
+    tokens: disabled === null ? Number(tokens ?? 0) : 0,
+  };
+}
+
+/** The refusal of a name, with the one that was meant. */
+export async function unknownUser(store: Store, name: string): Promise<AiotError> {
+  const rows = await store.selectFrom('users').select('name').execute();
+  const hint = didYouMean(
+    name,
+    rows.map((user) => user.name),
+  );
+  return new AiotError('AIOT_NOT_FOUND', `no user is named ${name}${hint}`, { next: 'aiot user list' });
+}
+
+/** How long a link waits to be opened, and how long a session lasts, ms; none outlives its token. */
+const linkMs = 15 * 60_000;
+
+const sessionMs = 7 * 24 * 3600_000;
+const secretPattern = /^[A-Za-z0-9_-]{43}$/;
+
+interface LoginParts {
+  store: Store;
+  events: Events;
+  tokens: Tokens;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** Somebody who came by the dashboard: what the token may that opened it, and no more. */
+export interface WebIdentity {
+  user: UserIdentity;
+  expires: number;
+}
+
+/** Who is let into the dashboard: by a link that is used once, or by a token. Secrets are 256 random bits, kept as digests. */
+export class Logins {
+  constructor(private readonly parts: LoginParts) {}
+
+  /** A code that logs one browser in as the one who asks. */
+  async link(by: UserIdentity): Promise<{ code: string; expires: number }> {
+    const { secret, expires } = await this.make('link', by, linkMs);
+    await this.tell('session.link', by);
+    return { code: secret, expires };
+  }
+
+  /** Begins a session. @throws AIOT_TOKEN_INVALID */
+  async begin(login: Login): Promise<WebIdentity & { secret: string }> {
+    const user =
+      'code' in login ? await this.redeem(login.code) : await this.parts.tokens.identify(login.token);
+    if (user === null) {
+      const [what, next] =
+        'code' in login
+          ? ['this link was used already, or is too old', 'aiot dashboard']
+          : ['expected a valid token', 'aiot token create'];
+      throw new AiotError('AIOT_TOKEN_INVALID', what, { next });
+    }
+    const { secret, expires } = await this.make('session', user, sessionMs);
+    await this.tell('session.begin', user);
+    return { secret, user, expires };
+  }
+
+  /** Whose session this is; null when it is none, or is over. */
+  async identify(secret: string): Promise<WebIdentity | null> {
+    if (!secretPattern.test(secret)) return null;
+    const digest = sha256Hex(secret);
+    const row = await this.parts.store
+      .selectFrom('logins')
+      .selectAll()
+      .where('digest', '=', digest)
+      .where('kind', '=', 'session')
+      .where('expires', '>', this.parts.now())
+      .executeTakeFirst();
+    if (!row || !timingSafeEqual(Buffer.from(row.digest), Buffer.from(digest))) return null;
+    const user = await this.parts.tokens.identityOf(row.token);
+    return user && { user, expires: row.expires };
+  }
+
+  async end(secret: string, by: UserIdentity): Promise<void> {
+    await this.parts.store.deleteFrom('logins').where('digest', '=', sha256Hex(secret)).execute();
+    await this.tell('session.end', by);
+  }
+
+  /** The first who asks gets it: the row is deleted by one only. */
+  private async redeem(code: string): Promise<UserIdentity | null> {
+    if (!secretPattern.test(code)) return null;
+    const row = await this.parts.store
+      .deleteFrom('logins')
+      .where('digest', '=', sha256Hex(code))
+      .where('kind', '=', 'link')
+      .returningAll()
+      .executeTakeFirst();
+    return row && row.expires > this.parts.now() ? this.parts.tokens.identityOf(row.token) : null;
+  }
+
+  private async make(kind: 'link' | 'session', { token }: UserIdentity, ms: number) {
+    const { store, now, tokens } = this.parts;
+    const secret = randomBytes(32).toString('base64url');
+    const expires = Math.min(now() + ms, (await tokens.get(token)).expires);
+    await store.deleteFrom('logins').where('expires', '<=', now()).execute();
+    await store
+      .insertInto('logins')
+      .values({ digest: sha256Hex(secret), kind, token, created: now(), expires })
+      .execute();
+    return { secret, expires };
+  }
+
+  private async tell(
+    type: `session.${'link' | 'begin' | 'end'}`,
+    { name, token }: UserIdentity,
+  ): Promise<void> {
+    const { store, events } = this.parts;
+    await store
+      .transaction()
+      .execute((transaction) => events.record({ type, subject: token, who: name }, transaction));
+  }
+}
+
+/** Where a code logs in. Behind the #: browsers send it to nobody, and no log has it. */
+export function loginUrl(http: string, code: string): string {
+  return `${http}/#/login/${code}`;
+}
+
+/** What a page of the session sends with each change: another site that has the browser send its cookie does not know it. */
+export function csrfOf(secret: string): string {
+  return createHash('sha256').update(`csrf ${secret}`).digest('base64url');
+}
+
+/** How often open sessions are held against the tokens they began with, ms: for ends that other processes, or time, bring. */
+const sweepEvery = 2000;
+
+/**
+ * Connections and requests that are open with a token: they end with it. What is ended in this process ends at once; what
+ * expires, or is ended by another replica, within two seconds.
+ */
+export class Sessions {
+  private readonly open = new Map<string, Set<() => void>>();
+  private timer: NodeJS.Timeout | undefined;
+
+  /** Notes one. Returns what to call when it is over by itself. */
+  begin(token: string, end: () => void): () => void {
+    const ends = this.open.get(token) ?? new Set();
+    this.open.set(token, ends.add(end));
+    return () => {
+      ends.delete(end);
+      if (ends.size === 0 && this.open.get(token) === ends) this.open.delete(token);
+    };
+  }
+
+  /** Ends all that is open with these tokens. */
+  end(tokens: Iterable<string>): void {
+    for (const token of tokens) {
+      const ends = this.open.get(token);
+      this.open.delete(token);
+      for (const end of ends ?? []) end();
+    }
+  }
+
+  /** Looks from time to time which of the tokens are good no more; `failed` hears when the store cannot say. */
+  watch(tokens: Pick<Tokens, 'stillGood'>, failed: (error: unknown) => void): () => void {
+    const look = async () => {
+      const ids = [...this.open.keys()];
+      if (ids.length === 0) return;
+      const good = await tokens.stillGood(ids);
+      this.end(ids.filter((id) => !good.has(id)));
+    };
+    this.timer = setInterval(() => look().catch(failed), sweepEvery);
+    return () => clearInterval(this.timer);
+  }
+}

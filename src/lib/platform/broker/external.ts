@@ -1,0 +1,187 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { onAbort } from '../../core/index.js';
+import { decodeMessage, isProtocolTopic, parseTopic, presenceSchema } from '../../device/index.js';
+import { type Delivery, openSink, openSource, type Source, shownUrl } from '../../stream/index.js';
+import type { Devices } from '../devices/devices.js';
+import type { LocalStreams } from '../streams.js';
+import { type Leader, startWorkers } from '../workers.js';
+import type { Broker } from './broker.js';
+import { brokerLimits } from './limits.js';
+import { createFigures } from './metrics.js';
+import { storeMessage } from './router.js';
+
+export interface ExternalParts {
+  /** mqtt(s)://HOST:PORT; credentials in it, or kept by `aiot stream login`. */
+  url: string;
+  /** Of the platform, whichever of its processes this is: the broker keeps one session for all of them. */
+  platform: string;
+  /** Says which process has that session. */
+  leader: Leader;
+  devices: Devices;
+  /** Told when a device may not connect any more, or not with what it has: the broker is to hear of it by a list. */
+  cutOff: () => void;
+  ingest: (topic: string, payload: Buffer) => Promise<void>;
+  log: Logger;
+}
+
+/** After a message could not be stored, ms. It is not acknowledged, so the broker keeps it. */
+const againMs = 1000;
+
+/**
+ * Devices' messages. One process takes them, by a session that the next one takes over as it is: with `$share` what a process
+ * was given stays with its session when it ends, and more is added to that.
+ */
+const everything = 'aiot/v1/#';
+
+/** How long a start waits for the session: where another process leads, it has one. */
+const patienceMs = 2000;
+
+const presence = 'aiot/v1/+/presence';
+
+/**
+ * A broker that devices connect to, and that the platform is a client of. Its sessions, retained messages, credentials and ACL are
+ * its own affair; a message is acknowledged to it once it is stored here.
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
+ */
+export async function startExternalBroker(parts: ExternalParts): Promise<Broker> {
+  const { url, platform, leader, devices, log } = parts;
+  const figures = createFigures();
+  const base = url.replace(/\/*(\?.*)?$/, '');
+  const session = { clientId: `aiot-platform-${platform}`, clean: false, overflow: 'wait' as const };
+  const opened: Source[] = [];
+  let end: () => Promise<void> = async () => {};
+  const close = async () => {
+    await end();
+    await Promise.allSettled(opened.map((source) => source.close()));
+  };
+  try {
+    const online = new Set<string>();
+    const away = new Set<string>();
+    /** The reason is told until it is there again. */
+    const watched = (what: string) => ({
+      onState: (state: 'connected' | 'disconnected') => {
+        if (state === 'connected') away.delete(what);
+        else away.add(what);
+      },
+    });
+    const followed = await openSource(`${base}/${presence}`, { overflow: 'wait', ...watched('presence') });
+    opened.push(followed);
+    const sink = await openSink(base, watched('what it is to send'));
+    const store = async ({ message, ack }: Delivery, signal: AbortSignal) => {
+      const { topic } = message;
+      figures.received++;
+      // What the platform itself has said comes back with everything else.
+      if (isProtocolTopic(topic)) {
+        while (!signal.aborted) {
+          const payload = Buffer.from(message.payload);
+          const stored = await storeMessage({ ...parts, figures }, 'broker', topic, payload).then(
+            () => true,
+            () => false,
+          );
+          if (stored) return ack();
+          await delay(againMs, undefined, { signal }).catch(() => {});
+        }
+        return;
+      }
+      ack();
+    };
+    const note = ({ message, ack }: Delivery) => {
+      const device = parseTopic(message.topic)?.device;
+      if (device !== undefined && devices.find(device)) {
+        const is = saysOnline(message.topic, message.payload);
+        if (is !== online.has(device)) {
+          if (is) online.add(device);
+          else online.delete(device);
+          const told = is ? devices.connected(device) : devices.disconnected(device);
+          told.catch((err: unknown) => log.error({ err }, 'presence not saved'));
+        }
+      }
+      ack();
+      figures.clients = online.size;
+    };
+    each(followed, note).catch((err: unknown) => log.error({ err }, 'the broker went away'));
+    await new Promise<void>((begun) => {
+      const run = async (signal: AbortSignal) => {
+        const messages = await openSource(`${base}/${everything}`, { ...session, ...watched('messages') });
+        onAbort(signal, () => void messages.close());
+        begun();
+        try {
+          await each(messages, (delivery) => void store(delivery, signal));
+        } finally {
+          away.delete('messages');
+          await messages.close();
+        }
+        if (!signal.aborted) throw new Error('the broker ended the session');
+      };
+      end = startWorkers([{ name: 'broker', run }], leader, log, 'broker');
+      setTimeout(begun, patienceMs).unref();
+    });
+    const streams = remoteStreams(base, opened);
+    log.info({ broker: shownUrl(base) }, 'devices connect to an external broker');
+    return {
+      enter(socket) {
+        socket.destroy();
+        return false;
+      },
+      handle: (socket) => socket.destroy(),
+      async publish({ topic, payload, retain = false, qos = 1 }) {
+        await sink.write([{ topic, payload, retain, qos }]);
+        figures.sent++;
+      },
+      ...{ streams, figures, limits: brokerLimits },
+      depths: () => null,
+      trouble: () => (away.size > 0 ? `${shownUrl(base)} is away: ${[...away].join(', ')}` : null),
+      // Whether somebody may stay connected is the broker's to say: its CRL, its password file, its ACL.
+      disconnect(device) {
+        parts.cutOff();
+        log.warn({ device }, 'the external broker has to cut it off: it is to read pki/devices.crl anew');
+      },
+      disconnectWho: () => {},
+      async close() {
+        await close();
+        await sink.close();
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function each(source: Source, take: (delivery: Delivery) => void): Promise<void> {
+  for await (const batch of source) for (const delivery of batch) take(delivery);
+}
+
+function saysOnline(topic: string, payload: Uint8Array): boolean {
+  if (payload.length === 0) return false;
+  try {
+    return decodeMessage(presenceSchema, topic, payload).online;
+  } catch {
+    // Somebody's word that is none changes nothing for the better.
+    return false;
+  }
+}
+
+/** Routes of a platform with an external broker: each source and sink is a client of it. `opened` is closed with the broker. */
+function remoteStreams(base: string, opened: Source[]): LocalStreams {
+  return {
+    async openSource(filter, { queue, overflow } = {}) {
+      const options = {
+        ...(queue === undefined ? {} : { queue }),
+        ...(overflow === undefined ? {} : { overflow }),
+      };
+      const source = await openSource(`${base}/${filter}`, options);
+      opened.push(source);
+      return source;
+    },
+    openSink: (topic, { qos, retain } = {}) => {
+      const query = retain === undefined ? '' : `?retain=${retain}`;
+      return openSink(`${base}/${topic}${query}`, qos === undefined ? {} : { qos });
+    },
+    // What is published elsewhere is not offered here: sources hear of it from the broker.
+    offer: (_message, done) => done(),
+    expect: () => {},
+    close: () => {},
+  };
+}

@@ -1,0 +1,186 @@
+import { aiotVersion } from '../../core/index.js';
+import type { Exposition } from '../metrics.js';
+import type { Broker, Core } from './broker.js';
+
+/** What the broker counts, for $SYS and /metrics. */
+export interface BrokerFigures {
+  /** PUBLISH packets that came and were allowed, and that went out. */
+  received: number;
+  sent: number;
+  /** Payloads that are not what the protocol says. */
+  malformed: number;
+  /** Connections, publishes and subscriptions that were not allowed. */
+  refused: number;
+  /** Messages that a session or a socket had no room for. */
+  dropped: number;
+  clients: number;
+  /** Most clients at a time. */
+  clientsMost: number;
+  /** Sessions that were forgotten because nobody came back. */
+  expired: number;
+  /** Connections that were cut for what they did not do: CONNECT in time, ping, or read. */
+  timedOut: number;
+  /** Packets and bytes of the sockets, both ways. */
+  packetsIn: number;
+  packetsOut: number;
+  bytesIn: number;
+  bytesOut: number;
+  payloadIn: number;
+  payloadOut: number;
+  connections: number;
+}
+
+/** How much the broker holds just now. */
+export interface BrokerDepths {
+  sessions: number;
+  sessionsConnected: number;
+  /** For sessions, of which bytes as of the last sweep. */
+  queuedMessages: number;
+  queuedBytes: number;
+  retainedMessages: number;
+  retainedBytes: number;
+  subscriptions: number;
+  /** Records of the log of sessions that wait for the disk. */
+  logBacklog: number;
+}
+
+export function createFigures(): BrokerFigures {
+  return {
+    ...{ received: 0, sent: 0, malformed: 0, refused: 0, dropped: 0, clients: 0, clientsMost: 0, expired: 0 },
+    ...{ timedOut: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0, payloadIn: 0, payloadOut: 0 },
+    connections: 0,
+  };
+}
+
+const everyMs = 10_000;
+
+/** What waits and is kept just now. */
+export function depthsOf({ state, router, sessionLog }: Core): BrokerDepths {
+  let queuedMessages = 0;
+  let sessionsConnected = 0;
+  for (const session of state.sessions.values()) {
+    queuedMessages += session.queued;
+    if (session.link) sessionsConnected++;
+  }
+  return {
+    ...{ sessions: state.sessions.size, sessionsConnected, queuedMessages },
+    ...{ queuedBytes: router.queuedBytes, retainedMessages: state.retained.count },
+    ...{ retainedBytes: state.retained.bytes, subscriptions: state.subscriptions.count },
+    logBacklog: sessionLog().backlog,
+  };
+}
+
+/** Figures below $SYS/broker, by the names that Mosquitto gives them (mosquitto(8), "Broker status"). */
+function figuresOf(core: Core, uptimeMs: number): Record<string, string | number> {
+  const { figures, state, connections, router } = core;
+  const { clients } = figures;
+  const depths = depthsOf(core);
+  const stored = depths.queuedMessages;
+  const disconnected = depths.sessions - depths.sessionsConnected;
+  return {
+    version: `aiot ${aiotVersion()}`,
+    uptime: `${Math.floor(uptimeMs / 1000)} seconds`,
+    'clients/connected': clients,
+    'clients/active': clients,
+    'clients/disconnected': disconnected,
+    'clients/inactive': disconnected,
+    'clients/total': state.sessions.size,
+    'clients/maximum': figures.clientsMost,
+    'clients/expired': figures.expired,
+    'connections/socket/count': connections.size,
+    'messages/received': figures.packetsIn,
+    'messages/sent': figures.packetsOut,
+    'messages/stored': stored + state.retained.count,
+    'store/messages/count': stored + state.retained.count,
+    'store/messages/bytes': router.queuedBytes + state.retained.bytes,
+    'publish/messages/received': figures.received,
+    'publish/messages/sent': figures.sent,
+    'publish/messages/dropped': figures.dropped,
+    'publish/bytes/received': figures.payloadIn,
+    'publish/bytes/sent': figures.payloadOut,
+    'bytes/received': figures.bytesIn,
+    'bytes/sent': figures.bytesOut,
+    'retained messages/count': state.retained.count,
+    'subscriptions/count': state.subscriptions.count,
+  };
+}
+
+const minutes = [1, 5, 15] as const;
+
+const rates = [
+  'messages/received',
+  'messages/sent',
+  'publish/received',
+  'publish/sent',
+  'bytes/received',
+  'bytes/sent',
+];
+
+/** Tells the figures every ten seconds, retained; those that did not change are not told again. Returns what ends it. */
+export function tellFigures(core: Core): () => void {
+  const { figures, router } = core;
+  const begun = core.elapsed();
+  const before = new Map<string, number>();
+  const averages = new Map<string, number>();
+  const tell = (name: string, value: string | number) => {
+    const topic = `$SYS/broker/${name}`;
+    const payload = Buffer.from(String(value));
+    if (core.state.retained.get(topic)?.payload.equals(payload)) return;
+    router.deliver({ message: { topic, payload, qos: 0, retain: true }, number: 0, ids: null });
+  };
+  /** Moving averages a minute, over one, five and fifteen minutes. */
+  const tellLoad = () => {
+    const { packetsIn, packetsOut, received, sent, bytesIn, bytesOut } = figures;
+    for (const [index, now] of [packetsIn, packetsOut, received, sent, bytesIn, bytesOut].entries()) {
+      const name = rates[index]!;
+      const perMinute = ((now - (before.get(name) ?? 0)) * 60_000) / everyMs;
+      before.set(name, now);
+      for (const span of minutes) {
+        const topic = `load/${name}/${span}min`;
+        const share = Math.exp(-everyMs / (span * 60_000));
+        const average = (averages.get(topic) ?? 0) * share + perMinute * (1 - share);
+        averages.set(topic, average);
+        tell(topic, average.toFixed(2));
+      }
+    }
+  };
+  const tellAll = () => {
+    for (const [name, value] of Object.entries(figuresOf(core, core.elapsed() - begun))) tell(name, value);
+  };
+  const timer = setInterval(() => {
+    tellLoad();
+    tellAll();
+  }, everyMs);
+  tellAll();
+  return () => clearInterval(timer);
+}
+
+/** What /metrics says of the broker; what it holds only where it is in this process. */
+export function tellBroker(out: Exposition, { figures, depths }: Pick<Broker, 'figures' | 'depths'>): void {
+  out.gauge('aiot_mqtt_clients', 'Open MQTT connections.', figures.clients);
+  out.counter('aiot_mqtt_connections_total', 'Sockets that came.', figures.connections);
+  out.counter('aiot_mqtt_received_total', 'Messages that came and were allowed.', figures.received);
+  out.counter('aiot_mqtt_sent_total', 'Messages that went out.', figures.sent);
+  out.counter('aiot_mqtt_received_bytes_total', 'Bytes that came.', figures.bytesIn);
+  out.counter('aiot_mqtt_sent_bytes_total', 'Bytes that went out.', figures.bytesOut);
+  out.counter('aiot_mqtt_dropped_total', 'Messages that there was no room for.', figures.dropped);
+  out.counter('aiot_mqtt_malformed_total', 'Messages that could not be read.', figures.malformed);
+  out.counter('aiot_mqtt_refused_total', 'Connections and topics refused.', figures.refused);
+  out.counter(
+    'aiot_mqtt_timed_out_total',
+    'Connections that were cut for what they did not do.',
+    figures.timedOut,
+  );
+  out.counter('aiot_mqtt_sessions_expired_total', 'Sessions that nobody came back to.', figures.expired);
+  const held = depths();
+  if (!held) return;
+  out.family('gauge', 'aiot_mqtt_sessions', 'Sessions, by whether somebody has them.', [
+    [{ connected: 'true' }, held.sessionsConnected],
+    [{ connected: 'false' }, held.sessions - held.sessionsConnected],
+  ]);
+  out.gauge('aiot_mqtt_subscriptions', 'Subscriptions of all sessions.', held.subscriptions);
+  out.gauge('aiot_mqtt_queued_messages', 'Messages that wait for a session.', held.queuedMessages);
+  out.gauge('aiot_mqtt_queued_bytes', 'The same, as of the last sweep.', held.queuedBytes);
+  out.gauge('aiot_mqtt_retained_messages', 'Retained messages.', held.retainedMessages);
+  out.gauge('aiot_mqtt_retained_bytes', 'Bytes of retained messages.', held.retainedBytes);
+}

@@ -1,0 +1,326 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import { createServer, type Server, type Socket } from 'node:net';
+import { posix } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { parseRange } from '../blobs/store.js';
+import type { TlsOptions } from '../certificates.js';
+import type { Connections } from '../connections.js';
+import { closeServer, Drain } from '../listen.js';
+
+/** How long a connection may take to say the first word, ms. */
+const greetingMs = 10_000;
+
+/** What Go takes for a client that speaks HTTP without TLS: the first five bytes of a request. */
+const plainRequests = new Set(['GET /', 'HEAD ', 'POST ', 'PUT /', 'OPTIO']);
+
+const plainAnswer = 'HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n';
+
+export interface GuideServer {
+  /** To listen on. */
+  server: Server;
+  /** Takes no further connection, answers what is on its way within so many ms, and cuts the rest. */
+  close(patienceMs?: number): Promise<void>;
+}
+
+/**
+ * HTTPS with HTTP/1.1 alone, for microcontrollers know no other; who comes without TLS is told so in plain words, as by
+ * Go's server. Slow clients are cut off.
+ */
+export function createGuideServer(
+  tls: Pick<TlsOptions, 'key' | 'cert' | 'follow'>,
+  connections: Connections,
+  listener: RequestListener,
+): GuideServer {
+  const sockets = new Set<Socket>();
+  const https = createHttpsServer(
+    {
+      ...{ key: tls.key, cert: tls.cert },
+      ALPNProtocols: ['http/1.1'],
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: greetingMs,
+      headersTimeout: 10_000,
+      requestTimeout: 300_000,
+      connectionsCheckingInterval: 5000,
+      maxHeaderSize: 16 * 1024,
+    },
+    listener,
+  );
+  // The head's size bounds them; beyond a count, Node drops headers in silence.
+  https.maxHeadersCount = 0;
+  tls.follow(https);
+  const drain = new Drain();
+  https.on('request', (_request, response) => drain.begin(response));
+  https.on('tlsClientError', (_error, socket) => socket.destroy());
+  // Answering is over, or stuck, when nothing has moved for so long.
+  https.setTimeout(60_000, (socket) => socket.destroy());
+  // It takes its connections from the server below; the watch over slow requests begins with this event alone.
+  https.emit('listening');
+  const server = createServer((socket) => {
+    if (!connections.admit(socket)) return;
+    // Nobody says who they are here, and the door has a bound of its own.
+    connections.known(socket);
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    socket.setTimeout(greetingMs, () => socket.destroy());
+    socket.once('data', (first) => {
+      socket.setTimeout(0);
+      socket.removeAllListeners('timeout');
+      if (plainRequests.has(first.toString('latin1', 0, 5))) {
+        socket.setTimeout(1000, () => socket.destroy());
+        socket.end(plainAnswer);
+        return;
+      }
+      socket.pause();
+      socket.unshift(first);
+      https.emit('connection', socket);
+      process.nextTick(() => socket.resume());
+    });
+  });
+  server.maxConnections = 1000;
+  return {
+    server,
+    async close(patienceMs) {
+      server.close();
+      await drain.end(patienceMs);
+      https.close(() => {});
+      await closeServer(server, sockets);
+    },
+  };
+}
+
+/** What a path stands for. */
+export type Found = { kind: 'folder'; entries: readonly ListedName[]; modified: number } | ServedFile;
+
+export interface ServedFile {
+  kind: 'file';
+  bytes: number;
+  type: string;
+  /** ms since 1970 */
+  modified: number;
+  /** `first` and `last` are inclusive offsets. */
+  open(range?: { first: number; last: number }): Readable;
+}
+
+/**
+ * A clean path as Go's http.FileServer answers it: folders end in a slash and files do not, else a redirect says so. Any
+ * method is taken for a GET.
+ */
+export async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { path, search }: { path: string; search: string },
+  find: (path: string) => Promise<Found | null>,
+): Promise<void> {
+  if (path.endsWith('/index.html')) return answerRelative(response, './', search);
+  const bare = path === '/' ? path : path.replace(/\/$/, '');
+  const found = await find(bare);
+  if (!found) return answerNotFound(response);
+  const last = escapedPath(bare.slice(bare.lastIndexOf('/') + 1));
+  if (found.kind === 'folder') {
+    if (!path.endsWith('/')) return answerRelative(response, `${last}/`, search);
+    return answerListing(response, listingOf(found.entries), found.modified);
+  }
+  if (path.endsWith('/')) return answerRelative(response, `../${last}`, search);
+  return serveFile(request, response, found);
+}
+
+async function serveFile(request: IncomingMessage, response: ServerResponse, file: ServedFile) {
+  const { bytes, type, modified } = file;
+  const headers = {
+    'accept-ranges': 'bytes',
+    'content-type': type,
+    'last-modified': new Date(modified).toUTCString(),
+  };
+  if (unchanged(request, modified)) {
+    response.writeHead(304, headers).end();
+    return;
+  }
+  const range = sameSince(request, modified) ? parseRange(request.headers.range, bytes) : null;
+  if (range === 'unsatisfiable') {
+    const text = 'invalid range: failed to overlap\n';
+    return answer(response, 416, text, { 'content-range': `bytes */${bytes}`, 'content-type': plainText });
+  }
+  const { first, last } = range ?? { first: 0, last: bytes - 1 };
+  response.writeHead(range ? 206 : 200, {
+    ...headers,
+    'content-length': String(last - first + 1),
+    ...(range ? { 'content-range': `bytes ${first}-${last}/${bytes}` } : {}),
+    ...(request.complete ? {} : { connection: 'close' }),
+  });
+  if (request.method === 'HEAD' || bytes === 0) {
+    response.end();
+    return;
+  }
+  await pipeline(file.open(range ?? undefined), response);
+}
+
+/** If-Modified-Since (RFC 9110, 13.1.3): seconds, as dates have them. */
+function unchanged({ headers, method }: IncomingMessage, modified: number): boolean {
+  if (method !== 'GET' && method !== 'HEAD') return false;
+  const since = Date.parse(headers['if-modified-since'] ?? '');
+  return Math.floor(modified / 1000) * 1000 <= since;
+}
+
+/** If-Range with a date (RFC 9110, 13.1.5); there are no entity tags. */
+function sameSince({ headers }: IncomingMessage, modified: number): boolean {
+  const condition = headers['if-range'];
+  return condition === undefined || Date.parse(String(condition)) === Math.floor(modified / 1000) * 1000;
+}
+
+/** A failure that nobody was told of yet. */
+export function answerFailure(response: ServerResponse, status: number, text: string): void {
+  if (response.headersSent) response.destroy();
+  else answerError(response, status, text);
+}
+
+const plainText = 'text/plain; charset=utf-8';
+const html = 'text/html; charset=utf-8';
+
+/** Answers of the guide's servers, each with its Content-Length: never chunked, never compressed. */
+export function answer(
+  response: ServerResponse,
+  status: number,
+  body = '',
+  headers: Record<string, string> = {},
+): void {
+  const bytes = Buffer.from(body);
+  // A body that is still coming would be read to its end before the connection could be used again.
+  const rest: Record<string, string> = response.req.complete ? {} : { connection: 'close' };
+  response.writeHead(status, { ...headers, ...rest, 'content-length': String(bytes.length) });
+  response.end(response.req.method === 'HEAD' ? undefined : bytes);
+}
+
+/** A word without a line end. */
+export function answerWord(response: ServerResponse, word: string): void {
+  answer(response, 200, word, { 'content-type': plainText });
+}
+
+function answerListing(response: ServerResponse, body: string, modified: number): void {
+  answer(response, 200, body, { 'content-type': html, 'last-modified': new Date(modified).toUTCString() });
+}
+
+/** As Go's http.Error: a line of text. */
+export function answerError(response: ServerResponse, status: number, text: string): void {
+  answer(response, status, `${text}\n`, { 'content-type': plainText, 'x-content-type-options': 'nosniff' });
+}
+
+function answerNotFound(response: ServerResponse): void {
+  answerError(response, 404, '404 page not found');
+}
+
+/** To a path that was cleaned: as Go's ServeMux, which sends a body with it to who reads one. */
+export function answerMoved(
+  request: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+  search: string,
+): void {
+  const location = `${escapedPath(path)}${search}`;
+  const reads = request.method === 'GET' || request.method === 'HEAD';
+  const body = `<a href="${escaped(location)}">Moved Permanently</a>.\n\n`;
+  if (reads) answer(response, 301, body, { location, 'content-type': html });
+  else answer(response, 301, '', { location });
+}
+
+/** Within a folder: a relative reference and no body. */
+function answerRelative(response: ServerResponse, location: string, search: string): void {
+  answer(response, 301, '', { location: `${location}${search}` });
+}
+
+/** What stands in a folder's listing. */
+interface ListedName {
+  name: string;
+  folder: boolean;
+}
+
+/**
+ * A folder as Go's http.FileServer showed it up to Go 1.21: `<pre>`, a line each, `</pre>`. The guide's Python steps parse it
+ * as XML, so a `&` in a reference is escaped, which Go's was not. Entries come in the order of their names' bytes.
+ */
+export function listingOf(entries: readonly ListedName[]): string {
+  const lines = entries
+    .map(({ name, folder }) => (folder ? `${name}/` : name))
+    .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+    .map((name) => `<a href="${escaped(referenceTo(name))}">${escaped(name)}</a>\n`);
+  return `<pre>\n${lines.join('')}</pre>\n`;
+}
+
+/**
+ * A name as a relative reference, as Go's url.URL{Path: name}.String() has it: a colon in the first segment would make it a
+ * scheme, so `./` goes before it (RFC 3986, 4.2).
+ */
+function referenceTo(name: string): string {
+  const path = escapedPath(name);
+  const first = path.split('/', 1)[0] ?? '';
+  return first.includes(':') ? `./${path}` : path;
+}
+
+/** A path's characters as Go's url package leaves or escapes them. */
+function escapedPath(path: string): string {
+  return path.replace(/[^A-Za-z0-9\-_.~$&+,/:;=@]/gu, (character) =>
+    [...Buffer.from(character)]
+      .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`)
+      .join(''),
+  );
+}
+
+const entities: Record<string, string> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&#34;',
+  "'": '&#39;',
+};
+
+/** As Go's html.EscapeString. */
+function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
+}
+
+/** Bytes that are looked at. */
+export const sniffedBytes = 512;
+
+const byExtension: Record<string, string> = {
+  '.css': 'text/css; charset=utf-8',
+  '.gif': 'image/gif',
+  '.jpeg': 'image/jpeg',
+  '.jpg': 'image/jpeg',
+  '.json': 'application/json',
+  '.pdf': 'application/pdf',
+  '.png': 'image/png',
+  '.wasm': 'application/wasm',
+  '.webp': 'image/webp',
+  '.xml': 'text/xml; charset=utf-8',
+};
+
+/** First bytes, in hex. */
+const bySignature: readonly [string, string][] = [
+  ['504b0304', 'application/zip'],
+  ['1f8b08', 'application/x-gzip'],
+  ['89504e470d0a1a0a', 'image/png'],
+  ['ffd8ff', 'image/jpeg'],
+  ['25504446', 'application/pdf'],
+];
+
+/**
+ * Content-Type as Go's file server has it in an image without MIME tables: by a few extensions, else by the first 512
+ * bytes (WHATWG MIME Sniffing, 7.1). What a browser would run (HTML, SVG, JavaScript) is plain text here, for anybody
+ * may upload.
+ */
+export function contentType(name: string, head: Uint8Array): string {
+  const known = byExtension[posix.extname(name).toLowerCase()];
+  if (known !== undefined) return known;
+  const hex = Buffer.from(head.subarray(0, 8)).toString('hex');
+  const signed = bySignature.find(([signature]) => hex.startsWith(signature));
+  if (signed) return signed[1];
+  const text = head.subarray(0, sniffedBytes).every((byte) => !isBinary(byte));
+  return text ? 'text/plain; charset=utf-8' : 'application/octet-stream';
+}
+
+/** Of binary data: control characters other than white space and escape. */
+function isBinary(byte: number): boolean {
+  return byte <= 0x08 || byte === 0x0b || (byte >= 0x0e && byte <= 0x1a) || (byte >= 0x1c && byte <= 0x1f);
+}

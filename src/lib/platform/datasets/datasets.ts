@@ -1,0 +1,318 @@
+import { AiotError, thousands } from '../../core/index.js';
+import {
+  type DatasetInfo,
+  type DatasetListing,
+  type ExportFormat,
+  type ExportSummary,
+  type LostTelemetry,
+  type PageQuery,
+  pageOfRows,
+  type RecordingPoints,
+  type RecordingShown,
+  type StoredRecording,
+} from '../../registry/index.js';
+import type { Entry } from '../journal/entry.js';
+import { type LostMessage, lostOf as lostTelemetry, Tallies } from '../journal/lost.js';
+import { fieldsOf, missingIn, type Take } from '../journal/takes.js';
+import { cursorOf, type StreamTotals, type Telemetry } from '../journal/telemetry.js';
+import { csvExport, ndjsonExport, parquetExport, pointsOf, type Samples, samplesOf } from './exports.js';
+import { type Labels, labelAt, type RecordingLabels } from './labels.js';
+
+interface SampleQuery {
+  device?: string | undefined;
+  recording?: string | undefined;
+  label?: string | undefined;
+  from?: number | undefined;
+  to?: number | undefined;
+}
+
+/** Recorded telemetry as datasets: one a stream. */
+export interface Datasets {
+  list(page: PageQuery): Promise<{ datasets: DatasetInfo[]; next: string | null }>;
+  count(): Promise<number>;
+  /** A page of the stream's recordings. @throws AIOT_NOT_FOUND */
+  get(
+    stream: string,
+    query: PageQuery & { device?: string | undefined; label?: string | undefined },
+  ): Promise<DatasetListing>;
+  /** Requires that telemetry of the stream, or an inference, has arrived for each recording. @throws AIOT_NOT_FOUND naming the first without */
+  requireRecordings(
+    stream: string,
+    recordings: readonly { device: string; recording: string }[],
+  ): Promise<void>;
+  /** @throws AIOT_NOT_FOUND */
+  show(stream: string, device: string, recording: string): Promise<RecordingShown>;
+  /** One recording as a plot needs it. @throws AIOT_NOT_FOUND */
+  points(
+    stream: string,
+    device: string,
+    recording: string,
+    query: { points: number; from?: number | undefined; to?: number | undefined },
+  ): Promise<RecordingPoints>;
+  /** One recording: its fields, one sample a line, in the recording's order. @throws AIOT_NOT_FOUND */
+  csv(
+    stream: string,
+    device: string,
+    recording: string,
+  ): Promise<AsyncIterable<string> & Pick<DatasetExport, 'summary'>>;
+  /** Samples of a stream, as bytes of a file; when all have come, `summary` says what could not be read. @throws AIOT_NOT_FOUND */
+  export(stream: string, format: ExportFormat, query: SampleQuery): Promise<DatasetExport>;
+}
+
+export interface DatasetExport extends AsyncIterable<Buffer> {
+  summary(): ExportSummary;
+}
+
+/** Telemetry that was lost and that nobody has acknowledged, of one stream. */
+type LostOfStream = (stream: string) => Promise<LostTelemetry[]>;
+
+const writers = { csv: csvExport, ndjson: ndjsonExport, parquet: parquetExport };
+const nothing: RecordingLabels = { label: null, parts: [] };
+
+/** Places that a summary names: it goes into a trailer. */
+const mostPlaces = 20;
+
+/** Recordings that are looked at in one go. */
+const together = 500;
+
+export function datasetsOf(
+  telemetry: Telemetry,
+  labels: Labels,
+  lostOf: LostOfStream = async () => [],
+): Datasets {
+  const find = async (name: string): Promise<StreamTotals> => {
+    const found = await telemetry.stream(name);
+    if (found) return found;
+    const lost = (await lostOf(name)).filter(({ stream }) => stream === name);
+    const rows = lost.reduce((sum, each) => sum + (each.rows ?? 0), 0);
+    if (rows > 0) {
+      throw new AiotError(
+        'AIOT_NOT_FOUND',
+        `all stored rows of the stream ${name} are lost: ${thousands(rows)}, since the journal was damaged`,
+        {
+          next: 'aiot status has the files. Stop the platform, then: aiot platform verify --repair --from BACKUP',
+        },
+      );
+    }
+    throw new AiotError('AIOT_NOT_FOUND', `nothing was recorded in the stream ${name}`, {
+      next: "aiot stream tail 'aiot:///aiot/v1/+/telemetry/#' shows what arrives.",
+    });
+  };
+  const findTake = async (stream: string, device: string, recording: string) => {
+    const take = await telemetry.take({ channel: 'telemetry', stream, device, recording });
+    if (take) return take;
+    throw new AiotError('AIOT_NOT_FOUND', `${device} has no recording ${recording} in ${stream}`, {
+      next: `aiot data list ${stream}`,
+    });
+  };
+  const requireRecordings: Datasets['requireRecordings'] = async (stream, recordings) => {
+    const wanted = [...new Map(recordings.map((one) => [cursorOf(one), one])).values()];
+    for (let i = 0; i < wanted.length; i += together) {
+      const some = wanted.slice(i, i + together);
+      const takes = await Promise.all(
+        some.map(({ device, recording }) =>
+          telemetry.take({ channel: 'telemetry', stream, device, recording }),
+        ),
+      );
+      const unrecorded = some.filter((_, at) => !takes[at]);
+      if (unrecorded.length === 0) continue;
+      // A device that predicts need not send the telemetry as well.
+      const predicted = await telemetry.predicted(unrecorded.map(cursorOf));
+      const unknown = unrecorded.find((one) => !predicted.has(cursorOf(one)));
+      if (!unknown) continue;
+      const { device, recording } = unknown;
+      throw new AiotError('AIOT_NOT_FOUND', `${device} has no recording ${recording} in ${stream}`, {
+        next: `Label a recording after its first message has arrived. See those that have: aiot data list ${stream}`,
+      });
+    }
+  };
+  const labelled = async (stream: string, takes: readonly Take[]) => {
+    const given = await labels.ofDevices(stream, [...new Set(takes.map(({ device }) => device))]);
+    return takes.map((take) => ({ take, said: given.get(cursorOf(take)) ?? nothing }));
+  };
+  /** Recordings of a stream with what is said of them, in order. */
+  const recordings = async function* (stream: string, device: string | undefined, after?: string) {
+    for (let behind = after; ; ) {
+      const takes = await telemetry.takes({ stream, device, after: behind, limit: together });
+      yield* await labelled(stream, takes);
+      const last = takes.at(-1);
+      if (!last || takes.length < together) return;
+      behind = cursorOf(last);
+    }
+  };
+  const infoOf = async ({ fields: _, ...totals }: StreamTotals): Promise<DatasetInfo> => {
+    const counts = new Map<string, number>();
+    for (const [key, label] of await labels.ofStream(totals.name)) {
+      const [device = '', recording = ''] = key.split('/');
+      const take = await telemetry.take({ channel: 'telemetry', stream: totals.name, device, recording });
+      if (take) counts.set(label, (counts.get(label) ?? 0) + 1);
+    }
+    return { ...totals, labels: Object.fromEntries(counts) };
+  };
+  /** What is known to be lost, where a read has not met it: in an index that was made anew it is not. */
+  const summaryOf = async (
+    stream: string,
+    query: SampleQuery,
+    counted: { rows: number; met: Tallies },
+  ): Promise<ExportSummary> => {
+    await telemetry.settled();
+    const met = counted.met.all().map(lostTelemetry);
+    const known = (await lostOf(stream)).filter(
+      (lost) =>
+        reaches(lost, query) &&
+        !met.some(({ device }) => lost.device === undefined || device === lost.device),
+    );
+    const places = [...met, ...known];
+    const rows = places.reduce((sum, lost) => sum + (lost.rows ?? 0), 0);
+    return {
+      rows: counted.rows,
+      damaged: { rows, places: places.slice(0, mostPlaces), more: Math.max(0, places.length - mostPlaces) },
+    };
+  };
+  const samples = async function* (
+    stream: string,
+    query: SampleQuery,
+    lost: (message: LostMessage) => void = () => {},
+  ): AsyncGenerator<Samples> {
+    const { device, recording, label, from, to } = query;
+    const all =
+      device !== undefined && recording !== undefined
+        ? await labelled(stream, [await findTake(stream, device, recording)])
+        : recordings(stream, device);
+    for await (const { take, said } of all) {
+      if (recording !== undefined && take.recording !== recording) continue;
+      if ((take.startedAt ?? 0) > (to ?? Infinity)) continue;
+      if (label !== undefined && said.label !== label && !said.parts.some((part) => part.label === label))
+        continue;
+      const filter = { from, to, label, labelAt: (t: number) => labelAt(said, t) };
+      for await (const entry of telemetry.read(take, { from, to }, lost)) {
+        const some = samplesOf(take, entry, filter);
+        if (some) yield some;
+      }
+    }
+  };
+  /** Bytes that come, and behind them what could not be read. */
+  const summed = <T>(
+    stream: string,
+    query: SampleQuery,
+    write: (lost: (message: LostMessage) => void) => AsyncIterable<T>,
+    counted = { rows: 0 },
+  ) => {
+    const met = new Tallies();
+    let summary: ExportSummary = { rows: 0, damaged: { rows: 0, places: [], more: 0 } };
+    const bytes = async function* () {
+      yield* write(({ key: { device }, t, rows }) =>
+        met.add({ stream, device, messages: 1, rows, from: t, to: t }),
+      );
+      summary = await summaryOf(stream, query, { rows: counted.rows, met });
+    };
+    return Object.assign(bytes(), { summary: () => summary });
+  };
+  return {
+    requireRecordings,
+    async list({ limit, after }) {
+      const found = await telemetry.streams({ after, limit: limit + 1 });
+      const { entries, next } = pageOfRows(found, limit, ({ name }) => name);
+      const datasets: DatasetInfo[] = [];
+      for (const totals of entries) datasets.push(await infoOf(totals));
+      return { datasets, next };
+    },
+    async count() {
+      return (await telemetry.streams({ limit: 100_000 })).length;
+    },
+    async get(name, { limit, after, device, label }) {
+      const { fields } = await find(name);
+      const rows: { take: Take; said: RecordingLabels }[] = [];
+      for await (const row of recordings(name, device, after)) {
+        if (label !== undefined && row.said.label !== label) continue;
+        if (rows.push(row) > limit) break;
+      }
+      const { entries, next } = pageOfRows(rows, limit, ({ take }) => cursorOf(take));
+      return { name, fields, recordings: entries.map(({ take, said }) => shown(take, said)), next };
+    },
+    async show(stream, device, recording) {
+      const take = await findTake(stream, device, recording);
+      const { fields } = await find(stream);
+      const [row] = await labelled(stream, [take]);
+      const said = row?.said ?? nothing;
+      const history = await labels.history(stream, device, recording);
+      return { ...shown(take, said), stream, fields, history };
+    },
+    async points(stream, device, recording, { points: most, from, to }) {
+      const { rateHz } = await findTake(stream, device, recording);
+      const { fields } = await find(stream);
+      const batches = samples(stream, { device, recording, from, to });
+      return { fields, ...(await pointsOf(fields, batches, { most, rateHz })) };
+    },
+    async csv(stream, device, recording) {
+      const { fields } = await find(stream);
+      const take = await findTake(stream, device, recording);
+      const query = { device, recording };
+      return summed(stream, query, (lost) => plainCsv(fields, telemetry.read(take, {}, lost)));
+    },
+    async export(stream, format, query) {
+      const { fields } = await find(stream);
+      const { device, recording } = query;
+      if (device !== undefined && recording !== undefined) await findTake(stream, device, recording);
+      const counted = { rows: 0 };
+      const count = async function* (all: AsyncIterable<Samples>) {
+        for await (const some of all) {
+          counted.rows += some.t.length;
+          yield some;
+        }
+      };
+      const write = (lost: (message: LostMessage) => void) =>
+        writers[format](fields, count(samples(stream, query, lost)));
+      return summed(stream, query, write, counted);
+    },
+  };
+}
+
+async function* plainCsv(fields: readonly string[], entries: AsyncIterable<Entry>): AsyncGenerator<string> {
+  yield `${fields.join(',')}\n`;
+  for await (const entry of entries) {
+    const columns = new Map(fieldsOf(entry.payload));
+    const count = Math.max(0, ...[...columns.values()].map((column) => column.length));
+    let rows = '';
+    for (let i = 0; i < count; i++) {
+      rows += `${fields.map((field) => columns.get(field)?.[i] ?? '').join(',')}\n`;
+    }
+    if (rows) yield rows;
+  }
+}
+
+function shown(take: Take, { label, parts }: RecordingLabels): StoredRecording {
+  const {
+    recording: id,
+    device,
+    rateHz,
+    messages,
+    samples,
+    bytes,
+    duplicates,
+    outOfOrder,
+    late,
+    future,
+  } = take;
+  return {
+    ...{ id, device, label, parts, rateHz, messages, samples, bytes, duplicates },
+    startedAt: timeOf(take.startedAt),
+    endedAt: timeOf(take.endedAt),
+    ...{ missing: missingIn(take), outOfOrder, late, future },
+    firstAt: timeOf(take.firstAt),
+    lastAt: timeOf(take.lastAt),
+  };
+}
+
+/** Whether what was lost may have been asked for. */
+function reaches({ device, from, to }: LostTelemetry, query: SampleQuery): boolean {
+  if (device !== undefined && query.device !== undefined && device !== query.device) return false;
+  const before = to !== undefined && query.from !== undefined && Date.parse(to) < query.from;
+  const after = from !== undefined && query.to !== undefined && Date.parse(from) > query.to;
+  return !before && !after;
+}
+
+/** Devices tell any time; the API tells whole milliseconds, and none where it is no time. */
+function timeOf(t: number | null): number | null {
+  return t !== null && Math.abs(t) <= 8.64e15 ? Math.floor(t) : null;
+}

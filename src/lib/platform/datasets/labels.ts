@@ -1,0 +1,143 @@
+import type { LabelSpan, LabelsRequest, RecordingShown } from '../../registry/index.js';
+import type { Events } from '../events/events.js';
+import type { Store } from '../store/database.js';
+
+type NewLabel = LabelsRequest['labels'][number];
+
+/** What is said of one recording: of the whole of it, and of parts. Of two parts that overlap the later word counts. */
+export interface RecordingLabels {
+  label: string | null;
+  parts: LabelSpan[];
+}
+
+/** A recording. */
+interface Labelled {
+  stream: string;
+  device: string;
+  recording: string;
+}
+
+/** What operators said was recorded; the last word counts, and every word is kept as long as the recording. */
+export interface Labels {
+  /** All or none. */
+  give(stream: string, labels: readonly NewLabel[], who: string): Promise<void>;
+  /** `device/recording` → label of the whole recording, of one stream. */
+  ofStream(stream: string): Promise<Map<string, string>>;
+  /** The same over all streams: an inference does not say which stream it was made from. */
+  all(): Promise<Map<string, string>>;
+  /** `device/recording` → what is said of it, of those of the stream that anything is said of. */
+  ofDevices(stream: string, devices: readonly string[]): Promise<Map<string, RecordingLabels>>;
+  history(stream: string, device: string, recording: string): Promise<RecordingShown['history']>;
+  /** Forgets all that was said of a recording that is removed: one that begins anew under its name is another. */
+  forget(of: Labelled, transaction: Store): Promise<void>;
+}
+
+/** Rows that one statement writes. */
+const together = 500;
+
+export function labelsIn(store: Store, now: () => number, events: Events): Labels {
+  const read = async (stream?: string) => {
+    const rows = await store
+      .selectFrom('labels')
+      .selectAll()
+      .$if(stream !== undefined, (query) => query.where('stream', '=', stream ?? ''))
+      .orderBy('given')
+      .execute();
+    return new Map(rows.map(({ device, recording, label }) => [`${device}/${recording}`, label]));
+  };
+  return {
+    async give(stream, labels, who) {
+      const at = now();
+      await store.transaction().execute(async (transaction) => {
+        for (let i = 0; i < labels.length; i += together) {
+          const rows = labels.slice(i, i + together).map(({ from = null, to = null, ...label }) => {
+            return { ...label, stream, at, who, fromT: from, toT: to };
+          });
+          await transaction.insertInto('labelEvents').values(rows).execute();
+        }
+        for (const { device, recording, label, from, to } of labels) {
+          const of = { stream, device, recording };
+          if (from === undefined) await setWhole(transaction, of, label, at);
+          const subject = `${stream}/${device}/${recording}`;
+          const part = from === undefined || to === undefined ? {} : { from, to };
+          await events.record({ who, type: 'data.label', subject, data: { label, ...part } }, transaction);
+        }
+      });
+    },
+    ofStream: (stream) => read(stream),
+    all: () => read(),
+    async ofDevices(stream, devices) {
+      const found = new Map<string, RecordingLabels>();
+      for (let i = 0; i < devices.length; i += together) {
+        const rows = await store
+          .selectFrom('labelEvents')
+          .select(['device', 'recording', 'label', 'fromT', 'toT'])
+          .where('stream', '=', stream)
+          .where('device', 'in', devices.slice(i, i + together))
+          .orderBy('id')
+          .execute();
+        for (const row of rows) addWord(found, row);
+      }
+      return found;
+    },
+    async forget({ stream, device, recording }, transaction) {
+      for (const table of ['labels', 'labelEvents'] as const)
+        await transaction
+          .deleteFrom(table)
+          .where('stream', '=', stream)
+          .where('device', '=', device)
+          .where('recording', '=', recording)
+          .execute();
+    },
+    async history(stream, device, recording) {
+      const rows = await store
+        .selectFrom('labelEvents')
+        .select(['at', 'who', 'label', 'fromT', 'toT'])
+        .where('stream', '=', stream)
+        .where('device', '=', device)
+        .where('recording', '=', recording)
+        .orderBy('id')
+        .execute();
+      return rows.map(({ fromT: from, toT: to, ...row }) => ({ ...row, from, to }));
+    },
+  };
+}
+
+async function setWhole(store: Store, of: Labelled, label: string | null, given: number): Promise<void> {
+  if (label === null) {
+    await store
+      .deleteFrom('labels')
+      .where('stream', '=', of.stream)
+      .where('device', '=', of.device)
+      .where('recording', '=', of.recording)
+      .execute();
+    return;
+  }
+  await store
+    .insertInto('labels')
+    .values({ ...of, label, given })
+    .onConflict((conflict) =>
+      conflict.columns(['stream', 'device', 'recording']).doUpdateSet({ label, given }),
+    )
+    .execute();
+}
+
+function addWord(
+  found: Map<string, RecordingLabels>,
+  row: { device: string; recording: string; label: string | null; fromT: number | null; toT: number | null },
+): void {
+  const key = `${row.device}/${row.recording}`;
+  const { label: whole, parts } = found.get(key) ?? { label: null, parts: [] };
+  const { label, fromT: from, toT: to } = row;
+  if (from === null || to === null) found.set(key, { label, parts });
+  else {
+    // A word on the same part takes the place of the one before.
+    const others = parts.filter((part) => part.from !== from || part.to !== to);
+    found.set(key, { label: whole, parts: label === null ? others : [...others, { label, from, to }] });
+  }
+}
+
+/** What is said of the sample at this time. */
+export function labelAt({ label, parts }: RecordingLabels, t: number): string | null {
+  return parts.findLast(({ from, to }) => from <= t && t <= to)?.label ?? label;
+}

@@ -1,0 +1,227 @@
+import { AiotError } from '../../core/index.js';
+import {
+  type PageQuery,
+  pageOfRows,
+  type RemovedRecordings,
+  type Retention,
+  type RetentionRequest,
+} from '../../registry/index.js';
+import type { Events } from '../events/events.js';
+import type { Take } from '../journal/takes.js';
+import { cursorOf, type Telemetry } from '../journal/telemetry.js';
+import type { Store } from '../store/database.js';
+import type { Turns } from '../store/engine.js';
+import { every, type Worker } from '../workers.js';
+import type { Labels } from './labels.js';
+
+/** How often policies are carried out. */
+const periodMs = 3_600_000;
+
+interface RetentionParts {
+  store: Store;
+  telemetry: Telemetry;
+  labels: Labels;
+  events: Events;
+  turns: Turns;
+  now: () => number;
+}
+
+const dayMs = 86_400_000;
+const together = 1000;
+
+/** A block is written anew by itself only when so much of it is dead. */
+const worthIt = 0.25;
+
+/** How long recordings are kept, and their removal. What a label protects goes only when it is said so. */
+export class RetentionService {
+  constructor(private readonly parts: RetentionParts) {}
+
+  async list({ limit, after }: PageQuery): Promise<{ policies: Retention[]; next: string | null }> {
+    const rows = await this.parts.store
+      .selectFrom('retention')
+      .selectAll()
+      .$if(after !== undefined, (query) => query.where('stream', '>', after ?? ''))
+      .orderBy('stream')
+      .limit(limit + 1)
+      .execute();
+    const { entries, next } = pageOfRows(rows, limit, ({ stream }) => stream);
+    return { policies: entries.map(policyOf), next };
+  }
+
+  async set(stream: string, policy: RetentionRequest, who: string): Promise<Retention> {
+    const { days, bytes } = policy;
+    const labelled = policy.labelled ? 1 : 0;
+    await this.parts.store.transaction().execute(async (transaction) => {
+      await transaction
+        .insertInto('retention')
+        .values({ stream, days, bytes, labelled })
+        .onConflict((conflict) => conflict.column('stream').doUpdateSet({ days, bytes, labelled }))
+        .execute();
+      const event = { type: 'data.retention' as const, subject: stream, who, data: { ...policy } };
+      await this.parts.events.record(event, transaction);
+    });
+    return { stream, ...policy };
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  async forget(stream: string, who: string): Promise<Retention> {
+    return this.parts.store.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .deleteFrom('retention')
+        .where('stream', '=', stream)
+        .returningAll()
+        .executeTakeFirst();
+      if (!row) throw new AiotError('AIOT_NOT_FOUND', `the stream ${stream} has no retention`);
+      const data = { days: null, bytes: null, labelled: false };
+      await this.parts.events.record({ type: 'data.retention', subject: stream, who, data }, transaction);
+      return policyOf(row);
+    });
+  }
+
+  /** Removes what the policies say, of one stream or of all. @param explicit free the space at once, whatever it costs */
+  async run(
+    { stream, dryRun = false }: { stream?: string | undefined; dryRun?: boolean },
+    who: string,
+    explicit = true,
+  ): Promise<RemovedRecordings> {
+    return this.parts.turns.of('retention')(async () => {
+      const rows = await this.parts.store
+        .selectFrom('retention')
+        .selectAll()
+        .$if(stream !== undefined, (query) => query.where('stream', '=', stream ?? ''))
+        .orderBy('stream')
+        .execute();
+      if (stream !== undefined && rows.length === 0) {
+        throw new AiotError('AIOT_NOT_FOUND', `the stream ${stream} has no retention`, {
+          next: `aiot data retention ${stream} --days 30`,
+        });
+      }
+      const plans: Plan[] = [];
+      for (const row of rows) plans.push(await this.due(policyOf(row)));
+      return this.carryOut(plans, dryRun, who, explicit);
+    });
+  }
+
+  /** Carries the policies out every hour. */
+  worker(): Worker {
+    return {
+      name: 'retention',
+      run: (signal) => every(periodMs, signal, () => this.run({}, 'platform', false)),
+    };
+  }
+
+  /** Removes recordings of one device. @throws AIOT_NOT_FOUND when there is none */
+  async remove(
+    stream: string,
+    query: { device: string; recording?: string | undefined; labelled: boolean; dryRun: boolean },
+    who: string,
+  ): Promise<RemovedRecordings> {
+    const { device, recording, labelled, dryRun } = query;
+    return this.parts.turns.of('retention')(async () => {
+      const takes = (await this.all(stream, device)).filter(
+        (take) => recording === undefined || take.recording === recording,
+      );
+      if (takes.length === 0) {
+        const what = recording === undefined ? 'no recordings' : `no recording ${recording}`;
+        throw new AiotError('AIOT_NOT_FOUND', `${device} has ${what} in ${stream}`, {
+          next: `aiot data list ${stream}`,
+        });
+      }
+      const isProtected = await this.protection(stream, takes, labelled);
+      const gone = takes.filter((take) => !isProtected(take));
+      return this.carryOut([{ gone, kept: takes.length - gone.length }], dryRun, who, true);
+    });
+  }
+
+  /** What a policy says is to go: what is too old, and then the oldest until the rest fits. */
+  private async due({ stream, days, bytes, labelled }: Retention): Promise<Plan> {
+    const takes = await this.all(stream);
+    const isProtected = await this.protection(stream, takes, labelled);
+    const oldest = days === null ? Number.NEGATIVE_INFINITY : this.parts.now() - days * dayMs;
+    let left = takes.reduce((sum, take) => sum + take.bytes, 0);
+    const plan: Plan = { gone: [], kept: 0 };
+    for (const take of takes.sort((a, b) => (a.lastAt ?? 0) - (b.lastAt ?? 0))) {
+      if ((take.lastAt ?? 0) >= oldest && (bytes === null || left <= bytes)) continue;
+      if (isProtected(take)) plan.kept++;
+      else {
+        plan.gone.push(take);
+        left -= take.bytes;
+      }
+    }
+    return plan;
+  }
+
+  private async all(stream: string, device?: string): Promise<Take[]> {
+    const takes: Take[] = [];
+    for (let after: string | undefined; ; ) {
+      const some = await this.parts.telemetry.takes({ stream, device, after, limit: together });
+      for (const take of some) takes.push(take);
+      const last = some.at(-1);
+      if (!last || some.length < together) return takes;
+      after = cursorOf(last);
+    }
+  }
+
+  private async protection(stream: string, takes: readonly Take[], labelled: boolean) {
+    if (labelled) return () => false;
+    const devices = [...new Set(takes.map(({ device }) => device))];
+    const given = await this.parts.labels.ofDevices(stream, devices);
+    return (take: Take) => {
+      const said = given.get(cursorOf(take));
+      return said !== undefined && (said.label !== null || said.parts.length > 0);
+    };
+  }
+
+  private async carryOut(
+    plans: readonly Plan[],
+    dryRun: boolean,
+    who: string,
+    explicit: boolean,
+  ): Promise<RemovedRecordings> {
+    const { telemetry, store, events, labels } = this.parts;
+    const gone = plans.flatMap((plan) => plan.gone);
+    const told = {
+      recordings: gone.map(({ stream, device, recording, samples, bytes }) => {
+        return { stream, device, recording, samples, bytes };
+      }),
+      kept: plans.reduce((sum, { kept }) => sum + kept, 0),
+      bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),
+      dryRun,
+    };
+    if (dryRun) return { ...told, freed: 0 };
+    for (let i = 0; i < gone.length; i += together) {
+      const some = gone.slice(i, i + together);
+      // Told first: where it is cut short here, what was told is done by the next run.
+      await store.transaction().execute(async (transaction) => {
+        for (const { stream, device, recording, samples, bytes } of some) {
+          const subject = `${stream}/${device}/${recording}`;
+          await events.record({ type: 'data.remove', subject, who, data: { samples, bytes } }, transaction);
+          await labels.forget({ stream, device, recording }, transaction);
+        }
+      });
+      await telemetry.remove(some);
+    }
+    const { bytes: freed } = await telemetry.reclaim(explicit ? 0 : worthIt);
+    return { ...told, freed };
+  }
+}
+
+interface Plan {
+  gone: Take[];
+  /** Recordings that a label protects. */
+  kept: number;
+}
+
+function policyOf({
+  stream,
+  days,
+  bytes,
+  labelled,
+}: {
+  stream: string;
+  days: number | null;
+  bytes: number | null;
+  labelled: number;
+}): Retention {
+  return { stream, days, bytes, labelled: labelled === 1 };
+}

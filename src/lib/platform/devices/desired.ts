@@ -1,0 +1,314 @@
+import { Readable } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
+import { digestOf } from '../../core/index.js';
+import { type Desired, encodeMessage, type Reported, topicOf } from '../../device/index.js';
+import { runningOf, type Wish } from '../../fleet/index.js';
+import { createDeltaInSteps } from '../../formats/index.js';
+import type { Release } from '../../registry/index.js';
+import { releaseLeases } from '../blobs/leases.js';
+import type { BlobStore } from '../blobs/store.js';
+import type { Events } from '../events/events.js';
+import type { Store } from '../store/database.js';
+import { type Changes, serially } from '../store/engine.js';
+
+/** Sends one retained message at QoS 1; an empty payload takes the retained one back. */
+export type PublishRetained = (topic: string, payload: Buffer) => Promise<void>;
+
+/** What each device is to run: in the database first, then retained at the broker. */
+export class DesiredStates {
+  /** What the broker was told, by device; only where others are followed. */
+  private told: Map<string, string | null> | undefined;
+
+  constructor(
+    private readonly store: Store,
+    private readonly publish: PublishRetained,
+    private readonly events: Events,
+    private readonly deltas: Deltas,
+  ) {}
+
+  /** null = nothing. */
+  async get(device: string): Promise<Desired | null> {
+    const row = await this.store
+      .selectFrom('devices')
+      .select('desired')
+      .where('name', '=', device)
+      .executeTakeFirst();
+    return row?.desired ? (JSON.parse(row.desired) as Desired) : null;
+  }
+
+  /**
+   * Writes down what devices are to run, within a transaction; a wish is not taken back where the device has another by now.
+   * @returns those that hold: for `tell`, once the transaction is over
+   */
+  async write(wishes: readonly Wish[], store: Store): Promise<Wish[]> {
+    const held: Wish[] = [];
+    const deltas = new WishedDeltas(this.deltas, store);
+    for (const { delta: _, ...asked } of wishes) {
+      const wish = await deltas.added(asked);
+      if (wish.release === null && (await wishOf(store, wish.device)) !== wish.wish) continue;
+      const desired = desiredOf(wish);
+      const text = desired && JSON.stringify(desired);
+      // Known before it is written: the news of it may come before the answer does.
+      this.told?.set(wish.device, text);
+      await store.updateTable('devices').set({ desired: text }).where('name', '=', wish.device).execute();
+      held.push(wish);
+    }
+    const told = held.map((wish) => ({ wish, desired: desiredOf(wish) }));
+    await this.events.recordAll(
+      told.map(({ wish, desired }) => ({
+        ...{ who: 'platform', type: 'device.desire' as const, subject: wish.device },
+        data: { desired },
+      })),
+      store,
+    );
+    return held;
+  }
+
+  /** Has the broker tell what was written. */
+  async tell(wishes: readonly Wish[]): Promise<void> {
+    for (let i = 0; i < wishes.length; i += 100) {
+      await Promise.all(
+        wishes.slice(i, i + 100).map((wish) => {
+          const desired = desiredOf(wish);
+          return this.publish(
+            topicOf(wish.device, 'desired'),
+            desired ? encodeMessage(desired) : Buffer.alloc(0),
+          );
+        }),
+      );
+    }
+  }
+
+  /**
+   * Tells the broker of this process what other processes have set, until the returned function is called: for devices that
+   * are connected here. Not where all have the same broker.
+   */
+  watch(changes: Changes): () => void {
+    if (!changes.shared) return () => {};
+    this.told = new Map();
+    const follow = changes.followDevices();
+    const inTurn = serially();
+    const catchUp = () => inTurn(() => follow((names) => this.catchUp(names)));
+    // What cannot be read now is read with the next change.
+    return changes.on('devices', () => void catchUp().catch(() => {}));
+  }
+
+  private async catchUp(names: readonly string[]): Promise<void> {
+    for (let i = 0; i < names.length; i += 1000) {
+      const some = names.slice(i, i + 1000);
+      const rows = this.store.selectFrom('devices').select(['name', 'desired']).where('name', 'in', some);
+      for (const { name, desired } of await rows.execute()) {
+        if ((this.told?.get(name) ?? null) === desired) continue;
+        this.told?.set(name, desired);
+        await this.publish(topicOf(name, 'desired'), Buffer.from(desired ?? ''));
+      }
+    }
+  }
+
+  /** After a start the broker has forgotten all retained messages: desired and reported come from the database. */
+  async restore(devices: readonly { name: string; reported: Reported | null }[]): Promise<void> {
+    const rows = await this.store.selectFrom('devices').select(['name', 'desired']).execute();
+    for (const { name, desired } of rows) {
+      this.told?.set(name, desired);
+      if (desired !== null) await this.publish(topicOf(name, 'desired'), Buffer.from(desired));
+    }
+    for (const { name, reported } of devices) {
+      if (reported !== null) await this.publish(topicOf(name, 'reported'), encodeMessage(reported));
+    }
+  }
+
+  /** Nothing of a device that had this name before is told to the new one, or of it. */
+  async forget(device: string): Promise<void> {
+    for (const channel of ['desired', 'reported', 'presence'] as const) {
+      await this.publish(topicOf(device, channel), Buffer.alloc(0));
+    }
+  }
+
+  /** What an earlier board of this name reported is told no longer; what the device is to run stays. */
+  async moved(device: string): Promise<void> {
+    for (const channel of ['reported', 'presence'] as const) {
+      await this.publish(topicOf(device, channel), Buffer.alloc(0));
+    }
+  }
+}
+
+async function wishOf(store: Store, device: string): Promise<string | undefined> {
+  const row = await store
+    .selectFrom('devices')
+    .select('desired')
+    .where('name', '=', device)
+    .executeTakeFirst();
+  return row?.desired ? (JSON.parse(row.desired) as Desired).rollout : undefined;
+}
+
+/** Where the registry of a kind is. */
+const nouns = { firmware: 'firmware', config: 'configs' };
+
+/** The message that tells a device of a wish; null = nothing. */
+export function desiredOf({ wish, release, soakMs, shadow, delta }: Wish): Desired | null {
+  if (release === null) return null;
+  const { kind, name, version, sequence } = release;
+  const manifest =
+    kind === 'model'
+      ? `/api/v1/manifests/${sequence}`
+      : `/api/v1/${nouns[kind]}/${encodeURIComponent(name)}/versions/${version}/manifest?sequence=${sequence}`;
+  const asked = { ...(soakMs ? { soakMs } : {}), ...(shadow ? { shadow } : {}), ...(delta ? { delta } : {}) };
+  return { rollout: wish, kind, name, version, sequence, manifest, ...asked };
+}
+
+/** Digests of what a device runs, and of what it is to run. */
+export interface DeltaPair {
+  base: string;
+  target: string;
+}
+
+/** A patch that saves more than half. */
+interface MadeDelta extends DeltaPair {
+  digest: string;
+  bytes: number;
+}
+
+interface Parts {
+  store: Store;
+  blobs: BlobStore;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** Releases that are larger get no patches: making one takes some 13 bytes of memory for each of theirs. */
+const largest = 4 * 1024 * 1024;
+
+/** How long others wait at most while one is made, ms. */
+const sliceMs = 10;
+
+/** How long a rollout waits for its patches, and a plan, ms: who is offered it before they are made takes the whole. */
+export const patienceMs = { start: 3000, plan: 15_000 };
+
+/** Bases of a release for which there are patches: those that most devices run. */
+export const mostBases = 8;
+
+/** Patches between releases: made when a rollout is planned or started, of what its devices run. */
+export class Deltas {
+  private readonly inTurn = serially();
+  private closed = false;
+
+  constructor(private readonly parts: Parts) {}
+
+  /** Those of these that save more than half. Waits some seconds for those that are not made yet; the rest is made meanwhile. */
+  async ready(pairs: readonly DeltaPair[], waitMs: number): Promise<MadeDelta[]> {
+    // What cannot be made is no reason not to begin: the whole can be downloaded.
+    const made = Promise.allSettled(pairs.map((pair) => this.inTurn(() => this.make(pair))));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, waitMs);
+    });
+    await Promise.race([made, late]);
+    clearTimeout(timer);
+    const known = await Promise.all(pairs.map((pair) => this.known(pair, this.parts.store)));
+    return known.flatMap((row) => (row?.digest ? [{ ...row, digest: row.digest }] : []));
+  }
+
+  /** Those of these digests that are a release's. */
+  async released(kind: 'model' | 'firmware', digests: readonly string[]): Promise<Set<string>> {
+    const found = new Set<string>();
+    const all = this.parts.store.selectFrom(kind === 'model' ? 'models' : 'firmware').select('digest');
+    // A statement takes so many values and no more.
+    for (let i = 0; i < digests.length; i += 1000) {
+      const rows = await all.where('digest', 'in', digests.slice(i, i + 1000)).execute();
+      for (const { digest } of rows) found.add(digest);
+    }
+    return found;
+  }
+
+  /** Gives up what is being made. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.inTurn(async () => {});
+  }
+
+  /** Those that make one release, by their bases. */
+  async of(target: string, store: Store): Promise<Map<string, MadeDelta>> {
+    const rows = await store
+      .selectFrom('deltas')
+      .select(['base', 'target', 'digest', 'bytes'])
+      .where('target', '=', target)
+      .where('digest', 'is not', null)
+      .execute();
+    return new Map(rows.map((row) => [row.base, row as MadeDelta]));
+  }
+
+  private known({ base, target }: DeltaPair, store: Store) {
+    const row = store.selectFrom('deltas').select(['base', 'target', 'digest', 'bytes']);
+    return row.where('base', '=', base).where('target', '=', target).executeTakeFirst();
+  }
+
+  private async make({ base, target }: DeltaPair): Promise<void> {
+    const { store, blobs, now } = this.parts;
+    if (this.closed || base === target || (await this.known({ base, target }, store))) return;
+    const sizes = await Promise.all([blobs.size(base), blobs.size(target)]);
+    if (sizes.some((size) => size === null || size > largest)) return;
+    const [from, to] = await Promise.all([blobs.bytes(base), blobs.bytes(target)]);
+    const patch = await this.inSlices(from, to);
+    if (!patch) return;
+    const saves = 2 * patch.length < to.length;
+    const digest = saves ? digestOf(patch) : null;
+    if (digest) await blobs.put(digest, Readable.from([patch]));
+    const row = { base, target, digest, bytes: patch.length, made: now() };
+    await store.transaction().execute(async (transaction) => {
+      const into = transaction.insertInto('deltas').values(row);
+      await into.onConflict((conflict) => conflict.doNothing()).execute();
+      if (digest) await releaseLeases([digest], transaction);
+    });
+  }
+
+  /** Others have their turn meanwhile: of megabytes it takes seconds. null = given up. */
+  private async inSlices(base: Uint8Array, target: Uint8Array): Promise<Uint8Array | null> {
+    const steps = createDeltaInSteps(base, target);
+    for (let since = performance.now(); !this.closed; ) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      if (performance.now() - since < sliceMs) continue;
+      await turn();
+      since = performance.now();
+    }
+    return null;
+  }
+}
+
+/** Looks up the patches of wishes that are written in one transaction. */
+class WishedDeltas {
+  private readonly known = new Map<string, Promise<Map<string, MadeDelta>>>();
+
+  constructor(
+    private readonly deltas: Deltas,
+    private readonly store: Store,
+  ) {}
+
+  /** The wish, with a patch where there is one for what its device runs. */
+  async added(wish: Wish): Promise<Wish> {
+    const { release, device } = wish;
+    if (release === null || release.kind === 'config') return wish;
+    const { kind, name, version } = release;
+    const key = `${kind} ${name}@${version}`;
+    let made = this.known.get(key);
+    if (!made) {
+      made = this.of(release);
+      this.known.set(key, made);
+    }
+    const deltas = await made;
+    if (deltas.size === 0) return wish;
+    const devices = this.store.selectFrom('devices').select('reported').where('name', '=', device);
+    const row = await devices.executeTakeFirst();
+    const reported = row?.reported ? (JSON.parse(row.reported) as Reported) : null;
+    const delta = deltas.get((reported && runningOf(kind, reported)?.digest) ?? '');
+    if (!delta) return wish;
+    const { base, digest, bytes } = delta;
+    return { ...wish, delta: { base, digest, bytes } };
+  }
+
+  private async of({ kind, name, version }: Release): Promise<Map<string, MadeDelta>> {
+    const rows = this.store.selectFrom(kind === 'model' ? 'models' : 'firmware').select('digest');
+    const row = await rows.where('name', '=', name).where('version', '=', version).executeTakeFirst();
+    return row ? this.deltas.of(row.digest, this.store) : new Map();
+  }
+}

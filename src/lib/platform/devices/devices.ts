@@ -1,0 +1,484 @@
+import { AiotError } from '../../core/index.js';
+import type { Reported } from '../../device/index.js';
+import { type DeviceEvent, deviceStep, mayConnect, type Selectable } from '../../fleet/index.js';
+import type { DeviceInfo } from '../../registry/index.js';
+import type { Events, NewEvent } from '../events/events.js';
+import { inBatches } from '../store/batches.js';
+import type { Store } from '../store/database.js';
+import {
+  type Changes,
+  type FollowDevices,
+  localTurns,
+  noChanges,
+  serially,
+  type Turn,
+  type Turns,
+} from '../store/engine.js';
+import {
+  DeviceMemory,
+  type DeviceRecord,
+  type DeviceUpdate,
+  insertDevices,
+  type NewDevice,
+  type OnReported,
+  raised,
+  readDevices,
+  unknownDevice,
+  unseen,
+  writeDevices,
+} from './records.js';
+
+export type { DeviceRecord, DeviceUpdate, NewDevice } from './records.js';
+
+/**
+ * The registered devices. Kept in memory beside the database, for every connection and message asks: what is read
+ * comes from memory, what is written is on disk before the call resolves.
+ */
+export class Devices {
+  private readonly memory = new DeviceMemory();
+  /** Open connections a device. */
+  private readonly connections = new Map<string, number>();
+  /** Of devices that ask from time to time: until when they count as there, ms since 1970. */
+  private readonly expected = new Map<string, number>();
+  /** For whatever reads and then changes devices: what others have changed before is known in it. */
+  readonly inTurn: Turn;
+  /** What is read later is taken over later. */
+  private readonly following = serially();
+  private readonly changed: FollowDevices;
+  private readonly endings = new Set<(name: string) => void>();
+  private readonly reports = inBatches<Report>(200, (all) =>
+    this.write(ofReports(all, this.memory, this.now())),
+  );
+  private readonly sightings = inBatches<Sighting>(200, (all) =>
+    this.inTurn(() => this.write(ofSightings(all, this.memory, this.now()))),
+  );
+
+  private constructor(
+    private readonly store: Store,
+    private readonly now: () => number,
+    private readonly events: Events,
+    turns: Turns,
+    private readonly changes: Changes,
+  ) {
+    this.changed = changes.followDevices();
+    const turn = turns.of('devices');
+    this.inTurn = changes.shared ? (task) => turn(() => this.follow().then(task)) : turn;
+  }
+
+  static async open(
+    store: Store,
+    now: () => number,
+    events: Events,
+    turns: Turns = localTurns(),
+    changes: Changes = noChanges,
+  ): Promise<Devices> {
+    const devices = new Devices(store, now, events, turns, changes);
+    // Asked before they are read: what changes in between is asked for again.
+    await devices.changed(async () => {});
+    for (const device of await readDevices(store)) devices.memory.remember(device);
+    return devices;
+  }
+
+  /**
+   * Follows what other processes change, until the returned function is called. `ended`: connections of this device are no
+   * longer its own. What cannot be read now is read with the next change.
+   */
+  watch(ended: (name: string) => void): () => void {
+    this.endings.add(ended);
+    const stop = this.changes.on('devices', () => {
+      this.follow().catch(() => {});
+    });
+    return () => {
+      stop();
+      this.endings.delete(ended);
+    };
+  }
+
+  private follow(): Promise<void> {
+    return this.following(() =>
+      this.changed(async (names) => {
+        const ended = this.memory.follow(names, await readDevices(this.store, names));
+        for (const name of ended) for (const tell of this.endings) tell(name);
+      }),
+    );
+  }
+
+  /**
+   * To be called in turn. Returns whether a revoked device had the name before: that one is free. `along`: what is on disk
+   * with it, or not at all. @throws AIOT_DEVICE_EXISTS (the name, or the board)
+   */
+  async insert(
+    device: NewDevice,
+    along?: (store: Store) => Promise<unknown>,
+  ): Promise<{ replaced: boolean }> {
+    this.memory.requireFree(device);
+    const before = this.memory.find(device.name);
+    const row = { ...device, lastSeen: null, nextFingerprint: null, nextExpires: null };
+    await this.store.transaction().execute(async (store) => {
+      await store
+        .deleteFrom('devices')
+        .where('name', '=', device.name)
+        .where('state', '=', 'revoked')
+        .execute();
+      await store
+        .insertInto('devices')
+        .values({ ...row, reported: null, desired: null, secret: null })
+        .execute();
+      await along?.(store);
+    });
+    if (before) this.memory.forgetCertificates(before);
+    this.memory.remember({ ...row, reported: null, tags: {}, groups: [], revision: 1 });
+    return { replaced: before !== undefined };
+  }
+
+  /** To be called in turn, with names that are free, of devices without a board. `along`: as of `insert`. */
+  async insertAll(
+    devices: readonly (NewDevice & Pick<DeviceRecord, 'tags'>)[],
+    along?: (store: Store) => Promise<unknown>,
+  ): Promise<void> {
+    await this.store.transaction().execute(async (store) => {
+      await insertDevices(store, devices);
+      await along?.(store);
+    });
+    for (const device of devices)
+      this.memory.remember({ ...device, ...unseen, reported: null, groups: [], revision: 1 });
+  }
+
+  find(name: string): DeviceRecord | null {
+    return this.memory.find(name) ?? null;
+  }
+
+  /** @throws AIOT_DEVICE_EXISTS */
+  requireFree(device: Pick<NewDevice, 'name' | 'mac' | 'chipId'>): void {
+    this.memory.requireFree(device);
+  }
+
+  /** One board is one device. To be called in turn; `name`: whose it may be already. @throws AIOT_DEVICE_EXISTS */
+  requireFreeBoard(board: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
+    this.memory.requireFreeBoard(board, name);
+  }
+
+  /** Whether firmware of the guide that calls itself so is one of ours. */
+  knows(chipId: string): boolean {
+    return this.records().some(
+      (device) => device.chipId === chipId && (device.state === 'registered' || mayConnect(device.state)),
+    );
+  }
+
+  list(): DeviceInfo[] {
+    return this.records().map(({ name }) => this.info(name));
+  }
+
+  /** By name, in the order of its code units. */
+  records(): readonly DeviceRecord[] {
+    return this.memory.records();
+  }
+
+  /** Calls the listener with each change of what a device says of itself, once it is on disk. */
+  onReported(listener: OnReported): void {
+    this.memory.onReported(listener);
+  }
+
+  selectable(device: DeviceRecord): Selectable {
+    return new DeviceView(device, this);
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  info(name: string): DeviceInfo {
+    const { reported, nextFingerprint, nextExpires, ...device } = this.record(name);
+    const next =
+      nextFingerprint === null || nextExpires === null
+        ? null
+        : { fingerprint: nextFingerprint, expires: nextExpires };
+    return {
+      ...device,
+      next,
+      online: this.online(name),
+      model: reported?.model ?? null,
+      firmware: reported?.firmware?.version ?? null,
+      updateState: reported?.state ?? null,
+    };
+  }
+
+  online(name: string): boolean {
+    return (this.connections.get(name) ?? 0) > 0 || (this.expected.get(name) ?? 0) > this.now();
+  }
+
+  /** It has asked, and counts as there until then, ms since 1970. */
+  async polled(name: string, until: number): Promise<void> {
+    const before = this.online(name);
+    this.expected.set(name, until);
+    await this.seen(name, before ? undefined : 'device.connect');
+  }
+
+  /** The device with this certificate, if it may connect now. A new one that is used takes the place of the one before. */
+  authenticated(fingerprint: string): DeviceRecord | null {
+    const device = this.memory.withCertificate(fingerprint);
+    if (!device || !mayConnect(device.state)) return null;
+    const isNext = fingerprint === device.nextFingerprint;
+    const expires = isNext ? device.nextExpires : device.expires;
+    if (expires === null || expires <= this.now()) return null;
+    // What cannot be written down now is at its next use.
+    if (isNext) this.inTurn(() => this.promote(device, fingerprint)).catch(() => {});
+    return device;
+  }
+
+  private async promote(device: DeviceRecord, fingerprint: string): Promise<void> {
+    if (device.nextFingerprint !== fingerprint) return;
+    const { name, fingerprint: before } = device;
+    const used = {
+      who: `device ${name}`,
+      type: 'device.settle' as const,
+      subject: name,
+      data: { fingerprint, before },
+    };
+    await this.certify(device, { fingerprint, expires: device.nextExpires ?? 0 }, {}, (store) =>
+      this.events.record(used, store),
+    );
+  }
+
+  /** To be called in turn: this certificate, and no other, from now on. `along`: what is on disk with it, or not at all. */
+  async certify(
+    device: DeviceRecord,
+    { fingerprint, expires }: { fingerprint: string; expires: number },
+    more: Partial<DeviceRecord> = {},
+    along?: (store: Store) => Promise<unknown>,
+  ): Promise<void> {
+    const state = deviceStep(device.state, 'certified');
+    const certificate = { fingerprint, expires, nextFingerprint: null, nextExpires: null };
+    const old = { ...device };
+    await this.update(device, { ...certificate, ...more, state }, along);
+    this.memory.forgetCertificates(old);
+    this.memory.remember(device);
+  }
+
+  /** To be called in turn: a certificate beside the one in use, which ends when this one is used. */
+  async offer(
+    device: DeviceRecord,
+    next: { fingerprint: string; expires: number },
+    along?: (store: Store) => Promise<unknown>,
+  ): Promise<void> {
+    const old = { ...device };
+    const change = { nextFingerprint: next.fingerprint, nextExpires: next.expires };
+    await this.update(device, change, along);
+    this.memory.forgetCertificates(old);
+    this.memory.remember(device);
+  }
+
+  /** Whether a certificate is, or is to be, that of a device that may connect. */
+  holds(fingerprint: string): boolean {
+    const device = this.memory.withCertificate(fingerprint);
+    return device !== undefined && mayConnect(device.state);
+  }
+
+  mayConnect(name: string): boolean {
+    const device = this.memory.find(name);
+    return device !== undefined && mayConnect(device.state);
+  }
+
+  /** @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE for what cannot happen in the device's state */
+  async act(name: string, event: Exclude<DeviceEvent, 'certified'>, who: string): Promise<DeviceInfo> {
+    await this.inTurn(async () => {
+      const device = this.record(name);
+      const before = device.state;
+      const state = deviceStep(before, event);
+      const type = event === 'seen' ? 'device.activate' : (`device.${event}` as const);
+      await this.update(device, { state }, async (store) => {
+        if (state !== before) await this.events.record({ who, type, subject: name }, store);
+      });
+    });
+    return this.info(name);
+  }
+
+  async connected(name: string): Promise<void> {
+    const before = this.connections.get(name) ?? 0;
+    this.connections.set(name, before + 1);
+    await this.seen(name, before === 0 ? 'device.connect' : undefined);
+  }
+
+  async disconnected(name: string): Promise<void> {
+    const left = Math.max(0, (this.connections.get(name) ?? 0) - 1);
+    this.connections.set(name, left);
+    if (this.memory.find(name)) await this.seen(name, left === 0 ? 'device.disconnect' : undefined);
+  }
+
+  /** Resolves when the report is on disk. */
+  async report(name: string, reported: Reported): Promise<void> {
+    this.record(name);
+    await this.reports({ name, reported });
+  }
+
+  /** Nothing is reported any more: another board has the name. */
+  async unreport(name: string): Promise<void> {
+    await this.inTurn(() => this.update(this.record(name), { reported: null, lastSeen: null }));
+  }
+
+  /** In turn with `act`: a device that is seen while it is revoked stays revoked. `presence`: what it tells, if anything. */
+  private async seen(name: string, presence: NewEvent['type'] | undefined): Promise<void> {
+    this.record(name);
+    await this.sightings({ name, presence });
+  }
+
+  private write({ changes, told }: Told): Promise<void> {
+    return this.updateAll(changes, (store) => this.events.recordAll(told, store));
+  }
+
+  /** To be called in turn. */
+  update(
+    device: DeviceRecord,
+    change: Partial<DeviceRecord>,
+    along?: (store: Store) => Promise<unknown>,
+  ): Promise<void> {
+    return this.updateAll([{ device, change }], along);
+  }
+
+  /** To be called in turn: all of it is on disk, or nothing; a change of null takes the device away. */
+  async updateAll(changes: DeviceUpdate[], along?: (store: Store) => Promise<unknown>): Promise<void> {
+    const whole = changes.map(raised);
+    await this.store.transaction().execute(async (transaction) => {
+      await writeDevices(transaction, whole);
+      await along?.(transaction);
+    });
+    for (const { device, change } of whole) {
+      if (change) this.memory.assign(device, change);
+      else this.memory.forget(device);
+    }
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  record(name: string): DeviceRecord {
+    const device = this.memory.find(name);
+    if (device) return device;
+    throw new AiotError('AIOT_NOT_FOUND', unknownDevice(name, this.list()), { next: 'aiot device list' });
+  }
+}
+
+interface Report {
+  name: string;
+  reported: Reported;
+}
+
+/** A device that came or went; `presence`: what that tells, if anything. */
+interface Sighting {
+  name: string;
+  presence: NewEvent['type'] | undefined;
+}
+
+/** What is to be written of many at once, and which events there are of it. */
+interface Told {
+  changes: DeviceUpdate[];
+  told: NewEvent[];
+}
+
+interface Known {
+  find(name: string): DeviceRecord | undefined;
+}
+
+/** Of each device the last report; each that is news is an event. Who was removed meanwhile is left out. */
+export function ofReports(all: readonly Report[], known: Known, lastSeen: number): Told {
+  const told: NewEvent[] = [];
+  const last = new Map<DeviceRecord, Reported>();
+  for (const { name, reported } of all) {
+    const device = known.find(name);
+    if (!device) continue;
+    const data = reportChange(last.get(device) ?? device.reported, reported);
+    last.set(device, reported);
+    if (data) told.push({ who: `device ${name}`, type: 'device.report', subject: name, data });
+  }
+  return {
+    told,
+    changes: [...last].map(([device, reported]) => ({ device, change: { reported, lastSeen } })),
+  };
+}
+
+/** A device that is seen while it is revoked stays revoked. To be called in turn with what changes devices' states. */
+export function ofSightings(all: readonly Sighting[], known: Known, lastSeen: number): Told {
+  const told: NewEvent[] = [];
+  const changes = new Map<DeviceRecord, Partial<DeviceRecord>>();
+  for (const { name, presence } of all) {
+    const device = known.find(name);
+    if (!device) continue;
+    const before = changes.get(device)?.state ?? device.state;
+    const state = mayConnect(before) ? deviceStep(before, 'seen') : before;
+    const moved = state === device.state ? {} : { state };
+    changes.set(device, { ...moved, lastSeen });
+    const activated = state === before ? [] : ['device.activate' as const];
+    for (const type of [...activated, ...(presence ? [presence] : [])])
+      told.push({ who: `device ${name}`, type, subject: name });
+  }
+  return { told, changes: [...changes].map(([device, change]) => ({ device, change })) };
+}
+
+/**
+ * What is new in a report: the model that runs, the firmware, the update's step or its error. Null where nothing of these has
+ * changed: progress within a step, and a report sent again, are no events.
+ */
+function reportChange(before: Reported | null, now: Reported): Record<string, unknown> | null {
+  const [old, told] = [before && newsOf(before), newsOf(now)];
+  return JSON.stringify(old) === JSON.stringify(told) ? null : told;
+}
+
+function newsOf({ state, rollout, model, firmware, config, error }: Reported): Record<string, unknown> {
+  const told = { state, rollout, model: named(model), error, firmware: firmware?.version ?? null };
+  return config === undefined ? told : { ...told, config: named(config) };
+}
+
+function named(running: Reported['model']): { name: string; version: number; sequence: number } | null {
+  return running && { name: running.name, version: running.version, sequence: running.sequence };
+}
+
+/** A device as selectors see it. Made for each of many, and asked for one thing or two: the rest is not looked up. */
+class DeviceView implements Selectable {
+  constructor(
+    private readonly device: DeviceRecord,
+    private readonly devices: { online(name: string): boolean },
+  ) {}
+
+  get name() {
+    return this.device.name;
+  }
+
+  get id() {
+    return this.device.id;
+  }
+
+  get type() {
+    return this.device.type;
+  }
+
+  get state() {
+    return this.device.state;
+  }
+
+  get groups() {
+    return this.device.groups;
+  }
+
+  get tags() {
+    return this.device.tags;
+  }
+
+  get online() {
+    return this.devices.online(this.device.name);
+  }
+
+  get model() {
+    return this.device.reported?.model ?? null;
+  }
+
+  get firmware() {
+    return this.device.reported?.firmware?.version ?? null;
+  }
+
+  get lastSeen() {
+    return this.device.lastSeen;
+  }
+
+  get created() {
+    return this.device.created;
+  }
+
+  get mac() {
+    return this.device.mac;
+  }
+}

@@ -1,0 +1,406 @@
+import { randomBytes } from 'node:crypto';
+import { AiotError, newId, sha256Hex } from '../../core/index.js';
+import { type DeviceState, deviceStep, mayConnect } from '../../fleet/index.js';
+import { type Envelope, verifyBirth } from '../../formats/index.js';
+import { type Authority, describeCertificate, requestKey } from '../../provision/index.js';
+import {
+  chipIdOf,
+  type DeviceInfo,
+  type SimulatedReply,
+  type SimulatedRequest,
+  type StoredBirth,
+  simulatedTag,
+} from '../../registry/index.js';
+import { simulatedSecret } from '../access/secrets.js';
+import type { Events } from '../events/events.js';
+import type { Trust } from '../releases/trust.js';
+import type { Store } from '../store/database.js';
+import type { DeviceRecord, Devices, NewDevice } from './devices.js';
+import { noteCertificate } from './revocations.js';
+
+/** A device to be registered. */
+interface Newcomer {
+  name: string;
+  type: string;
+  mac?: string | undefined;
+  chipId?: string | undefined;
+}
+
+export interface Enrolled {
+  device: DeviceInfo;
+  /** PEM */
+  certificate: string;
+  /** Whether nothing that was told to an earlier device of this name counts for it. */
+  fresh: boolean;
+}
+
+/** What a device that was registered shows for its first certificate. */
+interface ClaimedRequest {
+  csr: string;
+  mac: string | undefined;
+  along: (store: Store, certificate: string) => Promise<unknown>;
+}
+
+interface Asked {
+  /** PEM */
+  csr: string;
+  /** Fingerprint of the certificate that it was given last, as far as is known where this is asked; absent = not compared. */
+  latest?: string | null | undefined;
+}
+
+interface Rotation extends Asked {
+  /** The certificate in use ends at once. */
+  now: boolean;
+}
+
+interface Replacement extends Asked {
+  /** Of the board that takes the place. */
+  mac?: string | undefined;
+}
+
+interface EnrolmentParts {
+  devices: Devices;
+  authority: Authority;
+  events: Events;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** Gives devices their certificates: the first one, the next one, and that of the board that takes another's place. */
+export class Enrolment {
+  constructor(private readonly parts: EnrolmentParts) {}
+
+  /** Signs the request and registers the device. @throws AIOT_DEVICE_EXISTS, AIOT_CSR_INVALID */
+  provision(newcomer: Newcomer, csr: string, who: string): Promise<Enrolled> {
+    const { devices, authority, events } = this.parts;
+    return devices.inTurn(async () => {
+      const device = this.plan(newcomer, 'provisioned');
+      const { name } = device;
+      devices.requireFree(device);
+      const signed = await authority.device({ csr, name, id: device.id });
+      const { certificate, fingerprint, expires } = signed;
+      const event = { who, type: 'device.provision' as const, subject: name, data: { fingerprint } };
+      const { replaced } = await devices.insert({ ...device, fingerprint, expires }, async (store) => {
+        await noteCertificate(store, name, signed);
+        await events.record(event, store);
+      });
+      return { device: devices.info(name), certificate, fresh: replaced };
+    });
+  }
+
+  /** Keeps a name for a device that has no certificate yet. One that is kept already stays as it is. @throws AIOT_DEVICE_EXISTS */
+  register(newcomer: Newcomer, who: string): Promise<Pick<Enrolled, 'device' | 'fresh'>> {
+    const { devices, events } = this.parts;
+    return devices.inTurn(async () => {
+      const { name, type } = newcomer;
+      const there = devices.find(name);
+      let fresh = false;
+      if (there?.state !== 'registered' || there.type !== type) {
+        const event = { who, type: 'device.register' as const, subject: name, data: { type } };
+        const planned = this.plan(newcomer, 'registered');
+        const { replaced } = await devices.insert(planned, (store) => events.record(event, store));
+        fresh = replaced;
+      } else {
+        const { mac, chipId } = this.plan(newcomer, 'registered');
+        const board = { mac: mac ?? there.mac, chipId: chipId ?? there.chipId };
+        devices.requireFreeBoard(board, name);
+        const same = board.mac === there.mac && board.chipId === there.chipId;
+        const event = { who, type: 'device.register' as const, subject: name, data: { type, ...board } };
+        if (!same) await devices.update(there, board, (store) => events.record(event, store));
+      }
+      return { device: devices.info(name), fresh };
+    });
+  }
+
+  /**
+   * To be called in turn: the first certificate of a device that was registered. `along`: what is on disk with it, or not
+   * at all. @throws AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device)
+   */
+  async certify(device: DeviceRecord, request: ClaimedRequest, who: string): Promise<Enrolled> {
+    const { devices, authority, events } = this.parts;
+    const { csr, mac, along } = request;
+    const { name, id } = device;
+    const chipId = device.chipId ?? (mac === undefined ? null : chipIdOf(mac));
+    const board = { mac: mac ?? device.mac, chipId };
+    devices.requireFreeBoard(board, name);
+    const signed = await authority.device({ csr, name, id });
+    const { certificate, fingerprint } = signed;
+    await devices.certify(device, signed, board, async (store) => {
+      await along(store, certificate);
+      await noteCertificate(store, name, signed);
+      await events.record({ who, type: 'device.claim', subject: name, data: { fingerprint } }, store);
+    });
+    return { device: devices.info(name), certificate, fresh: false };
+  }
+
+  /** A new certificate for the same device. `now`: the one in use ends at once. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_CHANGED */
+  rotate(name: string, { csr, now, latest }: Rotation, who: string): Promise<Enrolled> {
+    const { devices, authority, events } = this.parts;
+    return devices.inTurn(async () => {
+      const device = devices.record(name);
+      deviceStep(device.state, 'certified');
+      requireLatest(device, latest, 'rotated');
+      const signed = await authority.device({ csr, name, id: device.id });
+      const data = { fingerprint: signed.fingerprint, before: device.fingerprint, now };
+      const along = async (store: Store) => {
+        await noteCertificate(store, name, signed);
+        await events.record({ who, type: 'device.rotate', subject: name, data }, store);
+      };
+      // Without one in use there is nothing to wait for.
+      if (now || device.fingerprint === null) await devices.certify(device, signed, {}, along);
+      else await devices.offer(device, signed, along);
+      return { device: devices.info(name), certificate: signed.certificate, fresh: false };
+    });
+  }
+
+  /** What `rotate` gave is where it belongs: the certificate before it ends. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID */
+  settle(name: string, fingerprint: string, who: string): Promise<DeviceInfo> {
+    const { devices, events } = this.parts;
+    return devices.inTurn(async () => {
+      const device = devices.record(name);
+      if (device.fingerprint !== fingerprint) {
+        if (device.nextFingerprint !== fingerprint) {
+          const expected = `expected the next certificate of ${name}, ${device.nextFingerprint ?? 'which has none'}`;
+          throw new AiotError('AIOT_REQUEST_INVALID', `${expected}; got ${fingerprint}`);
+        }
+        const data = { fingerprint, before: device.fingerprint };
+        const next = { fingerprint, expires: device.nextExpires ?? 0 };
+        await devices.certify(device, next, {}, (store) =>
+          events.record({ who, type: 'device.settle', subject: name, data }, store),
+        );
+      }
+      return devices.info(name);
+    });
+  }
+
+  /**
+   * Another board under the same name: with an id of its own, and without what the one before reported.
+   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device), AIOT_DEVICE_CHANGED
+   */
+  replace(name: string, { csr, mac, latest }: Replacement, who: string): Promise<Enrolled> {
+    const { devices, authority, events, now } = this.parts;
+    return devices.inTurn(async () => {
+      const device = devices.record(name);
+      deviceStep(device.state, 'certified');
+      requireLatest(device, latest, 'replaced');
+      const board = { mac: mac ?? null, chipId: mac === undefined ? null : chipIdOf(mac) };
+      devices.requireFreeBoard(board, name);
+      const id = newId('dev', now());
+      const signed = await authority.device({ csr, name, id });
+      const data = { fingerprint: signed.fingerprint, before: device.id, id };
+      await devices.certify(device, signed, { id, ...board }, async (store) => {
+        await noteCertificate(store, name, signed);
+        await events.record({ who, type: 'device.replace', subject: name, data }, store);
+      });
+      return { device: devices.info(name), certificate: signed.certificate, fresh: false };
+    });
+  }
+
+  private plan({ name, type, mac, chipId }: Newcomer, state: DeviceState): NewDevice {
+    const created = this.parts.now();
+    return {
+      ...{ name, type, state, created, id: newId('dev', created) },
+      ...{ fingerprint: null, expires: null, mac: mac ?? null },
+      chipId: chipId ?? (mac === undefined ? null : chipIdOf(mac)),
+    };
+  }
+}
+
+/** Of two that change a device at once, one does: the other would void what was just given. @throws AIOT_DEVICE_CHANGED */
+function requireLatest(device: DeviceRecord, latest: Asked['latest'], what: 'rotated' | 'replaced'): void {
+  if (latest === undefined || latest === (device.nextFingerprint ?? device.fingerprint)) return;
+  const { name } = device;
+  throw new AiotError('AIOT_DEVICE_CHANGED', `${name} was ${what} by somebody else meanwhile`, {
+    next: `aiot device show ${name}`,
+  });
+}
+
+interface ClaimParts {
+  store: Store;
+  devices: Devices;
+  enrolment: Enrolment;
+  events: Events;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/**
+ * One-time tokens for a device's first certificate: 256 random bits, of which only the digest is kept. Whoever shows one
+ * gets the certificate for a key of theirs; the answer may be lost, so the same key is given the same certificate again.
+ */
+export class Claims {
+  constructor(private readonly parts: ClaimParts) {}
+
+  /**
+   * A token for a device of this name, which is registered with it; any that it had before is void.
+   * `fresh` as of `Enrolled`. @throws AIOT_DEVICE_EXISTS
+   */
+  async make(newcomer: Newcomer, validMs: number, who: string) {
+    const { store, enrolment, events, now } = this.parts;
+    const { device, fresh } = await enrolment.register(newcomer, who);
+    const token = `claim_${randomBytes(32).toString('base64url')}`;
+    const created = now();
+    const expires = created + validMs;
+    const row = { digest: sha256Hex(token), device: device.id, created, expires };
+    await store.transaction().execute(async (transaction) => {
+      await transaction.deleteFrom('claims').where('device', '=', device.id).execute();
+      await transaction
+        .insertInto('claims')
+        .values({ ...row, publicKey: null, certificate: null })
+        .execute();
+      const event = { who, type: 'claim.make' as const, subject: device.name, data: { expires } };
+      await events.record(event, transaction);
+    });
+    return { claim: { device, token, expires }, fresh };
+  }
+
+  /**
+   * A device is registered once, and never again after it had a certificate: whatever gives it one (a claim, `rotate`,
+   * `replace`), and `revoke`, makes its open claims void. A claim that is refused is not used up.
+   * @throws AIOT_CLAIM_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device)
+   */
+  async redeem(token: string, csr: string, mac: string | undefined): Promise<Enrolled> {
+    const publicKey = await requestKey(csr);
+    const { devices, enrolment, now } = this.parts;
+    return await devices.inTurn(async () => {
+      const claim = await this.find(token);
+      const device = devices.records().find(({ id }) => id === claim.device);
+      if (!device || device.state === 'revoked') throw invalid('its device is no longer registered');
+      if (claim.certificate !== null) {
+        if (claim.publicKey !== publicKey) throw invalid('it was used by another device');
+        const { fingerprint } = describeCertificate(claim.certificate);
+        if (fingerprint !== device.fingerprint)
+          throw invalid('its device was given another certificate since');
+        return { device: devices.info(device.name), certificate: claim.certificate, fresh: false };
+      }
+      if (device.state !== 'registered') throw invalid('its device has a certificate already');
+      if (claim.expires <= now()) throw invalid('it has expired');
+      const { digest } = claim;
+      const used = (store: Store, certificate: string) =>
+        store.updateTable('claims').set({ publicKey, certificate }).where('digest', '=', digest).execute();
+      return await enrolment.certify(device, { csr, mac, along: used }, `claim ${digest.slice(0, 12)}`);
+    });
+  }
+
+  private async find(token: string) {
+    const digest = sha256Hex(token);
+    const claims = this.parts.store.selectFrom('claims').selectAll();
+    const claim = await claims.where('digest', '=', digest).executeTakeFirst();
+    if (claim) return claim;
+    throw invalid('nobody made it, or a later one was made for its device');
+  }
+}
+
+function invalid(reason: string): AiotError {
+  return new AiotError('AIOT_CLAIM_INVALID', `the token is not good for a certificate: ${reason}`);
+}
+
+interface BirthParts {
+  store: Store;
+  devices: Devices;
+  trust: Trust;
+  events: Events;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** Devices' birth certificates, as their operators signed them. All are kept; the newest of a device counts. */
+export class Births {
+  constructor(private readonly parts: BirthParts) {}
+
+  /** @throws AIOT_NOT_FOUND, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID (of another device) */
+  async put(name: string, envelope: Envelope, who: string): Promise<StoredBirth> {
+    const { store, devices, trust, events, now } = this.parts;
+    const root = await trust.get();
+    if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
+    const { birth } = verifyBirth(envelope, root);
+    const { id, fingerprint, nextFingerprint } = devices.record(name);
+    const own = [fingerprint, nextFingerprint].includes(birth.certificate.fingerprint);
+    if (birth.device.name !== name || birth.device.id !== id || !own) {
+      const { device, certificate } = birth;
+      throw new AiotError(
+        'AIOT_REQUEST_INVALID',
+        `expected a birth certificate of ${name} (${id}) as it is, got one of ${device.name} (${device.id}) with ${certificate.fingerprint.slice(0, 12)}…`,
+      );
+    }
+    const stored = now();
+    await store.transaction().execute(async (transaction) => {
+      const row = { device: id, name, stored, envelope: JSON.stringify(envelope) };
+      await transaction.insertInto('births').values(row).execute();
+      const data = { fingerprint: birth.certificate.fingerprint, mac: birth.mac };
+      await events.record({ who, type: 'device.birth', subject: name, data }, transaction);
+    });
+    return { envelope, stored };
+  }
+
+  /** The newest. @throws AIOT_NOT_FOUND, AIOT_BIRTH_MISSING */
+  async get(name: string): Promise<StoredBirth> {
+    const { id } = this.parts.devices.record(name);
+    const row = await this.parts.store
+      .selectFrom('births')
+      .selectAll()
+      .where('device', '=', id)
+      .orderBy('id', 'desc')
+      .executeTakeFirst();
+    if (row) return { envelope: JSON.parse(row.envelope) as Envelope, stored: row.stored };
+    throw new AiotError('AIOT_BIRTH_MISSING', `there is no birth certificate of ${name}`);
+  }
+}
+
+interface SimulatedParts {
+  devices: Devices;
+  events: Events;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** Devices of a simulation: many in one transaction. */
+export class Simulated {
+  constructor(private readonly parts: SimulatedParts) {}
+
+  /**
+   * Those that are there already get a new secret. @throws AIOT_DEVICE_EXISTS for a name of other hardware, or of another type,
+   * AIOT_DEVICE_ONLINE where another simulation runs one of them
+   */
+  enlist({ type, devices: asked, tags = {} }: SimulatedRequest, who: string): Promise<SimulatedReply> {
+    const { devices, events, now } = this.parts;
+    return devices.inTurn(async () => {
+      const fresh = asked.filter(({ name }) => !this.isThere(name, type));
+      const created = now();
+      const news = fresh.map(({ name }): NewDevice & { tags: Record<string, string> } => ({
+        ...{ name, type, created, id: newId('dev', created), state: 'provisioned' },
+        ...{ fingerprint: null, expires: null, mac: null, chipId: null },
+        tags: { ...tags, [simulatedTag]: 'yes' },
+      }));
+      await devices.insertAll(news, async (store: Store) => {
+        for (const { name, digest } of asked) {
+          const secret = simulatedSecret(digest);
+          await store.updateTable('devices').set({ secret }).where('name', '=', name).execute();
+        }
+        const type = 'device.secret' as const;
+        await events.recordAll(
+          fresh.map(({ name }) => ({ who, type, subject: name })),
+          store,
+        );
+      });
+      return { made: fresh.length, kept: asked.length - fresh.length };
+    });
+  }
+
+  private isThere(name: string, type: string): boolean {
+    const there = this.parts.devices.find(name);
+    if (!there) return false;
+    if (there.tags[simulatedTag] === 'yes' && there.type === type && mayConnect(there.state)) {
+      if (!this.parts.devices.online(name)) return true;
+      throw new AiotError('AIOT_DEVICE_ONLINE', `another simulation runs ${name}: it is online`);
+    }
+    const what = there.tags[simulatedTag] === 'yes' ? 'simulated, but' : 'no simulated device: it';
+    throw new AiotError(
+      'AIOT_DEVICE_EXISTS',
+      `${name} is ${what} is of type ${there.type} and ${there.state}`,
+      {
+        next: 'Give the simulation other names: --template "press-####"',
+      },
+    );
+  }
+}

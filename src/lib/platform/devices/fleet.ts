@@ -1,0 +1,202 @@
+import { AiotError, type ErrorCode } from '../../core/index.js';
+import { changeDevice, parseSelector } from '../../fleet/index.js';
+import type {
+  Changeable,
+  ChangedDevice,
+  DeviceChange,
+  DeviceInfo,
+  DeviceListQuery,
+  DevicePatch,
+} from '../../registry/index.js';
+import type { Events, NewEvent } from '../events/events.js';
+import type { DeviceRecord, Devices, DeviceUpdate } from './devices.js';
+import { unknownDevice } from './records.js';
+
+interface Parts {
+  devices: Devices;
+  events: Events;
+  /** ms since 1970 */
+  now: () => number;
+  /** A device may not connect any more: its sessions end, and rollouts wait for it no longer. */
+  ended(name: string): Promise<void>;
+  /** What was kept for whoever has the name goes. */
+  removed(name: string): Promise<void>;
+}
+
+/** One device of a request, and what becomes of it. */
+interface Planned {
+  answer: ChangedDevice;
+  update?: DeviceUpdate;
+  event?: NewEvent;
+}
+
+/** How many are in one transaction, and are looked at before others get their turn. */
+const batch = 100;
+
+const glance = 2000;
+
+/** Looks at the revision that is to be changed, and throws where another was expected. */
+type Check = (revision: number) => void;
+
+/** What is done with many devices at once: found by a selector, changed by their names. */
+export class Fleet {
+  constructor(private readonly parts: Parts) {}
+
+  /** By name, from behind `after` on. @throws AIOT_SELECTOR_INVALID */
+  async list({ selector = 'all', limit, after }: DeviceListQuery) {
+    const { devices, now } = this.parts;
+    const matches = parseSelector(selector, now());
+    const all = devices.records();
+    const found: string[] = [];
+    for (let i = after === undefined ? 0 : firstBehind(all, after); i < all.length; i++) {
+      // A selector that few fit looks at all: others are answered meanwhile.
+      if (i % glance === glance - 1) await breath();
+      const device = all[i]!;
+      if (!matches(devices.selectable(device))) continue;
+      found.push(device.name);
+      if (found.length > limit) break;
+    }
+    const shown = found.slice(0, limit).filter((name) => devices.find(name) !== null);
+    const next = found.length > limit ? (found[limit - 1] as string) : null;
+    return { devices: shown.map((name) => devices.info(name)), next };
+  }
+
+  /**
+   * Each by itself, in the order of the names; what one refuses keeps no other from it. With `dryRun` nothing is done.
+   * `check` sees the revision that is changed, in turn with all other changes.
+   */
+  async change(names: readonly string[], change: DeviceChange, dryRun: boolean, who: string, check?: Check) {
+    const answers: ChangedDevice[] = [];
+    const all = [...new Set(names)];
+    for (let i = 0; i < all.length; i += batch) {
+      if (i > 0) await breath();
+      answers.push(...(await this.changeSome(all.slice(i, i + batch), change, dryRun, who, check)));
+    }
+    return answers;
+  }
+
+  /** One device. @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE, AIOT_REQUEST_INVALID */
+  async changeOne(name: string, change: DeviceChange, who: string, check?: Check): Promise<DeviceInfo> {
+    const { devices } = this.parts;
+    const last = devices.info(name);
+    changeDevice(devices.record(name), change);
+    const [answer] = await this.change([name], change, false, who, check);
+    if (answer?.error) throw new AiotError(answer.error.code as ErrorCode, answer.error.message);
+    return answer?.after === null ? last : devices.info(name);
+  }
+
+  /** All of it or nothing. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (more than a device may have) */
+  async patch(name: string, patch: DevicePatch, who: string, check?: Check): Promise<DeviceInfo> {
+    const { devices, events } = this.parts;
+    return devices.inTurn(async () => {
+      const device = devices.record(name);
+      check?.(device.revision);
+      const told: NewEvent[] = [];
+      let after: Changeable = { state: device.state, tags: device.tags, groups: device.groups };
+      for (const change of changesOf(patch, device)) {
+        const next = changeDevice(after, change);
+        if (next === null || next === after) continue;
+        const { action, ...data } = change;
+        told.push({ who, type: `device.${action}`, subject: name, data });
+        after = next;
+      }
+      if (told.length > 0) {
+        await devices.updateAll([{ device, change: changed(device, after) }], async (store) => {
+          for (const event of told) await events.record(event, store);
+        });
+      }
+      return devices.info(name);
+    });
+  }
+
+  private async changeSome(
+    names: string[],
+    change: DeviceChange,
+    dryRun: boolean,
+    who: string,
+    check?: Check,
+  ) {
+    const { devices, events } = this.parts;
+    const planned = await devices.inTurn(async () => {
+      if (check) for (const name of names) check(devices.record(name).revision);
+      const plans = names.map((name) => this.plan(name, change, who));
+      const updates = plans.flatMap(({ update }) => update ?? []);
+      if (dryRun || updates.length === 0) return plans;
+      await devices.updateAll(updates, async (store) => {
+        for (const { event } of plans) if (event) await events.record(event, store);
+      });
+      return plans;
+    });
+    if (!dryRun) for (const { answer } of planned) await this.tell(answer, change);
+    return planned.map(({ answer }) => answer);
+  }
+
+  /** What follows in the world from what is on disk; also where it was so before, for that may have been cut short. */
+  private async tell({ name, outcome, after }: ChangedDevice, { action }: DeviceChange): Promise<void> {
+    if (outcome === 'refused') return;
+    if (action === 'suspend' || action === 'revoke' || after === null) await this.parts.ended(name);
+    if (after === null) await this.parts.removed(name);
+  }
+
+  private plan(name: string, change: DeviceChange, who: string): Planned {
+    const device = this.parts.devices.find(name);
+    if (!device) {
+      const error = { code: 'AIOT_NOT_FOUND', message: unknownDevice(name, this.parts.devices.list()) };
+      return { answer: { name, type: null, outcome: 'refused', before: null, after: null, error } };
+    }
+    const before: Changeable = { state: device.state, tags: device.tags, groups: device.groups };
+    const answer = { name, type: device.type, before, error: null };
+    try {
+      const after = changeDevice(before, change);
+      if (after === before) return { answer: { ...answer, outcome: 'same', after } };
+      const { action, ...data } = change;
+      const removed = after === null ? { id: device.id, type: device.type } : {};
+      const event = { who, type: `device.${action}` as const, subject: name, data: { ...data, ...removed } };
+      const update = { device, change: after && changed(device, after) };
+      return { answer: { ...answer, outcome: 'changed', after }, update, event };
+    } catch (error) {
+      if (!(error instanceof AiotError)) throw error;
+      const { code, message } = error;
+      return { answer: { ...answer, outcome: 'refused', after: before, error: { code, message } } };
+    }
+  }
+}
+
+/** A tag of null goes; groups are those that it has then. */
+function changesOf({ tags = {}, groups }: DevicePatch, device: DeviceRecord): DeviceChange[] {
+  const changes: DeviceChange[] = [];
+  const entries = Object.entries(tags);
+  const set = Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null));
+  const remove = entries.filter(([, value]) => value === null).map(([tag]) => tag);
+  if (entries.length > 0) changes.push({ action: 'tag', set, remove });
+  const old = device.groups.filter((group) => !groups?.includes(group));
+  if (groups) changes.push({ action: 'group', add: groups, remove: old });
+  return changes;
+}
+
+/** Only what is new: the rest is not written. */
+function changed(device: DeviceRecord, after: Changeable): Partial<DeviceRecord> {
+  const { state, tags, groups } = after;
+  return {
+    ...(state === device.state ? {} : { state }),
+    ...(tags === device.tags ? {} : { tags }),
+    ...(groups === device.groups ? {} : { groups }),
+  };
+}
+
+/** SQLite answers at once: without it nobody else would get a turn before all is done. */
+function breath(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Index of the first whose name comes after this one. */
+function firstBehind(devices: readonly DeviceRecord[], after: string): number {
+  let low = 0;
+  let high = devices.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (devices[middle]!.name > after) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

@@ -1,0 +1,263 @@
+import type { Selectable } from 'kysely';
+import { AiotError, didYouMean } from '../../core/index.js';
+import type { Reported } from '../../device/index.js';
+import { type DeviceState, mayConnect } from '../../fleet/index.js';
+import type { Store } from '../store/database.js';
+import type { Schema } from '../store/schema.js';
+
+/** What a device said of itself before, and says now; null = nothing, or there is no such device. */
+export type OnReported = (name: string, before: Reported | null, after: Reported | null) => void;
+
+/** The devices of the database, by what is asked for. */
+export class DeviceMemory {
+  private readonly byName = new Map<string, DeviceRecord>();
+  private readonly byFingerprint = new Map<string, DeviceRecord>();
+  /** All of them in order, until there is another one, or one less. */
+  private sorted: readonly DeviceRecord[] | undefined;
+  private readonly listeners: OnReported[] = [];
+
+  find(name: string): DeviceRecord | undefined {
+    return this.byName.get(name);
+  }
+
+  withCertificate(fingerprint: string): DeviceRecord | undefined {
+    return this.byFingerprint.get(fingerprint);
+  }
+
+  /** By name, in the order of its code units. */
+  records(): readonly DeviceRecord[] {
+    this.sorted ??= [...this.byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return this.sorted;
+  }
+
+  onReported(listener: OnReported): void {
+    this.listeners.push(listener);
+  }
+
+  /** Changes one that is here. */
+  assign(device: DeviceRecord, change: Partial<DeviceRecord>): void {
+    const before = device.reported;
+    Object.assign(device, change);
+    this.tell(device.name, before, device.reported);
+  }
+
+  remember(device: DeviceRecord): void {
+    const before = this.byName.get(device.name);
+    if (before !== device) {
+      this.sorted = undefined;
+      this.tell(device.name, before?.reported ?? null, device.reported);
+    }
+    this.byName.set(device.name, device);
+    for (const fingerprint of [device.fingerprint, device.nextFingerprint])
+      if (fingerprint !== null) this.byFingerprint.set(fingerprint, device);
+  }
+
+  forget(device: DeviceRecord): void {
+    this.forgetCertificates(device);
+    this.byName.delete(device.name);
+    this.sorted = undefined;
+    this.tell(device.name, device.reported, null);
+  }
+
+  forgetCertificates({
+    fingerprint,
+    nextFingerprint,
+  }: Pick<DeviceRecord, 'fingerprint' | 'nextFingerprint'>) {
+    for (const old of [fingerprint, nextFingerprint]) if (old !== null) this.byFingerprint.delete(old);
+  }
+
+  /** @throws AIOT_DEVICE_EXISTS */
+  requireFree({ name, ...board }: Pick<NewDevice, 'name' | 'mac' | 'chipId'>): void {
+    const before = this.byName.get(name);
+    if (before && before.state !== 'revoked') {
+      throw new AiotError('AIOT_DEVICE_EXISTS', `the device ${name} is registered already`);
+    }
+    this.requireFreeBoard(board, name);
+  }
+
+  /** One board is one device. To be called in turn; `name`: whose it may be already. @throws AIOT_DEVICE_EXISTS */
+  requireFreeBoard({ mac, chipId }: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
+    if (mac === null && chipId === null) return;
+    const others = [...this.byName.values()].filter(
+      (device) => device.state !== 'revoked' && device.name !== name,
+    );
+    const same = mac === null ? undefined : others.find((device) => device.mac === mac);
+    if (same) throw boardTaken(`the board ${mac} is registered already, as ${same.name}`, same.name);
+    const alike = chipId === null ? undefined : others.find((device) => device.chipId === chipId);
+    if (alike) throw boardTaken(`the chip id ${chipId} is that of ${alike.name} already`, alike.name);
+  }
+
+  /**
+   * Takes over what the database has of these names. Returns the names of those whose open connections are no longer
+   * theirs: devices that may not connect any more, or by another certificate, and boards that others took the place of.
+   */
+  follow(names: readonly string[], records: readonly DeviceRecord[]): string[] {
+    const found = new Map(records.map((record) => [record.name, record]));
+    const ended: string[] = [];
+    for (const name of new Set(names)) {
+      const before = this.byName.get(name);
+      const now = found.get(name);
+      if (before && (!now || endsConnections(before, now))) ended.push(name);
+      if (before && !now) this.forget(before);
+      if (!now) continue;
+      const same = before?.id === now.id;
+      // It was read before the last change of this process was there.
+      if (same && now.revision < before.revision) continue;
+      if (before) this.forgetCertificates(before);
+      if (same) this.assign(before, now);
+      this.remember(same ? before : now);
+    }
+    return ended;
+  }
+
+  private tell(name: string, before: Reported | null, after: Reported | null): void {
+    if (before === after) return;
+    for (const listener of this.listeners) listener(name, before, after);
+  }
+}
+
+function endsConnections(before: DeviceRecord, now: DeviceRecord): boolean {
+  if (before.id !== now.id || (mayConnect(before.state) && !mayConnect(now.state))) return true;
+  return (
+    now.revision >= before.revision &&
+    before.fingerprint !== null &&
+    before.fingerprint !== now.fingerprint &&
+    mayConnect(now.state)
+  );
+}
+
+function boardTaken(message: string, name: string): AiotError {
+  return new AiotError('AIOT_DEVICE_EXISTS', message, {
+    next: `A new certificate for it: aiot device rotate ${name} --port PORT. Under another name: aiot device revoke ${name}, then repeat.`,
+  });
+}
+
+/** The sentence that refuses a name, with the one that was meant. */
+export function unknownDevice(name: string, known: readonly { name: string }[]): string {
+  const names = known.map((device) => device.name);
+  return `no device is named ${name}${didYouMean(name, names)}`;
+}
+
+export interface DeviceRecord {
+  name: string;
+  id: string;
+  type: string;
+  state: DeviceState;
+  /** null = registered, and without a certificate yet. */
+  fingerprint: string | null;
+  expires: number | null;
+  /** A certificate that it was given and has not used yet. */
+  nextFingerprint: string | null;
+  nextExpires: number | null;
+  mac: string | null;
+  /** The guide's decimal chip id. */
+  chipId: string | null;
+  created: number;
+  lastSeen: number | null;
+  reported: Reported | null;
+  tags: Record<string, string>;
+  /** Sorted. */
+  groups: string[];
+  /** Rises with each change but what the device says of itself. */
+  revision: number;
+}
+
+/** What is known of a device before it is registered. */
+export type NewDevice = Omit<
+  DeviceRecord,
+  'lastSeen' | 'reported' | 'nextFingerprint' | 'nextExpires' | 'tags' | 'groups' | 'revision'
+>;
+
+export interface DeviceUpdate {
+  device: DeviceRecord;
+  change: Partial<DeviceRecord> | null;
+}
+
+/** What a device says of itself, or is seen to do: no change that somebody made. */
+const told: ReadonlySet<string> = new Set(['reported', 'lastSeen'] satisfies (keyof DeviceRecord)[]);
+
+/** Devices as the database has them: all, or those of these names. */
+export async function readDevices(store: Store, names?: readonly string[]): Promise<DeviceRecord[]> {
+  const all = store.selectFrom('devices').selectAll();
+  if (names === undefined) return (await all.execute()).map(recordOf);
+  const records: DeviceRecord[] = [];
+  // A statement takes so many values and no more.
+  for (let i = 0; i < names.length; i += 1000) {
+    const rows = await all.where('name', 'in', names.slice(i, i + 1000)).execute();
+    records.push(...rows.map(recordOf));
+  }
+  return records;
+}
+
+function recordOf(row: Selectable<Schema['devices']>): DeviceRecord {
+  const { desired: _, secret: __, reported, tags, groups, state, ...rest } = row;
+  return {
+    ...rest,
+    state: state as DeviceState,
+    tags: JSON.parse(tags) as DeviceRecord['tags'],
+    groups: JSON.parse(groups) as string[],
+    reported: reported === null ? null : (JSON.parse(reported) as Reported),
+  };
+}
+
+/** What nobody knows of a device that was never there. */
+export const unseen = { lastSeen: null, nextFingerprint: null, nextExpires: null };
+
+/** In a transaction. */
+export async function insertDevices(
+  store: Store,
+  devices: readonly (NewDevice & Pick<DeviceRecord, 'tags'>)[],
+): Promise<void> {
+  for (let i = 0; i < devices.length; i += 100) {
+    const rows = devices.slice(i, i + 100).map(({ tags, ...device }) => ({
+      ...{ ...device, ...unseen, tags: JSON.stringify(tags) },
+      ...{ reported: null, desired: null, secret: null },
+    }));
+    await store.insertInto('devices').values(rows).execute();
+  }
+}
+
+/** With the revision that comes of it, if somebody made the change. */
+export function raised({ device, change }: DeviceUpdate): DeviceUpdate {
+  const made = Object.keys(change ?? {}).some((key) => !told.has(key));
+  return { device, change: change && { ...change, ...(made ? { revision: device.revision + 1 } : {}) } };
+}
+
+/** In a transaction: a change of null takes the device away. @throws AIOT_DEVICE_CHANGED */
+export async function writeDevices(store: Store, changes: readonly DeviceUpdate[]): Promise<void> {
+  for (const { device, change } of changes) {
+    if (change === null) {
+      await store.deleteFrom('claims').where('device', '=', device.id).execute();
+      await store.deleteFrom('ddiActions').where('device', '=', device.id).execute();
+      await store.deleteFrom('ddiDevices').where('device', '=', device.id).execute();
+      await store.deleteFrom('devices').where('id', '=', device.id).execute();
+      continue;
+    }
+    const made = change.revision !== undefined;
+    const { numUpdatedRows } = await store
+      .updateTable('devices')
+      .set(columnsOf(change))
+      .where('id', '=', device.id)
+      .$if(made, (query) => query.where('revision', '=', device.revision))
+      .executeTakeFirst();
+    if (made && numUpdatedRows === 0n) throw changedMeanwhile(device.name);
+  }
+}
+
+/** A change as the table has it: objects are JSON there. */
+function columnsOf({ reported, tags, groups, ...columns }: Partial<DeviceRecord>) {
+  return {
+    ...columns,
+    ...(reported === undefined ? {} : { reported: reported && JSON.stringify(reported) }),
+    ...(tags === undefined ? {} : { tags: JSON.stringify(tags) }),
+    ...(groups === undefined ? {} : { groups: JSON.stringify(groups) }),
+  };
+}
+
+/** In turn that is only so where the turn was lost, with the connection to the database. */
+function changedMeanwhile(name: string): AiotError {
+  return new AiotError('AIOT_DEVICE_CHANGED', `${name} was changed by somebody else meanwhile`, {
+    retryable: true,
+    next: `aiot device show ${name}`,
+  });
+}

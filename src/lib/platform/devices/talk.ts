@@ -1,0 +1,223 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import { AiotError, type Clock } from '../../core/index.js';
+import { replySchema, topicOf } from '../../device/index.js';
+import {
+  type DeviceCommand,
+  type DeviceHistoryEntry,
+  type DeviceMessage,
+  type DeviceMessagesQuery,
+  type DeviceReply,
+  numberOf,
+  type PageQuery,
+  pageOfRows,
+} from '../../registry/index.js';
+import type { Broker } from '../broker/broker.js';
+import type { Entry } from '../journal/entry.js';
+import type { Take } from '../journal/takes.js';
+import { cursorOf, type JournalReader, type Telemetry } from '../journal/telemetry.js';
+import type { Store } from '../store/database.js';
+import type { Devices } from './devices.js';
+
+type Listener = (entry: Entry) => void;
+
+export interface LiveHub {
+  /** Calls with each message of the device that becomes durable from now on; what is returned ends it. */
+  listen(device: string, listener: Listener): () => void;
+  /** Resolves when what becomes durable from now on is heard. */
+  ready(): Promise<void>;
+  close(): void;
+}
+
+/** What devices say, for those who look on. The journal is read once for all of them, whichever replica took a message in. */
+export function liveHub(reader: JournalReader, log: Logger): LiveHub {
+  const listeners = new Map<string, Set<Listener>>();
+  let reading: AbortController | undefined;
+  let begun: Promise<string> | undefined;
+
+  async function read(signal: AbortSignal): Promise<void> {
+    begun = reader.end();
+    for await (const batch of reader.from(await begun, signal)) {
+      for (const { entry } of batch)
+        for (const listener of listeners.get(entry.device) ?? []) listener(entry);
+    }
+  }
+
+  function begin(): void {
+    const controller = new AbortController();
+    reading = controller;
+    read(controller.signal)
+      .catch(
+        (err: unknown) => controller.signal.aborted || log.warn({ err }, 'messages could not be read on'),
+      )
+      .finally(() => {
+        if (reading !== controller) return;
+        reading = undefined;
+        // After a fault it begins anew, where somebody still looks.
+        if (!controller.signal.aborted && listeners.size > 0)
+          setTimeout(() => reading ?? begin(), 1000).unref();
+      });
+  }
+
+  return {
+    listen(device, listener) {
+      const those = listeners.get(device) ?? new Set();
+      listeners.set(device, those.add(listener));
+      if (reading === undefined) begin();
+      return () => {
+        those.delete(listener);
+        if (those.size === 0 && listeners.get(device) === those) listeners.delete(device);
+        if (listeners.size > 0) return;
+        reading?.abort();
+        reading = undefined;
+      };
+    },
+    async ready() {
+      await begun;
+    },
+    close() {
+      listeners.clear();
+      reading?.abort();
+    },
+  };
+}
+
+/** How long a device may take to answer, ms: after that it is to ignore the command. */
+const patienceMs = 10_000;
+
+interface Parts {
+  broker: Broker;
+  devices: Devices;
+  live: LiveHub;
+  now: Clock['now'];
+}
+
+/**
+ * Sends a command to a device and waits for its answer.
+ * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_COMMAND_FAILED for a refusal, or where no answer comes
+ */
+export async function commandDevice(
+  { broker, devices, live, now }: Parts,
+  device: string,
+  command: DeviceCommand,
+): Promise<DeviceReply> {
+  devices.record(device);
+  if (!devices.online(device)) {
+    throw new AiotError('AIOT_DEVICE_OFFLINE', `${device} has no connection to the platform`);
+  }
+  const id = randomUUID();
+  const began = now();
+  let resolve: (payload: unknown) => void = () => {};
+  const answered = new Promise<unknown>((done) => {
+    resolve = done;
+  });
+  const end = live.listen(device, ({ channel, payload }) => {
+    if (channel === 'reply' && payload.id === id) resolve(payload);
+  });
+  const timer = setTimeout(() => resolve(null), patienceMs);
+  try {
+    // Who listens begins behind what is there: the command is sent once that is so.
+    await live.ready();
+    const payload = Buffer.from(JSON.stringify({ id, command, expires: began + patienceMs }));
+    await broker.publish({ topic: topicOf(device, 'command'), payload });
+    const answer = replySchema.safeParse(await answered);
+    if (!answer.success) {
+      throw new AiotError(
+        'AIOT_COMMAND_FAILED',
+        `${device} did not answer ${command} within ${patienceMs / 1000} s`,
+      );
+    }
+    const { ok, error, result } = answer.data;
+    if (!ok)
+      throw new AiotError('AIOT_COMMAND_FAILED', `${device}: ${error?.code ?? ''} ${error?.message ?? ''}`);
+    return { device, command, result, ms: now() - began };
+  } finally {
+    clearTimeout(timer);
+    end();
+  }
+}
+
+const usualSpanMs = 3600_000;
+
+/** Recordings of a device that are looked through, newest first. */
+const mostTakes = 20;
+
+/** The newest messages of one channel of a device, oldest first; of telemetry those of all its streams. */
+export async function deviceMessages(
+  telemetry: Telemetry,
+  device: string,
+  { channel, since, limit }: DeviceMessagesQuery,
+  now: number,
+): Promise<{ messages: DeviceMessage[] }> {
+  const from = since ?? now - usualSpanMs;
+  const streams = channel === 'telemetry' ? await streamNames(telemetry) : [''];
+  const takes: Take[] = [];
+  for (const stream of streams) takes.push(...(await takesOf(telemetry, { channel, stream, device })));
+  const recent = takes
+    .filter(({ lastAt }) => (lastAt ?? 0) >= from)
+    .sort((a, b) => (b.lastAt ?? 0) - (a.lastAt ?? 0))
+    .slice(0, mostTakes);
+  const found: DeviceMessage[] = [];
+  for (const take of recent) {
+    const own: DeviceMessage[] = [];
+    // By the device's own clock, where that is behind: an hour more is read, and held against when it came.
+    for await (const { at, stream, payload } of telemetry.read(take, { from: from - usualSpanMs })) {
+      if (at < from) continue;
+      own.push({ at, ...(stream ? { stream } : {}), payload });
+      if (own.length > 2 * limit) own.splice(0, own.length - limit);
+    }
+    found.push(...own.slice(-limit));
+  }
+  return { messages: found.sort((a, b) => a.at - b.at).slice(-limit) };
+}
+
+async function streamNames(telemetry: Telemetry): Promise<string[]> {
+  const streams = await telemetry.streams({ limit: 1000 });
+  return streams.map(({ name }) => name);
+}
+
+async function takesOf(
+  telemetry: Telemetry,
+  of: { channel: DeviceMessagesQuery['channel']; stream: string; device: string },
+): Promise<Take[]> {
+  const limit = 1000;
+  const all: Take[] = [];
+  for (let after: string | undefined; ; ) {
+    const page = await telemetry.takes({ ...of, after, limit });
+    all.push(...page);
+    const last = page.at(-1);
+    if (!last || page.length < limit) return all;
+    after = cursorOf(last);
+  }
+}
+
+/**
+ * What was changed of a device of this name, newest first; of one that was removed as well, and of those that had the name
+ * before it. @throws AIOT_NOT_FOUND where nobody ever had the name
+ */
+export async function deviceHistory(
+  { store, devices }: { store: Store; devices: Devices },
+  name: string,
+  { limit, after }: PageQuery,
+): Promise<{ entries: DeviceHistoryEntry[]; next: string | null }> {
+  const rows = await store
+    .selectFrom('events')
+    .selectAll()
+    .where('subject', '=', name)
+    .where('type', 'like', 'device.%')
+    .$if(after !== undefined, (query) => query.where('id', '<', numberOf(after ?? '')))
+    .orderBy('id', 'desc')
+    .limit(limit + 1)
+    .execute();
+  if (rows.length === 0 && after === undefined && devices.find(name) === null) {
+    throw new AiotError('AIOT_NOT_FOUND', `no device is, or ever was, named ${name}`, {
+      next: 'aiot device list',
+    });
+  }
+  const page = pageOfRows(rows, limit, ({ id }) => String(id));
+  const entries = page.entries.map(({ id, at, type, who, data }) => ({
+    ...{ id, at, type, who },
+    data: JSON.parse(data) as DeviceHistoryEntry['data'],
+  }));
+  return { entries, next: page.next };
+}

@@ -1,0 +1,404 @@
+import type { Expression, ExpressionBuilder, SqlBool } from 'kysely';
+import { AiotError, onAbort } from '../../core/index.js';
+import {
+  type AuditEntry,
+  type EventFilter,
+  type EventQuery,
+  type EventType,
+  numberOf,
+  type PageQuery,
+  type PlatformEvent,
+  pageOfRows,
+} from '../../registry/index.js';
+import type { Store } from '../store/database.js';
+import { type Changes, noChanges } from '../store/engine.js';
+import type { Schema } from '../store/schema.js';
+
+/** One change of the platform's state. Types and what their data holds: `eventTypes` of the registry, which docs and filters are made from. */
+export interface NewEvent {
+  type: EventType;
+  /** What changed: `har@3`, the name of a device, … */
+  subject: string;
+  /** Who did it: a user, `device motor-1`, `platform`. */
+  who: string;
+  data?: Record<string, unknown>;
+}
+
+/** Rows of one statement. */
+const atOnce = 100;
+
+/** The log of all changes, in order, with rising ids: audit, feed, relay and webhooks are read from it. Never changed. */
+export interface Events {
+  /**
+   * In the caller's transaction, so that nothing is done that is not written down, and nothing told that is not done. Ids rise in the
+   * order of commits: SQLite has one writer, and with PostgreSQL who appends waits for those who have (store/postgres/ddl.ts).
+   */
+  record(event: NewEvent, transaction?: Store): Promise<void>;
+  /** Many, in their order. */
+  recordAll(events: readonly NewEvent[], transaction?: Store): Promise<void>;
+  /** Newest first. */
+  audit(
+    query: PageQuery & { subject?: string | undefined },
+  ): Promise<{ entries: AuditEntry[]; next: string | null }>;
+  feed: EventFeed;
+}
+
+/** @param along what else is written with each change, in its transaction */
+export function eventsIn(
+  own: Store,
+  now: () => number,
+  changes: Changes = noChanges,
+  along?: (store: Store) => Promise<void>,
+): Events {
+  const feed = new EventFeed(own, changes);
+  const recordAll: Events['recordAll'] = async (events, store = own) => {
+    for (let i = 0; i < events.length; i += atOnce) {
+      const rows = events.slice(i, i + atOnce).map(({ type, subject, who, data = {} }) => ({
+        ...{ at: now(), type, subject, who },
+        data: JSON.stringify(data),
+      }));
+      await store.insertInto('events').values(rows).execute();
+      await along?.(store);
+    }
+    if (events.length > 0) feed.poke();
+  };
+  return {
+    feed,
+    recordAll,
+    record: (event, store) => recordAll([event], store),
+    async audit({ subject, limit, after }) {
+      const rows = await own
+        .selectFrom('events')
+        .selectAll()
+        .where((is) => wanted(is, { subject }))
+        .$if(after !== undefined, (query) => query.where('id', '<', numberOf(after ?? '')))
+        .orderBy('id', 'desc')
+        .limit(limit + 1)
+        .execute();
+      const page = pageOfRows(rows, limit, ({ id }) => String(id));
+      const entries = page.entries.map((row) => {
+        const { type: action, data: detail, ...rest } = eventOf(row);
+        return { ...rest, action, detail };
+      });
+      return { entries, next: page.next };
+    },
+  };
+}
+
+/** Name of the cursor that says up to which id events were deleted. */
+export const prunedCursor = 'pruned';
+
+/** What there is: ids above `pruned` up to `latest`. Both 0 in a log that is new. */
+interface Extent {
+  pruned: number;
+  latest: number;
+}
+
+export async function extentOf(store: Store): Promise<Extent> {
+  const row = await store
+    .selectFrom('cursors')
+    .select('position')
+    .where('name', '=', prunedCursor)
+    .executeTakeFirst();
+  const pruned = Number(row?.position ?? 0);
+  const newest = await store
+    .selectFrom('events')
+    .select('id')
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return { pruned, latest: Math.max(pruned, Number(newest?.id ?? 0)) };
+}
+
+/** At most `limit` of those behind an id, oldest first. */
+export async function eventsAfter(
+  store: Store,
+  { after, limit, ...filter }: EventFilter & { after: number; limit: number },
+): Promise<PlatformEvent[]> {
+  const rows = await store
+    .selectFrom('events')
+    .selectAll()
+    .where('id', '>', after)
+    .where((is) => wanted(is, filter))
+    .orderBy('id')
+    .limit(limit)
+    .execute();
+  return rows.map(eventOf);
+}
+
+/**
+ * The id behind which a reader begins; 0 = the oldest that is kept, whatever was before it.
+ * @throws AIOT_EVENTS_GONE for an id whose followers were deleted, or that this log never had
+ */
+export async function startOf(
+  store: Store,
+  { from, after, newest, type, subject }: Omit<EventQuery, 'limit'>,
+): Promise<number> {
+  const { pruned, latest } = await extentOf(store);
+  const asked = after ?? from;
+  if (asked === undefined)
+    return newest === undefined ? pruned : beforeNewest(store, { types: type, subject }, newest);
+  if (asked === 'now') return latest;
+  if (asked === 0) return pruned;
+  if (asked < pruned) throw eventsGone(asked, pruned);
+  if (asked <= latest) return asked;
+  throw new AiotError('AIOT_EVENTS_GONE', `there was no event ${asked} here: the newest is ${latest}`, {
+    next: 'The events are of another platform, or of one that was put back from a backup: read from 0 on.',
+  });
+}
+
+function eventsGone(asked: number, pruned: number): AiotError {
+  return new AiotError(
+    'AIOT_EVENTS_GONE',
+    `expected an id from ${pruned} on, got ${asked}: the events up to ${pruned} are no longer kept`,
+  );
+}
+
+/** Id behind which the newest `count` are that are wanted. */
+async function beforeNewest(store: Store, filter: EventFilter, count: number): Promise<number> {
+  const rows = await store
+    .selectFrom('events')
+    .select('id')
+    .where((is) => wanted(is, filter))
+    .orderBy('id', 'desc')
+    .limit(count)
+    .execute();
+  const oldest = rows.at(-1);
+  return oldest ? Number(oldest.id) - 1 : (await extentOf(store)).latest;
+}
+
+function eventOf({
+  id,
+  at,
+  type,
+  subject,
+  who,
+  data,
+}: Omit<Schema['events'], 'id'> & { id: number }): PlatformEvent {
+  return {
+    id: Number(id),
+    at: Number(at),
+    type,
+    subject,
+    who,
+    data: JSON.parse(data) as PlatformEvent['data'],
+  };
+}
+
+/** Whether an event is wanted: by type (`device.connect`, `device.*`, `*`), and by subject (`har` is all versions of it too). */
+function wants({ types, subject }: EventFilter): (event: Pick<PlatformEvent, 'type' | 'subject'>) => boolean {
+  const tests = types?.map(testOf);
+  return (event) =>
+    (tests === undefined || tests.some((test) => test(event.type))) &&
+    (subject === undefined || event.subject === subject || event.subject.startsWith(`${subject}@`));
+}
+
+function testOf(pattern: string): (type: string) => boolean {
+  if (!pattern.endsWith('*')) return (type) => type === pattern;
+  const start = pattern.slice(0, -1);
+  return (type) => type.startsWith(start);
+}
+
+/** The same for the database. */
+function wanted(
+  is: ExpressionBuilder<Schema, 'events'>,
+  { types, subject }: EventFilter,
+): Expression<SqlBool> {
+  const all: Expression<SqlBool>[] = [];
+  if (types !== undefined && !types.includes('*')) {
+    all.push(
+      is.or(
+        types.map((type) =>
+          type.endsWith('*') ? begins(is, 'type', type.slice(0, -1)) : is('type', '=', type),
+        ),
+      ),
+    );
+  }
+  if (subject !== undefined) {
+    all.push(is.or([is('subject', '=', subject), begins(is, 'subject', `${subject}@`)]));
+  }
+  return is.and(all);
+}
+
+/** No LIKE: a name may hold an underscore, which is its wildcard, and SQLite’s takes small letters for capitals. Lengths are of code points there. */
+function begins(is: ExpressionBuilder<Schema, 'events'>, column: 'type' | 'subject', start: string) {
+  const head = is.fn<string>('substr', [column, is.val(1), is.val([...start].length)]);
+  return is(head, '=', start);
+}
+
+/** Newest events that are kept in memory for those who listen. */
+const remembered = 4096;
+
+/** Events of one read of the database. */
+const batch = 1000;
+
+/** How soon events are seen of which nobody has told, ms. */
+const lookEveryMs = 500;
+
+/** Events, and the id up to which the log was looked at for them. */
+interface Page {
+  events: PlatformEvent[];
+  last: number;
+}
+
+/**
+ * The log as it grows. One reader of the database serves all who listen: what is new is read once and kept for a while; who is far
+ * behind reads pages of their own. Nothing is read while nobody listens.
+ */
+export class EventFeed {
+  private readonly listeners = new Set<() => void>();
+  /** The newest events, rising, and all there are behind `from`. */
+  private ring: PlatformEvent[] = [];
+  private from: number | null = null;
+  private tail = 0;
+  private reading: Promise<void> | undefined;
+  private again = false;
+  private timer: NodeJS.Timeout | undefined;
+  private quiet: (() => void) | undefined;
+
+  constructor(
+    private readonly store: Store,
+    private readonly changes: Changes,
+  ) {}
+
+  /** Something was recorded, in a transaction that may not have ended yet. */
+  readonly poke = (): void => {
+    if (this.listeners.size > 0) setImmediate(() => void this.read());
+  };
+
+  /**
+   * Pages from an id on, as long as the signal lasts: what is there, and what comes. Pages may be empty where a filter lets nothing
+   * by. @throws AIOT_EVENTS_GONE when what is to be read next was deleted
+   */
+  async *follow(after: number, signal: AbortSignal, filter: EventFilter = {}): AsyncGenerator<Page> {
+    const isWanted = wants(filter);
+    let news = true;
+    let wake = () => {};
+    const stop = this.listen(() => {
+      news = true;
+      wake();
+    });
+    const aborted = () => wake();
+    const leave = onAbort(signal, aborted);
+    try {
+      for (let position = after; !signal.aborted; ) {
+        if (!news) {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+            if (signal.aborted || news) resolve();
+          });
+        }
+        if (signal.aborted) return;
+        news = false;
+        for (;;) {
+          const page = await this.page(position, filter, isWanted);
+          const more = page.last > position;
+          position = page.last;
+          if (more) yield page;
+          if (!more || signal.aborted) break;
+        }
+      }
+    } finally {
+      leave();
+      stop();
+    }
+  }
+
+  close(): void {
+    this.listeners.clear();
+    this.rest();
+  }
+
+  get listening(): number {
+    return this.listeners.size;
+  }
+
+  private listen(listener: () => void): () => void {
+    this.listeners.add(listener);
+    if (this.timer === undefined) {
+      this.timer = setInterval(() => void this.read(), lookEveryMs);
+      this.timer.unref();
+      this.quiet = this.changes.on('events', () => void this.read());
+    }
+    return () => {
+      this.listeners.delete(listener);
+      if (this.listeners.size === 0) this.rest();
+    };
+  }
+
+  private rest(): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
+    this.quiet?.();
+    this.quiet = undefined;
+    this.ring = [];
+    this.from = null;
+    this.tail = 0;
+  }
+
+  /** From memory where it reaches so far, else from the database. */
+  private async page(
+    after: number,
+    filter: EventFilter,
+    isWanted: (event: PlatformEvent) => boolean,
+  ): Promise<Page> {
+    if (this.from !== null && after >= this.from) {
+      const events = this.ring.slice(firstBehind(this.ring, after)).filter(isWanted);
+      return { events, last: Math.max(after, this.tail) };
+    }
+    // Looked at before: what comes meanwhile is in the next page.
+    const { latest, pruned } = await extentOf(this.store);
+    if (after < pruned) throw eventsGone(after, pruned);
+    const events = await eventsAfter(this.store, { ...filter, after, limit: batch });
+    const full = events.length === batch;
+    return { events, last: Math.max(after, full ? 0 : latest, events.at(-1)?.id ?? 0) };
+  }
+
+  private async read(): Promise<void> {
+    if (this.reading !== undefined) {
+      this.again = true;
+      return;
+    }
+    this.reading = this.readOn().finally(() => {
+      this.reading = undefined;
+    });
+    // A database that does not answer now is asked again soon.
+    await this.reading.catch(() => {});
+  }
+
+  private async readOn(): Promise<void> {
+    do {
+      this.again = false;
+      if (this.from === null) await this.begin();
+      const events = await eventsAfter(this.store, { after: this.tail, limit: batch });
+      if (this.listeners.size === 0) return;
+      if (events.length === 0) continue;
+      this.ring.push(...events);
+      this.tail = events.at(-1)?.id ?? this.tail;
+      if (this.ring.length > 2 * remembered) {
+        this.ring = this.ring.slice(-remembered);
+        this.from = (this.ring[0]?.id ?? 0) - 1;
+      }
+      this.again ||= events.length === batch;
+      for (const listener of this.listeners) listener();
+    } while (this.again);
+  }
+
+  private async begin(): Promise<void> {
+    const { latest } = await extentOf(this.store);
+    // What was recorded between a listener's first page and now is behind this, and must be told.
+    this.from = latest;
+    this.tail = latest;
+    for (const listener of this.listeners) listener();
+  }
+}
+
+function firstBehind(ring: readonly PlatformEvent[], after: number): number {
+  let [low, high] = [0, ring.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ring[middle]?.id ?? 0) <= after) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,250 @@
+import { constants } from 'node:fs';
+import { access, statfs } from 'node:fs/promises';
+import { z } from 'zod';
+import { AiotError, catalogue, digestOf, type ErrorCode, plural } from '../../../core/index.js';
+import {
+  acknowledgedSchema,
+  acknowledgeRequestSchema,
+  damagesSchema,
+  pageQuerySchema,
+  statusSchema,
+} from '../../../registry/index.js';
+import { shortest } from '../../backup/format.js';
+import { tokenOf } from '../auth.js';
+import { type HttpFigures, metricsOf } from '../metrics.js';
+import type { ApiParts, Routes } from '../parts.js';
+
+/** /healthz, /readyz, /metrics (Prometheus's text format 0.0.4) and /openapi.json: outside /api/v1. */
+export const healthRoutes =
+  (http: HttpFigures): Routes =>
+  (parts) =>
+  async (app) => {
+    app.get('/healthz', { config: { access: 'everybody' }, schema: { hide: true } }, async () => ({
+      status: 'ok',
+    }));
+    app.get(
+      '/readyz',
+      { config: { access: 'everybody' }, schema: { hide: true } },
+      async (request, reply) => {
+        const { status, checks } = await readinessOf(parts);
+        reply.status(status === 'not ready' ? 503 : 200);
+        // What is wrong inside is for those who may look inside.
+        return (await parts.tokens.identify(tokenOf(request))) ? { status, checks } : { status };
+      },
+    );
+    app.get('/openapi.json', { config: { access: 'everybody' }, schema: { hide: true } }, async () =>
+      app.swagger(),
+    );
+    app.get(
+      '/errors/:code',
+      { config: { access: 'everybody' }, schema: { hide: true, params: z.object({ code: z.string() }) } },
+      async ({ params: { code } }) => {
+        const known = Object.hasOwn(catalogue, code) ? catalogue[code as ErrorCode] : undefined;
+        if (known === undefined) throw new AiotError('AIOT_NOT_FOUND', `there is no error ${code}`);
+        return { code, about: known.about, next: known.next };
+      },
+    );
+    app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
+      reply.type('text/plain; version=0.0.4').send(await metricsOf(parts, http, Date.now())),
+    );
+  };
+
+/** Space below which nothing more is taken on, bytes. */
+const leastFree = 16 * 1024 ** 2;
+
+/** How long one look may take, ms. */
+const patience = 3000;
+
+interface Readiness {
+  /** `degraded`: requests are served and devices can connect, and something behind that does not go on. */
+  status: 'ready' | 'degraded' | 'not ready';
+  /** What was looked at → what is wrong with it; null = nothing. */
+  checks: Record<string, string | null>;
+}
+
+type Parts = Pick<
+  ApiParts,
+  | 'blobs'
+  | 'brokerTrouble'
+  | 'condition'
+  | 'dataDir'
+  | 'engine'
+  | 'health'
+  | 'orphans'
+  | 'relay'
+  | 'store'
+  | 'workers'
+>;
+
+type Looks = Record<string, () => Promise<string | null>>;
+
+/**
+ * Whether requests can be served just now: each part is tried, none is changed. Without one of `needed` nothing should be sent
+ * here; what follows behind (`following`) is told too, but another process would do no better while Kafka is away.
+ */
+async function readinessOf(parts: Parts): Promise<Readiness> {
+  const [needed, following] = await Promise.all([lookAt(neededOf(parts)), lookAt(followingOf(parts))]);
+  const well = (checks: Readiness['checks']) => Object.values(checks).every((trouble) => trouble === null);
+  const status = !well(needed) ? 'not ready' : well(following) ? 'ready' : 'degraded';
+  return { status, checks: { ...needed, ...following } };
+}
+
+function neededOf(parts: Parts): Looks {
+  return {
+    async database() {
+      await parts.store.selectFrom('meta').select('key').limit(1).execute();
+      return (await parts.condition()).ready ? null : 'it cannot be used';
+    },
+    async disk() {
+      await access(parts.dataDir, constants.W_OK);
+      const { bavail, bsize } = await statfs(parts.dataDir);
+      return bavail * bsize >= leastFree ? null : 'it is full';
+    },
+    async blobs() {
+      await parts.blobs.size(digestOf(''));
+      return null;
+    },
+    broker: async () => parts.brokerTrouble(),
+  };
+}
+
+function followingOf({ engine, health, orphans, relay, store, workers }: Parts): Looks {
+  return {
+    async content() {
+      const [missing, damaged] = [orphans.missing.length, health.damaged.length];
+      const told = [
+        ...(missing === 0 ? [] : [`${plural(missing, 'blob')} missing`]),
+        ...(damaged === 0 ? [] : [`${plural(damaged, 'blob')} damaged`]),
+      ];
+      return told.length === 0 ? null : `${told.join(', ')} (aiot status names them)`;
+    },
+    async leader() {
+      const lost = engine.leader.roles().filter(({ error }) => error !== null);
+      return lost.length === 0 ? null : lost.map(({ role, error }) => `${role}: ${error}`).join(', ');
+    },
+    async workers() {
+      const failed = [...workers.troubles()].map(([name, code]) => `${name} failed: ${code}`);
+      return failed.length === 0 ? null : failed.join(', ');
+    },
+    async webhooks() {
+      const failing = await store
+        .selectFrom('webhooks')
+        .select('id')
+        .where('enabled', '=', 1)
+        .where('failures', '>', 0)
+        .orderBy('id')
+        .execute();
+      return failing.length === 0 ? null : `no success with ${failing.map(({ id }) => id).join(', ')}`;
+    },
+    ...(relay
+      ? {
+          async relay() {
+            const { state, error, endpoint } = relay.figures;
+            return state === 'disconnected' ? `${endpoint} is away: ${error ?? 'connection lost'}` : null;
+          },
+        }
+      : {}),
+  };
+}
+
+async function lookAt(looks: Looks): Promise<Readiness['checks']> {
+  const entries = Object.entries(looks).map(async ([name, look]) => [name, await outcome(look)] as const);
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+async function outcome(look: () => Promise<string | null>): Promise<string | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<string>((resolve) => {
+    timer = setTimeout(() => resolve(`no answer in ${patience} ms`), patience);
+  });
+  try {
+    return await Promise.race([look(), late]);
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : 'it failed';
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export const statusRoutes: Routes = (parts) => async (app) => {
+  app.get(
+    '/status',
+    { schema: { summary: 'State of the platform', response: { 200: statusSchema } } },
+    async () => {
+      const { version, started, urls, condition, devices, models, datasets, rollouts } = parts;
+      const all = devices.records();
+      return {
+        version,
+        started,
+        urls: urls(),
+        ...(await condition()),
+        ...(parts.relay ? { relay: await parts.relay.status() } : {}),
+        counts: {
+          devices: all.length,
+          online: all.filter(({ name }) => devices.online(name)).length,
+          ...(await models.counts()),
+          datasets: await datasets.count(),
+          rollouts: await rollouts.count(),
+        },
+      };
+    },
+  );
+};
+
+export const damageRoutes: Routes =
+  ({ damages }) =>
+  async (app) => {
+    app.get(
+      '/damage',
+      {
+        schema: {
+          summary: 'Damage at rest that is not repaired',
+          querystring: pageQuerySchema,
+          response: { 200: damagesSchema },
+        },
+      },
+      ({ query }) => damages.list(query),
+    );
+
+    app.post(
+      '/damage/acknowledge',
+      {
+        schema: {
+          summary: 'Acknowledge damage: status does not warn of it any more',
+          body: acknowledgeRequestSchema,
+          response: { 200: acknowledgedSchema },
+        },
+      },
+      ({ body, who }) => damages.acknowledge(body.ids, who),
+    );
+  };
+
+const backupRequestSchema = z.strictObject({
+  passphrase: z.string().min(shortest, `expected at least ${shortest} characters`).max(1000),
+});
+
+export const backupRoutes: Routes =
+  ({ backups, events }) =>
+  async (app) => {
+    app.post(
+      '/backups',
+      {
+        schema: {
+          summary: 'All that is kept, as one tar',
+          description:
+            'Streamed while the platform goes on. The CA’s key, tokens and secrets are sealed with the passphrase, which is kept nowhere.',
+          body: backupRequestSchema,
+        },
+      },
+      async ({ body, who }, reply) => {
+        const { pack, head } = await backups.create(body.passphrase);
+        await events.record({
+          who,
+          type: 'backup.create',
+          subject: 'platform',
+          data: { created: head.created },
+        });
+        return reply.type('application/x-tar').send(pack);
+      },
+    );
+  };

@@ -1,0 +1,114 @@
+import { AiotError, namePattern } from '../core/index.js';
+import {
+  decodeMessage,
+  inferenceSchema,
+  logSchema,
+  parseTopic,
+  presenceSchema,
+  replySchema,
+  reportedSchema,
+  type TopicParts,
+  telemetrySchema,
+} from '../device/index.js';
+import type { Devices } from './devices/devices.js';
+import type { Events } from './events/events.js';
+import { fieldsOf } from './journal/takes.js';
+import type { Telemetry } from './journal/telemetry.js';
+import type { Rollouts } from './releases/rollouts.js';
+import type { Store } from './store/database.js';
+
+interface IngestParts {
+  telemetry: Telemetry;
+  devices: Devices;
+  rollouts: Rollouts;
+  now: () => number;
+  /** Told of telemetry that is durable. */
+  seen?: (stream: string, device: string) => Promise<void>;
+}
+
+const journalled = {
+  telemetry: telemetrySchema,
+  inference: inferenceSchema,
+  reply: replySchema,
+  log: logSchema,
+} as const;
+
+/**
+ * Stores one message of a device and resolves when it is durable; messages on other topics are not kept.
+ * @throws AIOT_MESSAGE_MALFORMED for a payload that is not what the protocol says: it can never be stored
+ */
+export async function ingest(parts: IngestParts, topic: string, payload: Buffer): Promise<void> {
+  const at = parts.now();
+  const parsed = parseTopic(topic);
+  if (!parsed) return;
+  const { device, channel, stream } = parsed;
+  switch (channel) {
+    case 'telemetry':
+    case 'inference':
+    case 'reply':
+    case 'log': {
+      const value = decodeMessage(journalled[channel], topic, payload);
+      if (channel === 'telemetry') checkTelemetry(parsed, topic, value);
+      await parts.telemetry.append({ at, device, channel, ...(stream ? { stream } : {}), payload: value });
+      if (channel === 'telemetry') await parts.seen?.(stream ?? '', device);
+      return;
+    }
+    case 'reported': {
+      const report = decodeMessage(reportedSchema, topic, payload);
+      await parts.devices.report(device, report);
+      await parts.rollouts.reported(device, report);
+      return;
+    }
+    case 'presence':
+      decodeMessage(presenceSchema, topic, payload);
+      return;
+    case 'desired':
+    case 'command':
+      return;
+  }
+}
+
+/** Names as in paths and URLs, and columns that fit together. */
+function checkTelemetry(
+  { device, stream = '' }: TopicParts,
+  topic: string,
+  payload: Record<string, unknown>,
+): void {
+  const wrong = [device, stream].find((name) => !namePattern.test(name));
+  if (wrong !== undefined) {
+    throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: "${wrong}" is no name of a device or stream`);
+  }
+  const fields = fieldsOf(payload);
+  const lengths = new Set(fields.map(([, column]) => column.length));
+  if (lengths.size > 1) {
+    const got = fields.map(([name, column]) => `${name}: ${column.length}`).join(', ');
+    throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: expected columns of one length, got ${got}`);
+  }
+  if (fields.length === 0) {
+    throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: expected at least one field, got none`);
+  }
+}
+
+/**
+ * Tells of each stream once that there is telemetry of it: a dataset. Called behind each message; what was seen before costs a look
+ * into a set. Telemetry is durable elsewhere than the state: after a crash in between, the stream's next message tells.
+ */
+export function datasetsSeen(
+  store: Store,
+  events: Events,
+): (stream: string, device: string) => Promise<void> {
+  const known = new Set<string>();
+  return async (stream, device) => {
+    if (known.has(stream)) return;
+    await store.transaction().execute(async (transaction) => {
+      const { numInsertedOrUpdatedRows } = await transaction
+        .insertInto('meta')
+        .values({ key: `dataset:${stream}`, value: device })
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirst();
+      if ((numInsertedOrUpdatedRows ?? 0n) === 0n) return;
+      await events.record({ who: `device ${device}`, type: 'dataset.create', subject: stream }, transaction);
+    });
+    known.add(stream);
+  };
+}

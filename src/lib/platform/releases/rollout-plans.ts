@@ -1,0 +1,289 @@
+import { AiotError, sha256Hex, unless } from '../../core/index.js';
+import { checkProof, type Proof, type Reported, type SignedProof } from '../../device/index.js';
+import {
+  type CheckedProof,
+  isEnd,
+  mayConnect,
+  parseSelector,
+  type RolloutState,
+  runningOf,
+  splitIntoWaves,
+} from '../../fleet/index.js';
+import { type Manifest, peekManifest } from '../../formats/index.js';
+import {
+  type Release,
+  type RolloutPlan,
+  requireTrusted,
+  rolloutRequestSchema,
+} from '../../registry/index.js';
+import { type DeltaPair, type Deltas, mostBases, patienceMs } from '../devices/desired.js';
+import type { DeviceRecord, Devices } from '../devices/devices.js';
+import type { Models } from './models.js';
+import type { Configs, Firmware } from './releases.js';
+
+interface PlannerParts {
+  devices: Devices;
+  models: Models;
+  firmware: Pick<Firmware, 'verified'>;
+  configs: Pick<Configs, 'verified'>;
+  deltas: Deltas;
+  now: () => number;
+}
+
+type Request = ReturnType<typeof rolloutRequestSchema.parse>;
+
+interface Prepared {
+  request: Request;
+  /** In the order in which they are to have it. */
+  devices: string[];
+  /** Of these: who runs the last release already. */
+  current: string[];
+  /** Patches that would serve them. */
+  deltas: (DeltaPair & { release: Release; devices: number; of: number })[];
+}
+
+function noWayBack(releases: readonly Release[]): string {
+  const isFirst = releases.every(({ version }) => String(version) === '1');
+  return `there is no way back: ${isFirst ? 'it is the first version' : 'give --rollback-to'}`;
+}
+
+/** Who gets a rollout, and in which order. */
+export class Planner {
+  constructor(private readonly parts: PlannerParts) {}
+
+  async plan(value: unknown): Promise<RolloutPlan> {
+    const { request, devices, current, deltas } = await this.prepare(value);
+    const made = await this.parts.deltas.ready(deltas, patienceMs.plan);
+    const { devices: registry, now } = this.parts;
+    const offline = devices.filter((name) => !registry.online(name));
+    const left = devices.length - current.length;
+    const waves = splitIntoWaves(devices, request.policy.waves);
+    const warnings = [
+      ...(current.length > 0 ? [`${current.length} of ${devices.length} run it already`] : []),
+      ...(offline.length > 0 ? [`${offline.length} of ${devices.length} are not online`] : []),
+      ...(left > 1 && waves.length === 1 ? ['all get it at once: give --waves for a few first'] : []),
+      ...(request.rollback === null ? [noWayBack(request.releases)] : []),
+    ];
+    return {
+      spec: 'aiot-rollout-plan/1',
+      request: { ...request, expected: digestOf(devices) },
+      waves,
+      deltas: deltas.flatMap(({ release, base, target, devices, of }) => {
+        const delta = made.find((each) => each.base === base && each.target === target);
+        return delta ? [{ release, base, devices, bytes: delta.bytes, of }] : [];
+      }),
+      ...{ offline, warnings, made: now() },
+    };
+  }
+
+  async prepare(value: unknown): Promise<Prepared> {
+    const request = rolloutRequestSchema.parse(value);
+    requireShadowable(request);
+    await this.requireWholeWindow(request);
+    const matches = parseSelector(request.selector, this.parts.now());
+    const manifests: Manifest[] = [];
+    for (const release of request.releases) manifests.push(await this.released(release));
+    if (request.rollback) await this.released(request.rollback);
+    const takes = (device: DeviceRecord) =>
+      mayConnect(device.state) && manifests.every(({ deviceTypes }) => deviceTypes.includes(device.type));
+    const { devices } = this.parts;
+    const found = devices.records().filter((device) => takes(device) && matches(devices.selectable(device)));
+    if (found.length === 0) {
+      const types = manifests.map(({ deviceTypes }) => deviceTypes.join(', ')).join('; ');
+      const message = `no device of type ${types} matches "${request.selector}"`;
+      throw new AiotError('AIOT_ROLLOUT_EMPTY', message);
+    }
+    const names = inOrder(found, request.releases);
+    if (request.expected !== undefined && request.expected !== digestOf(names)) {
+      const message = `"${request.selector}" matches other devices than when the plan was made`;
+      throw new AiotError('AIOT_ROLLOUT_PLAN', message);
+    }
+    const last = request.releases.at(-1)!;
+    const current = found.filter((device) => runs(device, last)).map(({ name }) => name);
+    const deltas = await this.pairsOf(found, request.releases, manifests);
+    return { request, devices: names, current, deltas };
+  }
+
+  /** @throws AIOT_ROLLOUT_OVERLAP */
+  requireFree(running: Iterable<RolloutState>, devices: readonly string[], priority: number): void {
+    for (const { head, devices: theirs } of running) {
+      if (head.policy.priority <= priority) continue;
+      const taken = devices.filter((name) => theirs.has(name) && !isEnd(theirs.get(name)!.state));
+      if (taken.length === 0) continue;
+      const told = taken.slice(0, 3).join(', ') + (taken.length > 3 ? `, … (${taken.length})` : '');
+      const message = `${told}: in ${head.id}, whose priority is ${head.policy.priority}`;
+      throw new AiotError('AIOT_ROLLOUT_OVERLAP', message);
+    }
+  }
+
+  /** A shadow that is shorter than one window of the model measures nothing. @throws AIOT_REQUEST_INVALID */
+  private async requireWholeWindow({ releases, policy }: Request): Promise<void> {
+    const [release] = releases;
+    if (policy.shadow === null || release === undefined) return;
+    const { name, version } = release;
+    const info = await unless('AIOT_NOT_FOUND', this.parts.models.info(name, version));
+    if (info?.kind !== 'model') return;
+    const windowMs = Math.ceil((info.signal.windowSamples / info.signal.resampleHz) * 1000);
+    if (policy.shadow.ms >= windowMs) return;
+    const [got, window] = [policy.shadow.ms / 1000, windowMs / 1000];
+    throw new AiotError(
+      'AIOT_REQUEST_INVALID',
+      `a shadow of ${got} s is shorter than one window of ${name}@${version} (${window} s): it would measure nothing`,
+      { next: `Give it time for many windows, such as --shadow ${Math.ceil((20 * windowMs) / 1000)}s` },
+    );
+  }
+
+  /** The manifest of what is to be rolled out, its signatures checked. */
+  private async released(release: Release): Promise<Manifest> {
+    const { name, version, sequence } = release;
+    const manifest = await this.manifestOf(release);
+    if (manifest.model?.kind === 'network') {
+      throw new AiotError(
+        'AIOT_MODEL_UNFIT',
+        `${name}@${version} is a network alone: nobody said what goes into it, so no device can run it`,
+        { next: 'Push a project instead of a .tflite file: aiot model push' },
+      );
+    }
+    if (manifest.name === name && manifest.version === version) return manifest;
+    const got = `${manifest.name}@${manifest.version}`;
+    const message = `the manifest ${sequence} is for ${got}, not for ${name}@${version}`;
+    throw new AiotError('AIOT_REQUEST_INVALID', message);
+  }
+
+  private async manifestOf({ kind, name, version, sequence }: Release): Promise<Manifest> {
+    if (kind === 'firmware') return await this.parts.firmware.verified(name, version, sequence);
+    if (kind === 'config') return await this.parts.configs.verified(name, version, sequence);
+    const card = await unless('AIOT_NOT_FOUND', this.parts.models.get(name, version));
+    if (card) requireTrusted(card);
+    return await this.parts.models.verified(sequence);
+  }
+
+  /** What devices run of each kind, and what it is to become: the commonest first. Who names what was never released is not heard. */
+  private async pairsOf(
+    devices: readonly DeviceRecord[],
+    releases: readonly Release[],
+    manifests: readonly Manifest[],
+  ): Promise<Prepared['deltas']> {
+    const pairs: Prepared['deltas'] = [];
+    for (const [i, release] of releases.entries()) {
+      const artifact = manifests[i]?.artifacts[0];
+      if (!artifact || release.kind === 'config') continue;
+      const counts = new Map<string, number>();
+      for (const { reported } of devices) {
+        const base = reported && runningOf(release.kind, reported)?.digest;
+        if (base && base !== artifact.digest) counts.set(base, (counts.get(base) ?? 0) + 1);
+      }
+      const released = await this.parts.deltas.released(release.kind, [...counts.keys()]);
+      const commonest = [...counts].filter(([base]) => released.has(base)).sort(([, a], [, b]) => b - a);
+      for (const [base, count] of commonest.slice(0, mostBases))
+        pairs.push({ release, base, target: artifact.digest, devices: count, of: artifact.bytes });
+    }
+    return pairs;
+  }
+}
+
+/** @throws AIOT_REQUEST_INVALID where there is nothing that could run beside another */
+function requireShadowable({ releases, policy }: Request): void {
+  const [only, ...others] = releases;
+  if (policy.shadow === null || (only?.kind === 'model' && others.length === 0)) return;
+  throw new AiotError(
+    'AIOT_REQUEST_INVALID',
+    'a shadow is of a model, and of one alone: it runs beside another',
+    {
+      next: 'Roll the firmware and the configuration out first, then the model with --shadow.',
+    },
+  );
+}
+
+/** As good as drawn by lot, so that the first wave is not always the same devices; and the same for a plan and its start. */
+function inOrder(devices: readonly DeviceRecord[], releases: readonly Release[]): string[] {
+  const seed = JSON.stringify(releases);
+  const keyed = devices.map(({ name }) => ({ name, key: sha256Hex(`${seed}\n${name}`) }));
+  return keyed.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ name }) => name);
+}
+
+function digestOf(names: readonly string[]): string {
+  return `sha256:${sha256Hex([...names].sort().join('\n'))}`;
+}
+
+function runs({ reported }: DeviceRecord, { kind, sequence }: Release): boolean {
+  return reported ? runningOf(kind, reported)?.sequence === sequence : false;
+}
+
+interface ProofParts {
+  devices: Devices;
+  models: Pick<Models, 'manifest'>;
+  firmware: Pick<Firmware, 'manifest'>;
+  configs: Pick<Configs, 'manifest'>;
+}
+
+/** Releases that are remembered: proofs of one rollout name the same. */
+const kept = 64;
+
+/** What devices run, as they and as manifests name it. */
+type Running = Proof['release'];
+
+/** Looks at what devices sign of their updates: whether it is theirs, and says what the signed manifest of the release does. */
+export class Proofs {
+  /** By kind and sequence; null = there is no such release. */
+  private readonly releases = new Map<string, Promise<Running | null>>();
+
+  constructor(private readonly parts: ProofParts) {}
+
+  async check(device: string, report: Reported, signed: SignedProof): Promise<CheckedProof> {
+    const record = this.parts.devices.find(device);
+    const own = record && mayConnect(record.state) ? [record.fingerprint, record.nextFingerprint] : [];
+    let said: Proof;
+    try {
+      said = checkProof({ device, report, proof: signed }, own);
+    } catch (error) {
+      if (!(error instanceof AiotError)) throw error;
+      return { refused: { code: error.code, message: error.message } };
+    }
+    const { golden, healthyS, t, release } = said;
+    const offered = await this.releaseOf(said);
+    if (!offered || told(offered) !== told(release)) {
+      const expected = offered ? told(offered) : 'a release that the platform has';
+      const message = `expected ${expected}, got ${told(release)}`;
+      return { refused: { code: 'AIOT_PROOF_MISMATCH', message } };
+    }
+    if (golden && golden.passed < golden.vectors) {
+      const message = `expected all of its golden vectors right, got ${golden.passed} of ${golden.vectors}`;
+      return { refused: { code: 'AIOT_PROOF_MISMATCH', message } };
+    }
+    return { signed, golden, healthyS, t };
+  }
+
+  private releaseOf({ kind, release: { name, version, sequence } }: Proof): Promise<Running | null> {
+    const key = `${kind} ${name} ${version} ${sequence}`;
+    const known = this.releases.get(key);
+    if (known) return known;
+    const [oldest] = this.releases.keys();
+    if (this.releases.size >= kept && oldest !== undefined) this.releases.delete(oldest);
+    const asked = this.read({ kind, name, version, sequence });
+    this.releases.set(key, asked);
+    asked.catch(() => this.releases.delete(key));
+    return asked;
+  }
+
+  /** As it was taken at the door: who signed it may have been replaced since, and it may have been signed anew. */
+  private async read({ kind, name, version, sequence }: Release): Promise<Running | null> {
+    const { models, firmware, configs } = this.parts;
+    const releases = kind === 'firmware' ? firmware : configs;
+    const asked = kind === 'model' ? models.manifest(sequence) : releases.manifest(name, version, sequence);
+    const envelope = await unless('AIOT_NOT_FOUND', asked);
+    const manifest = envelope && peekManifest(envelope);
+    const [artifact] = manifest?.artifacts ?? [];
+    if (!manifest || !artifact) return null;
+    return {
+      name: manifest.name,
+      version: manifest.version,
+      sequence: manifest.sequence,
+      digest: artifact.digest,
+    };
+  }
+}
+
+function told({ name, version, sequence, digest }: Running): string {
+  return `${name}@${version}, sequence ${sequence}, ${digest}`;
+}

@@ -1,0 +1,307 @@
+import { AiotError } from '../../core/index.js';
+import {
+  DeviceTable,
+  noDevices,
+  type RolloutDevice,
+  type RolloutHead,
+  type RolloutState,
+  type RolloutStep,
+  type RolloutStore,
+  type RolloutWave,
+} from '../../fleet/index.js';
+import { rolloutHasEnded, rolloutPolicySchema } from '../../registry/index.js';
+import type { DesiredStates } from '../devices/desired.js';
+import type { Events, NewEvent } from '../events/events.js';
+import type { Store } from '../store/database.js';
+import type { Schema } from '../store/schema.js';
+
+/** Values of one statement, and rows of one page. */
+const [atOnce, ended] = [100, ['done', 'partly', 'failed', 'rolledBack', 'aborted']];
+
+/** Rollouts in the database: each save is one transaction, with its events and with what the devices are to run from then on. */
+export function rolloutStoreIn(store: Store, events: Events, desired: DesiredStates): RolloutStore {
+  const read = async (row: Schema['rollouts'], known?: RolloutState) =>
+    stateOf(row, await devicesOf(store, row.id, known?.head.revision), known);
+  return {
+    async insert(state, who) {
+      await store.transaction().execute(async (transaction) => {
+        await transaction.insertInto('rollouts').values(headRow(state.head)).execute();
+        await transaction.insertInto('rolloutReleases').values(releaseRows(state.head)).execute();
+        await saveDevices(transaction, state.head, [...state.devices.values()]);
+        await saveRolloutJob(transaction, state.head, who);
+        await events.recordAll(startedEvents(state, who), transaction);
+      });
+    },
+    save: (before, step, who) =>
+      store.transaction().execute(async (transaction) => {
+        await saveHead(transaction, step.head);
+        await saveDevices(transaction, step.head, step.changed);
+        await saveRolloutJob(transaction, step.head, who);
+        const told = await desired.write(step.wishes, transaction);
+        await events.recordAll(movedEvents(before, step, who), transaction);
+        return told;
+      }),
+    async get(id) {
+      const row = await rowOf(store, id);
+      return row ? read(row) : null;
+    },
+    async head(id) {
+      const row = await rowOf(store, id);
+      return row ? headOf(row) : null;
+    },
+    async count() {
+      const { count } = await store
+        .selectFrom('rollouts')
+        .select(({ fn }) => fn.countAll<number>().as('count'))
+        .executeTakeFirstOrThrow();
+      return count;
+    },
+    async list({ after, limit }) {
+      // Ids rise with time.
+      const rows = await store
+        .selectFrom('rollouts')
+        .selectAll()
+        .$if(after !== undefined, (query) => query.where('id', '<', after ?? ''))
+        .orderBy('id', 'desc')
+        .limit(limit)
+        .execute();
+      return rows.map((row) => headOf(row));
+    },
+    async devices(id, { state, wave, after, limit }) {
+      const rows = await store
+        .selectFrom('rolloutDevices')
+        .selectAll()
+        .where('rollout', '=', id)
+        .$if(after !== undefined, (query) => query.where('device', '>', after ?? ''))
+        .$if(state !== undefined, (query) => query.where('state', '=', state ?? ''))
+        .$if(wave !== undefined, (query) => query.where('wave', '=', wave ?? 0))
+        .orderBy('device')
+        .limit(limit)
+        .execute();
+      return rows.map(deviceOf);
+    },
+    async running(known) {
+      const rows = await store.selectFrom('rollouts').selectAll().where('state', 'not in', ended).execute();
+      const states: RolloutState[] = [];
+      for (const row of rows) {
+        const before = known.get(row.id);
+        states.push(before?.head.revision === row.revision ? before : await read(row, before));
+      }
+      return states;
+    },
+  };
+}
+
+function rowOf(store: Store, id: string): Promise<Schema['rollouts'] | undefined> {
+  return store.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst();
+}
+
+/** @throws AIOT_DATABASE_UNREACHABLE when somebody else has changed it meanwhile: the turn was lost with its connection */
+async function saveHead(store: Store, head: RolloutHead): Promise<void> {
+  const { numUpdatedRows } = await store
+    .updateTable('rollouts')
+    .set(headRow(head))
+    .where('id', '=', head.id)
+    .where('revision', '=', head.revision - 1)
+    .executeTakeFirst();
+  if (numUpdatedRows > 0n) return;
+  throw new AiotError('AIOT_DATABASE_UNREACHABLE', `${head.id} was changed by another process meanwhile`, {
+    retryable: true,
+  });
+}
+
+async function saveDevices(store: Store, head: RolloutHead, devices: RolloutDevice[]): Promise<void> {
+  for (let i = 0; i < devices.length; i += atOnce) {
+    const rows = devices.slice(i, i + atOnce).map((device, j) => deviceRow(head, device, i + j));
+    await store
+      .insertInto('rolloutDevices')
+      .values(rows)
+      .onConflict((conflict) =>
+        conflict.columns(['rollout', 'device']).doUpdateSet(({ ref }) => ({
+          state: ref('excluded.state'),
+          updated: ref('excluded.updated'),
+          revision: ref('excluded.revision'),
+          data: ref('excluded.data'),
+        })),
+      )
+      .execute();
+  }
+}
+
+/** In their order. `since`: only those that have changed after this revision of the rollout. */
+async function devicesOf(store: Store, rollout: string, since?: number): Promise<RolloutDevice[]> {
+  const rows = await store
+    .selectFrom('rolloutDevices')
+    .selectAll()
+    .where('rollout', '=', rollout)
+    .$if(since !== undefined, (query) => query.where('revision', '>', since ?? 0))
+    .orderBy('place')
+    .orderBy('device')
+    .execute();
+  return rows.map(deviceOf);
+}
+
+function stateOf(row: Schema['rollouts'], read: RolloutDevice[], known?: RolloutState): RolloutState {
+  if (known) return { head: headOf(row), devices: DeviceTable.of(known.devices).with(read) };
+  return { head: headOf(row, read), devices: DeviceTable.from(read) };
+}
+
+/** What is kept of a rollout from before there were waves. */
+interface OldHead {
+  releases: RolloutHead['releases'];
+  deadlineMs: number;
+  selector: string;
+}
+
+function headRow(head: RolloutHead): Schema['rollouts'] {
+  const { id, state, created, ended, revision, ...rest } = head;
+  return { id, state, created, ended, revision, head: JSON.stringify(rest) };
+}
+
+/** @param devices all of them, where they are at hand: one from before there were waves has no figures of its own */
+function headOf(row: Schema['rollouts'], devices: readonly RolloutDevice[] = []): RolloutHead {
+  const { head: json, ...columns } = row;
+  const kept = JSON.parse(json) as Omit<RolloutHead, keyof typeof columns> | OldHead;
+  const state = columns.state as RolloutHead['state'];
+  if ('waves' in kept) {
+    // Of a state that was not there when it was written there is none.
+    const waves = kept.waves.map((wave) => ({ ...wave, counts: { ...noDevices(), ...wave.counts } }));
+    const policy = { ...rolloutPolicySchema.parse({}), ...kept.policy };
+    return { ...kept, waves, policy, ...columns, state };
+  }
+  const { releases, selector, deadlineMs } = kept;
+  return {
+    ...{ releases, selector, rollback: null, by: 'platform', reason: null, approvals: [], budget: null },
+    policy: { ...rolloutPolicySchema.parse({ maxFailures: '100%', minSuccess: 0 }), deadlineMs },
+    wave: 0,
+    waves: [waveOf(devices, columns)],
+    ...{ ...columns, state },
+  };
+}
+
+function waveOf(devices: readonly RolloutDevice[], { created, ended }: Times): RolloutWave {
+  const counts = noDevices();
+  for (const { state } of devices) counts[state]++;
+  const state = ended === null ? 'open' : 'passed';
+  return {
+    ...{ devices: devices.length, state, counts, opened: created, settled: null, ended },
+    ...{ forgiven: 0, waived: false },
+  };
+}
+
+type Times = Pick<Schema['rollouts'], 'created' | 'ended'>;
+
+function releaseRows({ id, releases, rollback }: RolloutHead): Schema['rolloutReleases'][] {
+  const rows = releases.map(({ kind, name, version }, place) => ({
+    rollout: id,
+    place,
+    kind,
+    name,
+    version,
+  }));
+  if (rollback === null) return rows;
+  const { kind, name, version } = rollback;
+  return [...rows, { rollout: id, place: -1, kind, name, version }];
+}
+
+/** @param place in the order of the rollout: written with the first save only */
+function deviceRow(
+  { id, revision }: RolloutHead,
+  device: RolloutDevice,
+  place: number,
+): Schema['rolloutDevices'] {
+  const { name, wave, state, updated, ...rest } = device;
+  return { rollout: id, device: name, wave, place, state, updated, revision, data: JSON.stringify(rest) };
+}
+
+function deviceOf(row: Schema['rolloutDevices']): RolloutDevice {
+  const { device: name, wave, updated } = row;
+  const state = row.state as RolloutDevice['state'];
+  const offer = state === 'pending' ? 0 : 1;
+  return {
+    ...{ item: 0, offer, attempts: offer, step: null, error: null, retryAt: null, times: {} },
+    offered: offer === 0 ? null : updated,
+    ...(JSON.parse(row.data) as Partial<RolloutDevice>),
+    ...{ name, wave, state, updated },
+  };
+}
+
+/** One event of each model, whose history it is, and one of the rollout. */
+function startedEvents({ head, devices }: RolloutState, who: string): NewEvent[] {
+  const { id, releases, selector, waves } = head;
+  const count = { selector, devices: devices.size };
+  const models = releases.filter(({ kind }) => kind === 'model');
+  return [
+    ...models.map(
+      ({ name, version }): NewEvent => ({
+        ...{ who, type: 'model.deploy', subject: `${name}@${version}` },
+        data: { rollout: id, ...count },
+      }),
+    ),
+    {
+      ...{ who, type: 'rollout.start', subject: id },
+      data: { releases, waves: waves.map(({ devices }) => devices), ...count },
+    },
+  ];
+}
+
+/** Each device that has come into another state, each wave, and the whole. */
+export function movedEvents(before: RolloutState, { head, changed }: RolloutStep, who: string): NewEvent[] {
+  const { id: subject } = head;
+  const told: NewEvent[] = [];
+  for (const { name, wave, state, step, error, proof } of changed) {
+    const old = before.devices.get(name);
+    const refused = proof?.refused ?? null;
+    const sameProof = old?.proof?.state === proof?.state && old?.proof?.refused?.code === refused?.code;
+    if (old?.state === state && old.error?.code === error?.code && sameProof) continue;
+    const shown = proof ? { proof: { state: proof.state, refused } } : {};
+    const data = { device: name, wave, state, step, error, ...shown };
+    told.push({ who, type: 'rollout.move', subject, data });
+  }
+  head.waves.forEach((wave, index) => {
+    const { state } = wave;
+    if (state === before.head.waves[index]?.state) return;
+    told.push({ who, type: 'rollout.wave', subject, data: { wave: index, state, devices: wave.devices } });
+  });
+  if (head.state !== before.head.state) {
+    const { state, reason } = head;
+    const type = rolloutHasEnded(head) ? 'rollout.end' : 'rollout.change';
+    told.push({ who, type, subject, data: { state, reason } });
+  }
+  return told;
+}
+
+/** A rollout as the job that it is: `aiot job wait` and the like know it by its own id. */
+async function saveRolloutJob(store: Store, head: RolloutHead, who: string): Promise<void> {
+  const { id, created, ended, releases, selector, waves } = head;
+  const total = waves.reduce((sum, { devices }) => sum + devices, 0);
+  const committed = waves.reduce((sum, { counts }) => sum + counts.committed, 0);
+  const progress = {
+    state: jobState(head),
+    ended,
+    updated: ended ?? created,
+    done: committed,
+    ...errorOf(head, total - committed, total),
+  };
+  await store
+    .insertInto('jobs')
+    .values({
+      ...{ id, kind: 'rollout', who, created, started: created, total, ...progress },
+      request: JSON.stringify({ releases, selector }),
+      ...{ step: null, result: null, leaseUntil: null, cancelled: null },
+    })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet(progress))
+    .execute();
+}
+
+/** In the words of jobs. */
+function jobState(head: RolloutHead): 'running' | 'done' | 'failed' {
+  if (!rolloutHasEnded(head)) return 'running';
+  return head.state === 'done' ? 'done' : 'failed';
+}
+
+function errorOf(head: RolloutHead, left: number, total: number): { error: string | null } {
+  if (jobState(head) !== 'failed') return { error: null };
+  const message = `${left} of ${total} devices did not take it`;
+  return { error: JSON.stringify(head.reason ?? { code: 'AIOT_ROLLOUT_FAILED', message }) };
+}

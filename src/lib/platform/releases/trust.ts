@@ -1,0 +1,304 @@
+import { AiotError, canonicalJson, generateKeyPair, keyIdOf, publicKeyOf } from '../../core/index.js';
+import {
+  cosign,
+  type Envelope,
+  type HeldRoot,
+  heldTrust,
+  mostReleases,
+  nextRoot,
+  payloadDigest,
+  type Root,
+  rootIn,
+  signPayload,
+  type Timestamp,
+  type TrustRoot,
+  timestampSchema,
+  trustOf,
+  trustRootSchema,
+} from '../../formats/index.js';
+import type { PublicKey, TrustChain } from '../../registry/index.js';
+import type { Events } from '../events/events.js';
+import type { Store } from '../store/database.js';
+import type { Turns } from '../store/engine.js';
+
+/** The trust root: which keys may sign releases. Public keys only. */
+export interface Trust {
+  get(): Promise<TrustRoot | null>;
+  /** The first one is taken; a later one must have a higher version, and none is once there are roots. @throws AIOT_TRUST_CONFLICT, AIOT_REQUEST_INVALID */
+  put(trust: TrustRoot, who: string): Promise<TrustRoot>;
+}
+
+export function trustIn(store: Store, turns: Turns, events: Events): Trust {
+  const inTurn = turns.of('trust');
+  const get = async () => {
+    const row = await store.selectFrom('meta').select('value').where('key', '=', 'trust').executeTakeFirst();
+    return row ? trustRootSchema.parse(JSON.parse(row.value)) : null;
+  };
+  return {
+    get,
+    put: (trust, who) => inTurn(() => put(trust, who)),
+  };
+
+  async function put(trust: TrustRoot, who: string): Promise<TrustRoot> {
+    checkUsable(trust);
+    const value = canonicalJson(trust);
+    const before = await get();
+    if (before && canonicalJson(before) === value) return trust;
+    const chained = store.selectFrom('meta').select('key').where('key', '=', `root:${before?.version}`);
+    if (before && (await chained.executeTakeFirst())) {
+      throw new AiotError('AIOT_TRUST_CONFLICT', 'expected a root that the root keys have signed', {
+        next: 'aiot trust rotate',
+      });
+    }
+    if (before && trust.version <= before.version) {
+      throw new AiotError(
+        'AIOT_TRUST_CONFLICT',
+        `expected a version above ${before.version}, got ${trust.version}`,
+      );
+    }
+    const data = { version: trust.version, keys: trust.roles.release.keyids };
+    await store.transaction().execute(async (transaction) => {
+      await transaction
+        .insertInto('meta')
+        .values({ key: 'trust', value })
+        .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
+        .execute();
+      await events.record({ who, type: 'trust.set', subject: 'trust', data }, transaction);
+    });
+    return trust;
+  }
+}
+
+/** One that no signature could ever satisfy would lock everybody out, its version the way back. */
+function checkUsable({ keys, roles }: TrustRoot): void {
+  const { keyids, threshold } = roles.release;
+  const usable = new Set(keyids.filter((id) => isKey(id, keys[id]?.publicKey)));
+  if (usable.size >= threshold) return;
+  throw new AiotError(
+    'AIOT_REQUEST_INVALID',
+    `expected a trust root with at least ${threshold} release key(s), got ${usable.size}`,
+  );
+}
+
+function isKey(id: string, publicKey: string | undefined): boolean {
+  try {
+    return publicKey !== undefined && keyIdOf(publicKey) === id;
+  } catch {
+    return false;
+  }
+}
+
+/** How long a timestamp is good, and the age at which another is signed though nothing changed, ms. */
+const validMs = 24 * 3600_000;
+
+const freshMs = 3600_000;
+
+/** A root that ends before this is of no use to anybody, ms. */
+const leastMs = 60_000;
+
+interface RootParts {
+  store: Store;
+  turns: Turns;
+  events: Events;
+  trust: Trust;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** The chain of roots, and what the platform itself signs: timestamps, with keys that are in no role but that. */
+export class Roots {
+  constructor(private readonly parts: RootParts) {}
+
+  /** @returns null where there is none of this version */
+  async get(version: number): Promise<Envelope | null> {
+    return this.read<Envelope>(`root:${version}`);
+  }
+
+  /** The newest root, its envelope, and the keys with which timestamps can be signed, newest last. */
+  async chain(): Promise<TrustChain> {
+    const trust = await this.parts.trust.get();
+    const root = trust && (await this.get(trust.version));
+    const timestampKeys = (await this.keys()).map(publicOf);
+    return { version: trust?.version ?? null, root, timestampKeys };
+  }
+
+  /** The root that a device's trust is from, where it is from one. */
+  async newest(): Promise<Envelope | null> {
+    return (await this.chain()).root;
+  }
+
+  /**
+   * Takes the next root. The same again answers as the first time did.
+   * @throws AIOT_TRUST_MISSING, AIOT_TRUST_SIGNATURES, AIOT_TRUST_VERSION, AIOT_TRUST_ROOT_EXPIRED, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID
+   */
+  put(envelope: Envelope, who: string): Promise<TrustChain> {
+    const { store, turns, events, now } = this.parts;
+    return turns.of('trust')(async () => {
+      const { trust, root: before } = await this.known();
+      if (before?.payload === envelope.payload) return this.chain();
+      const root = nextRoot(envelope, before ? rootIn(before) : trust);
+      if (root.expires < now() + leastMs) {
+        throw new AiotError(
+          'AIOT_TRUST_ROOT_EXPIRED',
+          `root ${root.version} ends ${new Date(root.expires).toISOString()}`,
+        );
+      }
+      await this.requireOwnKeys(root);
+      const { version, roles } = root;
+      const data = { version, root: roles.root.keyids, keys: roles.targets.keyids, expires: root.expires };
+      await store.transaction().execute(async (transaction) => {
+        await write(transaction, `root:${version}`, envelope);
+        await write(transaction, 'trust', trustOf(root));
+        await events.record({ who, type: 'trust.root', subject: 'trust', data }, transaction);
+      });
+      return this.chain();
+    });
+  }
+
+  /** Makes one more key for timestamps: it is used once a root names it. */
+  newKey(who: string): Promise<PublicKey> {
+    const { store, turns, events } = this.parts;
+    return turns.of('trust')(async () => {
+      const { privatePem } = generateKeyPair();
+      const made = publicOf(privatePem);
+      const keys = [...(await this.keys()), privatePem];
+      await store.transaction().execute(async (transaction) => {
+        await write(transaction, 'timestampKeys', keys);
+        await events.record({ who, type: 'trust.key', subject: made.keyid }, transaction);
+      });
+      return made;
+    });
+  }
+
+  /** The newest timestamp, signed anew where something has changed or it is an hour old; null = no root names a key for it. */
+  async timestamp(): Promise<Envelope | null> {
+    const root = await this.newest();
+    if (root === null) return null;
+    const held = rootIn(root);
+    const newest = await newestOf(this.parts.store);
+    const kept = await this.read<Envelope>('timestamp');
+    if (kept && this.isFresh(kept, held, newest)) return kept;
+    return this.parts.turns.of('timestamp')(() => this.sign(root, held));
+  }
+
+  private async sign(root: Envelope, held: Root): Promise<Envelope | null> {
+    const { store, now } = this.parts;
+    const newest = await newestOf(store);
+    const kept = await this.read<Envelope>('timestamp');
+    if (kept && this.isFresh(kept, held, newest)) return kept;
+    const { keyids } = held.roles.timestamp;
+    const [first, ...others] = (await this.keys()).filter((key) => keyids.includes(publicOf(key).keyid));
+    if (first === undefined) return null;
+    const before = kept && stampIn(kept);
+    // Its own clock may have been set back; what is said to be newer is.
+    const issued = Math.max(now(), before?.issued ?? 0);
+    const timestamp: Timestamp = {
+      spec: 'aiot-timestamp/1',
+      version: (before?.version ?? 0) + 1,
+      ...{ issued, expires: issued + validMs, newest },
+      root: { version: held.version, digest: payloadDigest(root) },
+      releases: await newestReleases(store),
+    };
+    const signed = others.reduce(cosign, signPayload(timestampSchema.parse(timestamp), first));
+    await write(store, 'timestamp', signed);
+    return signed;
+  }
+
+  private isFresh(kept: Envelope, held: HeldRoot, newest: Newest): boolean {
+    const { root, issued, ...stamp } = stampIn(kept);
+    const signers = kept.signatures.filter(({ keyid }) => held.roles.timestamp?.keyids.includes(keyid));
+    return (
+      root.version === held.version &&
+      signers.length >= (held.roles.timestamp?.threshold ?? 1) &&
+      canonicalJson(stamp.newest) === canonicalJson(newest) &&
+      this.parts.now() < issued + freshMs
+    );
+  }
+
+  /** Devices would all refuse what only somebody else could sign. */
+  private async requireOwnKeys({ roles: { timestamp } }: Root): Promise<void> {
+    const own = (await this.keys()).filter((key) => timestamp.keyids.includes(publicOf(key).keyid));
+    if (own.length >= timestamp.threshold) return;
+    throw new AiotError(
+      'AIOT_REQUEST_INVALID',
+      `expected ${timestamp.threshold} timestamp key(s) that this platform holds, got ${own.length}`,
+      { next: 'aiot trust status tells which keys it has.' },
+    );
+  }
+
+  private async known(): Promise<{ trust: HeldRoot; root: Envelope | null }> {
+    const trust = await this.parts.trust.get();
+    if (!trust) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
+    return { trust: heldTrust(trust), root: await this.get(trust.version) };
+  }
+
+  /** Private, PEM. */
+  private async keys(): Promise<string[]> {
+    return (await this.read<string[]>('timestampKeys')) ?? [];
+  }
+
+  private async read<T>(key: string): Promise<T | null> {
+    const { store } = this.parts;
+    const row = await store.selectFrom('meta').select('value').where('key', '=', key).executeTakeFirst();
+    return row ? (JSON.parse(row.value) as T) : null;
+  }
+}
+
+function publicOf(privatePem: string): PublicKey {
+  const publicKey = publicKeyOf(privatePem);
+  return { keyid: keyIdOf(publicKey), publicKey };
+}
+
+function stampIn({ payload }: Envelope): Timestamp {
+  return timestampSchema.parse(JSON.parse(Buffer.from(payload, 'base64').toString('utf8')));
+}
+
+async function write(store: Store, key: string, content: unknown): Promise<void> {
+  const value = canonicalJson(content);
+  await store
+    .insertInto('meta')
+    .values({ key, value })
+    .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
+    .execute();
+}
+
+type Newest = Timestamp['newest'];
+
+/** Where the manifests of each kind are. */
+const tables = { model: 'manifests', firmware: 'firmware', config: 'configs' } as const;
+
+const kinds = ['model', 'firmware', 'config'] as const;
+
+/** All three have the same columns. */
+const from = (store: Store, kind: (typeof kinds)[number]) => store.selectFrom(tables[kind] as 'firmware');
+
+/** The highest sequence of each kind; 0 = none. */
+async function newestOf(store: Store): Promise<Newest> {
+  const newest: Newest = { model: 0, firmware: 0, config: 0 };
+  for (const kind of kinds) {
+    const all = from(store, kind).select(({ fn }) => fn.max('sequence').as('sequence'));
+    newest[kind] = (await all.executeTakeFirstOrThrow()).sequence ?? 0;
+  }
+  return newest;
+}
+
+/** The newest manifest of each name; where there are too many names, of those released last. */
+async function newestReleases(store: Store): Promise<Timestamp['releases']> {
+  const releases: Timestamp['releases'] = [];
+  for (const kind of kinds) {
+    const names = await from(store, kind)
+      .select(['name', ({ fn }) => fn.max('sequence').as('sequence')])
+      .groupBy('name')
+      .orderBy('sequence', 'desc')
+      .limit(Math.floor(mostReleases / kinds.length))
+      .execute();
+    const sequences = names.map(({ sequence }) => sequence);
+    if (sequences.length === 0) continue;
+    const rows = from(store, kind)
+      .select(['name', 'sequence', 'envelope'])
+      .where('sequence', 'in', sequences);
+    for (const { name, sequence, envelope } of await rows.orderBy('sequence').execute())
+      releases.push({ kind, name, sequence, digest: payloadDigest(JSON.parse(envelope) as Envelope) });
+  }
+  return releases;
+}

@@ -1,4 +1,0 @@
-/** Rollouts carry firmware, too. */
-export const rolloutKind = `
-  ALTER TABLE rollouts ADD COLUMN kind TEXT NOT NULL DEFAULT 'model';
-`;

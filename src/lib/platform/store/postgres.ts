@@ -1,0 +1,311 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
+import { sql } from 'kysely';
+import { AiotError } from '../../core/index.js';
+import type { Campaign, Leader } from '../workers.js';
+import type { Store } from './database.js';
+import {
+  type Changed,
+  type Changes,
+  type Engine,
+  type FollowDevices,
+  serially,
+  type Turns,
+} from './engine.js';
+import {
+  type Address,
+  addressOf,
+  databaseError,
+  type Guard,
+  openPool,
+  openSession,
+  type Session,
+  unreachable,
+} from './postgres-connection.js';
+import { lockClass, lockKey, migrate, requireKnown } from './postgres-schema.js';
+import type { Schema } from './schema.js';
+
+/** Statements at once. */
+const connections = 10;
+
+/**
+ * Opens the state in PostgreSQL: each commit is on the server's disk before it returns, whatever its settings say.
+ * @throws AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED, AIOT_USAGE
+ */
+export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness'>> {
+  const { Kysely, PostgresDialect, sql } = await import('kysely');
+  const address = await addressOf(url);
+  await migrate(address);
+  const { turns, guard, close: closeTurns } = await postgresTurns(address);
+  const pool = await openPool(address, connections, guard);
+  const store: Store = new Kysely<Schema>({
+    dialect: new PostgresDialect({ pool }),
+  });
+  const heard = postgresChanges(address, store);
+  await heard.ready;
+  return {
+    store,
+    turns,
+    changes: heard.changes,
+    leader: postgresLeader(address),
+    async trouble() {
+      try {
+        const { rows } = await sql<{ version: number }>`SELECT "version" FROM "aiotSchema"`.execute(store);
+        requireKnown(rows[0]?.version ?? 0, address.shown);
+        return heard.listening() ? null : unreachable(undefined, address.shown);
+      } catch (error) {
+        if (error instanceof AiotError) return error;
+        throw error;
+      }
+    },
+    async close() {
+      await heard.close();
+      await store.destroy();
+      await closeTurns();
+    },
+  };
+}
+
+/** A turn that is under way in what runs now, and the one around it. */
+interface Held {
+  lost: boolean;
+  around: Held | undefined;
+}
+
+/**
+ * Turns over all processes: an advisory lock of a session, held while the task runs. When that session is lost, and with it
+ * the lock, no further statement of the task is sent: `guard` refuses it.
+ */
+async function postgresTurns(address: Address): Promise<{
+  turns: Turns;
+  guard: Guard;
+  close(): Promise<void>;
+}> {
+  const { default: pg } = await import('pg');
+  // One for each name that tasks of this process run under at once; a wait for the others may be long.
+  const waits = { lock_timeout: 30_000, statement_timeout: 35_000, query_timeout: 40_000 };
+  const pool = new pg.Pool({ ...address.config, ...waits, max: 16, idleTimeoutMillis: 60_000 });
+  pool.on('error', () => {});
+  const held = new AsyncLocalStorage<Held>();
+
+  async function inTurn<T>(name: string, task: () => Promise<T>): Promise<T> {
+    const key = [lockClass, lockKey(`turn ${name}`)];
+    const client = await pool.connect().catch((error: unknown) => {
+      throw databaseError(error, address.shown);
+    });
+    const turn: Held = { lost: false, around: held.getStore() };
+    const lose = () => {
+      turn.lost = true;
+    };
+    client.on('error', lose);
+    client.on('end', lose);
+    try {
+      try {
+        await client.query('SELECT pg_advisory_lock($1, $2)', key);
+      } catch (error) {
+        turn.lost = true;
+        throw databaseError(error, address.shown);
+      }
+      return await held.run(turn, task);
+    } finally {
+      if (!turn.lost) await client.query('SELECT pg_advisory_unlock($1, $2)', key).catch(lose);
+      client.off('error', lose);
+      client.off('end', lose);
+      // A session that ends gives back what it holds, so one that is in doubt ends.
+      client.release(turn.lost);
+    }
+  }
+
+  const queues = new Map<string, ReturnType<typeof serially>>();
+  return {
+    turns: {
+      of(name) {
+        const queue = queues.get(name) ?? serially();
+        queues.set(name, queue);
+        return (task) => queue(() => inTurn(name, task));
+      },
+    },
+    guard() {
+      for (let turn = held.getStore(); turn; turn = turn.around) {
+        if (turn.lost) throw unreachable(undefined, address.shown);
+      }
+    },
+    close: () => pool.end(),
+  };
+}
+
+const all: readonly Changed[] = ['devices', 'events', 'rollouts'];
+const [againMs, aliveEveryMs, aliveWithinMs] = [250, 2_000, 2_000];
+
+/**
+ * Hears of changes by LISTEN, on a connection of its own that is made anew when it is lost. What was missed meanwhile is
+ * made up for: then all is said to have changed.
+ */
+function postgresChanges(
+  address: Address,
+  store: Store,
+): {
+  changes: Changes;
+  /** Whether changes are heard of just now. */
+  listening(): boolean;
+  /** Resolves when it hears for the first time, or cannot. */
+  ready: Promise<void>;
+  close(): Promise<void>;
+} {
+  const listeners = new Map<Changed, Set<() => void>>(all.map((what) => [what, new Set()]));
+  const tell = (what: Changed) => {
+    for (const listener of listeners.get(what) ?? []) listener();
+  };
+  const stop = new AbortController();
+  let heard = false;
+  let current: Session | undefined;
+  let settle = () => {};
+  const ready = new Promise<void>((resolve) => {
+    settle = resolve;
+  });
+
+  const listen = async () => {
+    const session = await openSession(address, { query_timeout: aliveWithinMs });
+    current = session;
+    try {
+      session.client.on('notification', ({ payload }) => tell(payload as Changed));
+      await session.query('LISTEN aiot');
+      heard = true;
+      settle();
+      for (const what of all) tell(what);
+      while (!session.lost.aborted) {
+        await delay(aliveEveryMs, undefined, { signal: session.lost }).catch(() => {});
+        if (!session.lost.aborted) await session.query('SELECT 1');
+      }
+    } finally {
+      heard = false;
+      await session.close();
+    }
+  };
+  const running = (async () => {
+    while (!stop.signal.aborted) {
+      await listen().catch(() => {});
+      settle();
+      await delay(againMs, undefined, { signal: stop.signal }).catch(() => {});
+    }
+  })();
+
+  return {
+    listening: () => heard,
+    ready,
+    changes: {
+      shared: true,
+      followDevices: () => deviceChangesIn(store),
+      on(what, listener) {
+        listeners.get(what)?.add(listener);
+        return () => listeners.get(what)?.delete(listener);
+      },
+    },
+    async close() {
+      stop.abort();
+      await current?.close();
+      await running;
+    },
+  };
+}
+
+/**
+ * Asks which devices were changed. A transaction that commits late is not missed: what is asked for begins with the oldest
+ * one that had not ended when it was asked last (pg_snapshot_xmin; PostgreSQL 9.27.9), and so some are named twice.
+ */
+function deviceChangesIn(store: Store): FollowDevices {
+  let since: string | undefined;
+  return async (take) => {
+    const from = since ?? '0';
+    const { rows } = await sql<{ horizon: string; names: string[] | null }>`
+      SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon,
+             (SELECT json_agg("name") FROM "deviceChanges" WHERE "changed" >= ${from}::text::xid8) AS names
+    `.execute(store);
+    const [row] = rows;
+    if (row?.names) await take(row.names);
+    if (row) since = row.horizon;
+  };
+}
+
+/** How often it is tried for and looked after, and how long an answer may take, ms. */
+const [everyMs, withinMs] = [1_000, 2_000];
+
+/** What the one before has to end its work in, ms: its lock may have gone before it knew. */
+const graceMs = 1_000;
+
+/**
+ * The leader holds an advisory lock on a session of its own. It asks that session each second and stops work when no answer
+ * comes; the server ends a session that cannot be reached within 4 s of that (its TCP keepalive, set here), and then the next
+ * one has the lock.
+ */
+function postgresLeader(address: Address): Leader {
+  const campaigns: Campaign[] = [];
+  return {
+    roles: () => campaigns,
+    campaign(work, role = 'platform') {
+      const campaign: Campaign = { role, leads: false, error: null };
+      campaigns.push(campaign);
+      const stop = new AbortController();
+      const running = (async () => {
+        while (!stop.signal.aborted) {
+          await once(address, campaign, work, stop.signal).catch((error: unknown) => {
+            campaign.error = error instanceof AiotError ? error.code : 'AIOT_DATABASE_UNREACHABLE';
+          });
+          await delay(everyMs, undefined, { signal: stop.signal }).catch(() => {});
+        }
+      })();
+      return async () => {
+        stop.abort();
+        await running;
+        campaigns.splice(campaigns.indexOf(campaign), 1);
+      };
+    },
+  };
+}
+
+/** From a connection to its end: tries for the lock, and works while it has it. */
+async function once(
+  address: Address,
+  campaign: Campaign,
+  work: (signal: AbortSignal) => Promise<void>,
+  stop: AbortSignal,
+): Promise<void> {
+  const session = await openSession(address, { query_timeout: withinMs });
+  const over = AbortSignal.any([stop, session.lost]);
+  try {
+    await session.query(
+      `SELECT set_config('tcp_keepalives_idle', '2', false), set_config('tcp_keepalives_interval', '1', false),
+              set_config('tcp_keepalives_count', '2', false)`,
+    );
+    campaign.error = null;
+    while (!over.aborted && !(await taken(session, campaign.role))) await pause(everyMs, over);
+    await pause(graceMs, over);
+    if (over.aborted) return;
+    campaign.leads = true;
+    const leading = new AbortController();
+    const ended = work(AbortSignal.any([over, leading.signal])).catch(() => {});
+    await looksAfter(session, over).catch(() => {});
+    leading.abort();
+    await ended;
+  } finally {
+    campaign.leads = false;
+    await session.close();
+  }
+}
+
+async function taken(session: Session, role: string): Promise<boolean> {
+  const key = [lockClass, lockKey(`leader of ${role}`)];
+  const [row] = await session.query<{ taken: boolean }>('SELECT pg_try_advisory_lock($1, $2) AS taken', key);
+  return row?.taken === true;
+}
+
+async function looksAfter(session: Session, over: AbortSignal): Promise<void> {
+  while (!over.aborted) {
+    await session.query('SELECT 1');
+    await pause(everyMs, over);
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => {});
+}

@@ -1,0 +1,277 @@
+import { AiotError } from '../core/index.js';
+import {
+  createQueue,
+  type Delivery,
+  type Message,
+  type OutgoingMessage,
+  type Sink,
+  type Source,
+  type StreamOptions,
+} from '../stream/index.js';
+import { topicMatcher } from './broker/topics.js';
+
+/** Readers and writers in the broker's own process: no socket, no second copy, and the publisher's PUBACK waits for readers. */
+export interface LocalStreams {
+  /** What is published on a filter. What its reader does not ack is not acknowledged to its publisher either. */
+  openSource(filter: string, options?: LocalSourceOptions): Promise<Source>;
+  /**
+   * Publishes to readers here first, then to the broker's subscribers. A message without a topic goes to `topic`; what it does not
+   * say of QoS and retaining, `options` say.
+   */
+  openSink(topic: string, options?: { qos?: 0 | 1 | 2; retain?: boolean }): Promise<Sink>;
+  /**
+   * Offers a message to the readers here; `done` when all have it, and at once when there is none. Called with what clients
+   * publish, before they are told that it was taken.
+   */
+  offer(message: Offered, done: Done): void;
+  /**
+   * Names a reader that is to come: from now on, what fits its filter waits whenever no source of that name is open, so that
+   * nothing passes a route that is being started again.
+   */
+  expect(name: string, filter: string): void;
+  /** Ends all sources. */
+  close(): void;
+}
+
+interface LocalSourceOptions extends Pick<StreamOptions, 'queue' | 'overflow'> {
+  /** As it was told to `expect`. */
+  name?: string;
+}
+
+interface LocalStreamsParts {
+  endpoint: string;
+  publish(message: Offered): Promise<void>;
+  /** What is kept for later subscribers. */
+  retained(filter: string): Promise<Offered[]>;
+}
+
+interface Reader extends Taker {
+  name: string | undefined;
+  fits: (topic: string) => boolean;
+  end(): void;
+}
+
+type Done = (error?: Error | null) => void;
+
+export function createLocalStreams({ endpoint, publish, retained }: LocalStreamsParts): LocalStreams {
+  const readers = new Set<Reader>();
+  const expected = new Map<string, (topic: string) => boolean>();
+  /** Those of them that no source is open for. */
+  const missing = new Set<string>();
+  let waiting: [Offered, Done][] = [];
+  const offer: LocalStreams['offer'] = (message, done) => {
+    for (const name of missing) {
+      if (expected.get(name)?.(message.topic)) return void waiting.push([message, done]);
+    }
+    if (readers.size === 0) return done(null);
+    const takers: Taker[] = [];
+    for (const reader of readers) if (reader.fits(message.topic)) takers.push(reader);
+    if (takers.length === 0) return done(null);
+    offerTo(takers, message, endpoint, done);
+  };
+  const offered = (message: Offered) =>
+    new Promise<void>((resolve, reject) => offer(message, (error) => (error ? reject(error) : resolve())));
+  return {
+    offer,
+    expect(name, filter) {
+      expected.set(name, topicMatcher(filter));
+      if (![...readers].some((reader) => reader.name === name)) missing.add(name);
+    },
+    async openSource(filter, { queue = 10_000, overflow = 'drop', name } = {}) {
+      const { reader, source } = createReader({ filter, endpoint, queue, overflow, name });
+      readers.add(reader);
+      if (name !== undefined && missing.delete(name)) {
+        const again = waiting;
+        waiting = [];
+        for (const [message, done] of again) offer(message, done);
+      }
+      const kept = await retained(filter);
+      for (const message of kept) offerTo([reader], message, endpoint, () => {});
+      const close = async () => {
+        readers.delete(reader);
+        if (name !== undefined && expected.has(name)) missing.add(name);
+        reader.end();
+      };
+      return Object.assign(source, { close });
+    },
+    async openSink(topic, defaults = {}) {
+      const written = new Set<Promise<unknown>>();
+      const writeOne = async (message: OutgoingMessage) => {
+        const { qos = defaults.qos ?? 1, retain = defaults.retain ?? false, payload } = message;
+        const out: Offered = { topic: message.topic || topic, payload: asBuffer(payload), qos, retain };
+        if (!isTopic(out.topic)) throw unfit(out.topic);
+        await offered(out);
+        await publish(out);
+      };
+      return {
+        endpoint,
+        async write(messages) {
+          const all = Promise.all(messages.map(writeOne));
+          written.add(all);
+          try {
+            await all;
+          } finally {
+            written.delete(all);
+          }
+        },
+        async close() {
+          await Promise.allSettled(written);
+        },
+      };
+    },
+    close() {
+      for (const reader of readers) reader.end();
+      readers.clear();
+      for (const [, done] of waiting) done(new Error('the platform ends'));
+      waiting = [];
+    },
+  };
+}
+
+function isTopic(topic: string): boolean {
+  return topic !== '' && !/[+#\0]/.test(topic) && !topic.startsWith('$');
+}
+
+function unfit(topic: string): AiotError {
+  return new AiotError(
+    'AIOT_STREAM_URL',
+    `aiot://stream: expected a topic without + and #, and no $ first, got "${topic}"`,
+  );
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+interface ReaderOptions {
+  filter: string;
+  endpoint: string;
+  queue: number;
+  overflow: 'drop' | 'wait';
+  name: string | undefined;
+}
+
+function createReader({ filter, endpoint, queue: limit, overflow, name }: ReaderOptions) {
+  const queue = createQueue<Delivery>(limit);
+  const open = new Set<HeldDelivery>();
+  let dropped = 0;
+  let ended = false;
+  const waitFor = async (delivery: HeldDelivery, bytes: number) => {
+    do await queue.whenRoom();
+    while (!ended && !queue.push(delivery, bytes));
+    if (ended) delivery.nack();
+  };
+  const take = (delivery: HeldDelivery, bytes: number) => {
+    if (ended) return delivery.nack();
+    if (queue.push(delivery, bytes)) return;
+    if (overflow === 'wait') {
+      void waitFor(delivery, bytes);
+      return;
+    }
+    dropped++;
+    delivery.ack();
+  };
+  const reader: Reader = {
+    name,
+    fits: topicMatcher(filter),
+    open,
+    take,
+    end() {
+      if (ended) return;
+      ended = true;
+      queue.end();
+      for (const delivery of [...open]) delivery.nack();
+    },
+  };
+  const source = {
+    endpoint,
+    get dropped() {
+      return dropped;
+    },
+    [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator](),
+  };
+  return { reader, source };
+}
+
+/** A message of the broker, as it offers it to readers in its own process. */
+export interface Offered {
+  topic: string;
+  payload: Buffer;
+  qos: 0 | 1 | 2;
+  retain: boolean;
+}
+
+/** What waits for the readers of one message. */
+class Held {
+  constructor(
+    private waiting: number,
+    private readonly done: (error?: Error | null) => void,
+    readonly message: Message,
+  ) {}
+
+  acked(): void {
+    if (--this.waiting === 0) this.done(null);
+  }
+
+  /** The first that could not keep it decides; those that come later change nothing. */
+  refused(): void {
+    if (this.waiting <= 0) return;
+    this.waiting = 0;
+    this.done(new Error(`a reader of ${this.message.topic} could not keep the message`));
+  }
+}
+
+/** One reader's part of it: it says once what became of it. */
+class HeldDelivery implements Delivery {
+  private told = false;
+
+  constructor(
+    private readonly held: Held,
+    private readonly open: Set<HeldDelivery>,
+  ) {}
+
+  get message(): Message {
+    return this.held.message;
+  }
+
+  ack(): void {
+    if (this.told) return;
+    this.told = true;
+    this.open.delete(this);
+    this.held.acked();
+  }
+
+  nack(): void {
+    if (this.told) return;
+    this.told = true;
+    this.open.delete(this);
+    this.held.refused();
+  }
+}
+
+/** A reader, as messages see it. */
+interface Taker {
+  /** Taken, and neither acked nor nacked yet: their publishers wait. */
+  readonly open: Set<HeldDelivery>;
+  /** Now, or when there is room. */
+  take(delivery: HeldDelivery, bytes: number): void;
+}
+
+/**
+ * One message for several readers: `done` is called once, when each of them has acked it, or with an error as soon as one has
+ * not. Their deliveries share the message.
+ */
+function offerTo(
+  takers: readonly Taker[],
+  { topic, payload, qos, retain }: Offered,
+  source: string,
+  done: (error?: Error | null) => void,
+): void {
+  const message: Message = { topic, payload, time: Date.now(), qos, retain, source };
+  const held = new Held(takers.length, done, message);
+  for (const taker of takers) {
+    const delivery = new HeldDelivery(held, taker.open);
+    taker.open.add(delivery);
+    taker.take(delivery, payload.length);
+  }
+}

@@ -1,0 +1,156 @@
+import type { ChildProcess } from 'node:child_process';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { z } from 'zod';
+import {
+  AiotError,
+  type Clock,
+  catalogue,
+  type ErrorCode,
+  makeFolder,
+  onAbort,
+  packageRoot,
+  platformFolderOfCa,
+  readContexts,
+  startProgram,
+  systemClock,
+  systemCode,
+} from '../../core/index.js';
+import { errorBodySchema } from '../../registry/index.js';
+import { isAlive, runningPlatform } from '../running.js';
+import { argumentsOf, platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
+
+/**
+ * Starts `aiot up` as a process of its own that outlives this one, and resolves when it is ready: with what it prints as
+ * JSON. Its log is platform.log in its folder. @throws what kept it from starting, or AIOT_PLATFORM_FAILED
+ */
+export async function upDetached(options: UpOptions, signal?: AbortSignal): Promise<UpResult> {
+  const folder = platformFolder(options.data);
+  await makeFolder(folder, 0o700);
+  const path = join(folder, 'platform.log');
+  const log = await open(path, 'a', 0o600).catch((cause: unknown) => {
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${path}`, { cause });
+  });
+  const child = startProgram(process.execPath, [entry(), ...argumentsOf(folder, options)], {
+    detached: true,
+    stdio: ['ignore', 'pipe', log.fd],
+    // Variables may be credentials: what is in the environment no other user can read, unlike arguments.
+    env: {
+      ...process.env,
+      ...options.project?.set,
+      ...enginesOf(options),
+      AIOT_DETACH: 'false',
+      AIOT_QUIET: 'false',
+      AIOT_LOG: 'json',
+      AIOT_SET: undefined,
+      AIOT_LOG_FILE: path,
+    },
+  });
+  const stop = () => child.kill('SIGTERM');
+  const leave = onAbort(signal, stop);
+  try {
+    return resultOf(await firstLine(child), path);
+  } finally {
+    leave();
+    signal?.throwIfAborted();
+    await log.close();
+    child.stdout?.destroy();
+    child.unref();
+  }
+}
+
+/** The program as it runs now: the build, or the sources by way of the development entry. */
+function entry(): string {
+  const sources = import.meta.url.endsWith('.ts');
+  return join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js');
+}
+
+/** Addresses of engines may hold passwords. */
+function enginesOf({ engines }: UpOptions): Record<string, string | undefined> {
+  return {
+    AIOT_DATABASE: engines?.database,
+    AIOT_BLOBS: engines?.blobs,
+    AIOT_EVENTS: engines?.events,
+    AIOT_BROKER: engines?.broker,
+  };
+}
+
+/** What the child says first; empty when it ends without a word. */
+async function firstLine(child: ChildProcess): Promise<string> {
+  const started = new Promise<never>((_, reject) =>
+    child.once('error', (cause) => {
+      const why = systemCode(cause) ?? cause.message;
+      reject(new AiotError('AIOT_PLATFORM_FAILED', `the platform could not be started (${why})`, { cause }));
+    }),
+  );
+  if (child.pid === undefined) return await started;
+  const line = (async () => {
+    for await (const text of createInterface({ input: child.stdout as NodeJS.ReadableStream })) return text;
+    return '';
+  })();
+  return Promise.race([line, started]);
+}
+
+function resultOf(line: string, log: string): UpResult {
+  const value: unknown = line.startsWith('{') ? JSON.parse(line) : undefined;
+  const result = upResultSchema.safeParse(value);
+  if (result.success) return result.data;
+  const told = errorBodySchema.safeParse(value);
+  if (told.success && Object.hasOwn(catalogue, told.data.error.code)) {
+    const { code, message, next } = told.data.error;
+    throw new AiotError(code as ErrorCode, message, next ? { next } : {});
+  }
+  throw new AiotError('AIOT_PLATFORM_FAILED', 'the platform ended before it was ready', {
+    next: `Look into ${log}.`,
+  });
+}
+
+export const downResultSchema = z.object({ pid: z.int(), data: z.string() });
+
+type DownResult = z.output<typeof downResultSchema>;
+
+interface DownOptions {
+  data?: string | undefined;
+  /** How long it may take to end, ms. */
+  timeoutMs: number;
+  signal?: AbortSignal;
+  clock?: Clock;
+}
+
+/** Ends the platform of a folder and waits until it is gone. @throws AIOT_PLATFORM_NOT_RUNNING, AIOT_TIMEOUT */
+export async function down(options: DownOptions): Promise<DownResult> {
+  const { timeoutMs, signal, clock = systemClock } = options;
+  const data = platformFolder(options.data);
+  const running = await runningPlatform(data);
+  if (!running) {
+    const others = await runningFolders(data);
+    throw new AiotError('AIOT_PLATFORM_NOT_RUNNING', `no platform runs on ${data}`, {
+      next:
+        others.length > 0
+          ? others.map((folder) => `aiot down --data ${folder}`).join(', or ')
+          : `aiot up${options.data === undefined ? '' : ` --data ${data}`}`,
+    });
+  }
+  const { pid } = running;
+  const deadline = clock.now() + timeoutMs;
+  process.kill(pid, 'SIGTERM');
+  while (await isAlive(pid)) {
+    if (clock.now() > deadline) {
+      throw new AiotError('AIOT_TIMEOUT', `the platform (pid ${pid}) did not end in ${timeoutMs} ms`, {
+        next: `Look at it, or kill -9 ${pid}: nothing that it acknowledged is lost by that.`,
+      });
+    }
+    await clock.sleep(50, signal);
+  }
+  return { pid, data };
+}
+
+/** Data folders that the user's contexts name, other than this one, on which a platform runs. */
+async function runningFolders(except: string): Promise<string[]> {
+  const { contexts } = await readContexts();
+  const folders = Object.values(contexts).flatMap(({ ca }) => platformFolderOfCa(ca) ?? []);
+  const others = [...new Set(folders)].filter((folder) => folder !== except);
+  const running = await Promise.all(others.map((folder) => runningPlatform(folder).catch(() => null)));
+  return others.filter((_folder, at) => running[at]);
+}

@@ -1,0 +1,162 @@
+import { rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import {
+  AiotError,
+  configFolder,
+  makeFolder,
+  ownFolders,
+  packageRoot,
+  packagesOf,
+  platformUnit,
+  shellWord,
+  syncFolder,
+  whoRuns,
+  writeUnit,
+} from '../../core/index.js';
+import { secretIn } from '../../stream/index.js';
+import { argumentsOf, platformFolder, type UpOptions } from './options.js';
+
+interface InstallPlatformOptions {
+  /** What `aiot up` is told. */
+  up: UpOptions;
+  /** Its user; `dynamic` = one that systemd makes up. Default: who asks, or `dynamic` where that is root. */
+  user?: string | undefined;
+  memory: string;
+  /** Folder for the unit; default: systemd's own. */
+  unitDir?: string | undefined;
+  dryRun: boolean;
+}
+
+export const installedPlatformSchema = z.object({
+  service: z.string(),
+  file: z.string(),
+  user: z.string(),
+  /** Folder of the platform. */
+  data: z.string(),
+  /** Where its first start puts the operator's token and key. */
+  config: z.string(),
+  written: z.boolean(),
+  unit: z.string(),
+  /** Where NAME=VALUE lines with secrets go. */
+  secrets: z.string(),
+  /** What starts it, in this order. */
+  start: z.array(z.string()),
+});
+
+export type InstalledPlatform = z.output<typeof installedPlatformSchema>;
+
+export const uninstalledPlatformSchema = z.object({
+  file: z.string(),
+  /** False: there was none, or --dry-run. */
+  removed: z.boolean(),
+  /** What ends it, in this order. */
+  stop: z.array(z.string()),
+});
+
+type UninstalledPlatform = z.output<typeof uninstalledPlatformSchema>;
+
+const service = 'aiot-platform';
+const systemFolder = '/etc/systemd/system';
+const secrets = '/etc/aiot/platform.env';
+
+/**
+ * Writes the unit of a service that runs the platform with this installation of aiot, from the start of the machine.
+ * @throws AIOT_USAGE (a secret in an address, no such user, no size), AIOT_FILE_NOT_WRITABLE
+ */
+export async function installPlatform(options: InstallPlatformOptions): Promise<InstalledPlatform> {
+  const { up, memory, unitDir, dryRun } = options;
+  if (!/^\d+[KMGT]?$/.test(memory)) {
+    throw new AiotError('AIOT_USAGE', `--memory: expected a size such as 1G, got "${memory}"`);
+  }
+  for (const url of Object.values(up.engines ?? {})) if (url !== undefined) refuseSecret(url);
+  const { user, home } = await whoRuns(options.user);
+  const own = user !== undefined && home !== undefined;
+  const data = own || up.data !== undefined ? platformFolder(up.data) : undefined;
+  const config = own ? resolve(configFolder({ HOME: home, ...ownFolders() })) : undefined;
+  const shown = {
+    data: data ?? `/var/lib/${service}/platform`,
+    config: config ?? `/var/lib/${service}/config`,
+  };
+  if (!dryRun && unitDir === undefined)
+    for (const folder of [data, config]) if (folder) await makeFolder(folder, 0o700);
+  const { cert, key } = up.serverCertificate ?? {};
+  const files = [cert, key].flatMap((path) => (path === undefined ? [] : [resolve(path)]));
+  const unit = platformUnit({
+    ...{ service, user, data, config, secrets, memory },
+    command: [
+      process.execPath,
+      join(packageRoot(), 'bin', 'run.js'),
+      ...argumentsOf(data, absolute(up)),
+      ...enginesOf(up),
+    ],
+    reads: [dirname(process.execPath), packagesOf(packageRoot()), ...files],
+    lowPorts: [up.httpPort, up.mqttPort, up.wsPort ?? 0].some((port) => port > 0 && port < 1024),
+  });
+  const file = join(resolve(unitDir ?? systemFolder), `${service}.service`);
+  if (!dryRun) await writeUnit(file, unit, unitDir === undefined);
+  return {
+    ...{
+      service: `${service}.service`,
+      file,
+      user: user ?? 'dynamic',
+      ...shown,
+      written: !dryRun,
+      unit,
+      secrets,
+    },
+    start: [
+      ...(unitDir === undefined ? [] : [`sudo install -m 644 ${shellWord(file)} ${systemFolder}/`]),
+      'sudo systemctl daemon-reload',
+      `sudo systemctl enable --now ${service}`,
+      config === undefined ? `sudo AIOT_CONFIG_DIR=${shellWord(shown.config)} aiot status` : 'aiot status',
+    ],
+  };
+}
+
+/** Takes the unit away; the platform's folder stays as it is. @throws AIOT_FILE_NOT_WRITABLE */
+export async function uninstallPlatform({
+  unitDir,
+  dryRun,
+}: Pick<InstallPlatformOptions, 'unitDir' | 'dryRun'>): Promise<UninstalledPlatform> {
+  const file = join(resolve(unitDir ?? systemFolder), `${service}.service`);
+  const stop = [`sudo systemctl disable --now ${service}`, 'sudo systemctl daemon-reload'];
+  if (dryRun) return { file, removed: false, stop };
+  try {
+    await rm(file);
+    await syncFolder(dirname(file));
+    return { file, removed: true, stop };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { file, removed: false, stop };
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot remove ${file}`, {
+      cause: error,
+      next: 'The same with sudo.',
+    });
+  }
+}
+
+/** A service begins in another folder than who asks for it. */
+function absolute(up: UpOptions): UpOptions {
+  const { serverCertificate: own } = up;
+  return own === undefined
+    ? up
+    : { ...up, serverCertificate: { cert: resolve(own.cert), key: resolve(own.key) } };
+}
+
+function enginesOf({ engines = {} }: UpOptions): string[] {
+  return Object.entries(engines).flatMap(([flag, url]) =>
+    url === undefined ? [] : [`--${flag}`, url as string],
+  );
+}
+
+function refuseSecret(url: string): void {
+  const found = secretIn(url);
+  if (!found) return;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `${found.endpoint}: expected an address without ${found.what}, for a service's file is no secret`,
+    {
+      next: `Write AIOT_DATABASE=…, AIOT_BLOBS=…, AIOT_EVENTS=… or AIOT_BROKER=… into ${secrets}, mode 0600, which the service reads.`,
+    },
+  );
+}

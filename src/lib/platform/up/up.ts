@@ -1,0 +1,202 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  AiotError,
+  addContext,
+  configFolder,
+  notifierFor,
+  type PlatformContext,
+  publicKeyOf,
+  readContexts,
+  readText,
+  withLock,
+} from '../../core/index.js';
+import { trustRootOf } from '../../formats/index.js';
+import { ensureOperatorKey } from '../../provision/index.js';
+import { createClient } from '../../registry/index.js';
+import type { Platform } from '../options.js';
+import { startPlatform } from '../start.js';
+import { boundLog } from './logs.js';
+import { platformFolder, type UpOptions, type UpResult } from './options.js';
+
+export interface UpPlatform {
+  result: UpResult;
+  streams: Platform['streams'];
+  stop(): Promise<void>;
+}
+
+/** Starts a platform in this process and makes it known to the user. @throws as startPlatform, AIOT_CONTEXT_EXISTS */
+export async function up(options: UpOptions, log?: (line: string) => void): Promise<UpPlatform> {
+  // From the choice of a name to the context that has it: two that start at once would choose the same, and the signing
+  // key of one would be written over.
+  return withLock(join(configFolder(), 'up.lock'), 60_000, () => upAlone(options, log));
+}
+
+async function upAlone(options: UpOptions, log?: (line: string) => void): Promise<UpPlatform> {
+  const dataDir = platformFolder(options.data);
+  const name = await contextNameFor(dataDir, options.context);
+  const { host, httpPort, mqttPort, plainPort, newToken, compat = [], boards, readers } = options;
+  const {
+    engines,
+    wsPort,
+    names,
+    noToken,
+    serverCertificate,
+    compatPorts,
+    compatMaxRows,
+    compatQuota,
+    compatDeleteAll,
+    ddiPort,
+    ddiPollMs,
+    rates,
+  } = options;
+  const platform: Platform = await startPlatform({
+    ...{ dataDir, host, httpPort, mqttPort, newToken, compat },
+    ...(plainPort === undefined ? {} : { plain: { port: plainPort } }),
+    ...{
+      boards,
+      readers,
+      engines,
+      wsPort,
+      names,
+      noToken,
+      serverCertificate,
+      compatPorts,
+      compatMaxRows,
+      compatQuota,
+      compatDeleteAll,
+      ddiPort,
+      ddiPollMs,
+      rates,
+    },
+    secret: process.env.AIOT_PLATFORM_SECRET || undefined,
+    caPassphrase: process.env.AIOT_CA_PASSPHRASE || undefined,
+    ...(log ? { log } : {}),
+  });
+  try {
+    const known = await rememberPlatform(platform, name);
+    const { urls, ca, token } = platform;
+    const result = {
+      ...{ pid: process.pid, urls, ca },
+      ...(token === undefined ? {} : { token }),
+      ...known,
+    };
+    const boundless = boundLog(process.env.AIOT_LOG_FILE);
+    const ending = await tellManager(platform.urls.http);
+    const stop = async () => {
+      await ending();
+      await platform.stop();
+      boundless();
+    };
+    return { result, streams: platform.streams, stop };
+  } catch (error) {
+    await platform.stop();
+    throw error;
+  }
+}
+
+/**
+ * Name under which this user knows (or is to know) the platform of a folder: the context that has its CA, or the wanted
+ * name, or the first free one of local, local-2, …
+ * @throws AIOT_CONTEXT_EXISTS when the wanted name stands for another platform
+ */
+async function contextNameFor(dataDir: string, wanted?: string): Promise<string> {
+  const { contexts } = await readContexts();
+  const ca = join(dataDir, 'pki', 'ca.crt');
+  const own = await contextOf(contexts, ca);
+  if (own !== undefined && (wanted === undefined || wanted === own)) return own;
+  const free = (name: string) => {
+    const there = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
+    // A platform whose CA file is gone was deleted: its name may be taken again.
+    return !there || name === own || (there.ca !== undefined && !existsSync(there.ca));
+  };
+  if (wanted === undefined) {
+    for (let i = 1; ; i++) {
+      const name = i === 1 ? 'local' : `local-${i}`;
+      if (free(name)) return name;
+    }
+  }
+  if (free(wanted)) return wanted;
+  throw new AiotError('AIOT_CONTEXT_EXISTS', `the context ${wanted} is for ${contexts[wanted]?.url}`);
+}
+
+/**
+ * Makes the running platform known to this user. With a new token: the signing key (made when missing) becomes the trust
+ * root unless there is one. Without: the context's URLs are brought up to date. In both cases it is the one in use from
+ * now on: who starts a platform means that one with the commands that follow.
+ * @returns the context's name, and the one that was in use instead of it until now; nothing when the user has none for it
+ * and there is no token to make one with
+ */
+async function rememberPlatform(
+  platform: Platform,
+  name: string,
+): Promise<{ context?: string; replaced?: string; dashboard?: string }> {
+  const { current, contexts } = await readContexts();
+  const { urls, ca, token } = platform;
+  const before = (await contextOf(contexts, ca)) === name ? contexts[name] : undefined;
+  const known = token ?? before?.token;
+  if (known === undefined) return {};
+  const key = await ensureOperatorKey(name);
+  if (token !== undefined) await trustKey(platform, token, key);
+  await addContext(
+    name,
+    { url: urls.http, mqtt: urls.mqtts, ...(urls.mqtt ? { plain: urls.mqtt } : {}), ca, token: known },
+    { replace: true, use: true },
+  );
+  // A manager's log is read by others.
+  const dashboard = isManaged() ? null : await platform.loginLink(known);
+  return {
+    context: name,
+    ...(current === undefined || current === name ? {} : { replaced: current }),
+    ...(dashboard === null ? {} : { dashboard }),
+  };
+}
+
+/** The context with this file as its CA, or else one with the same certificate: restored elsewhere, it is the same platform. */
+async function contextOf(contexts: Record<string, PlatformContext>, ca: string): Promise<string | undefined> {
+  const names = Object.keys(contexts);
+  const here = names.find((name) => contexts[name]?.ca === ca);
+  if (here !== undefined || !existsSync(ca)) return here;
+  const own = await readText(ca);
+  for (const name of names) {
+    const there = contexts[name]?.ca;
+    if (there !== undefined && existsSync(there) && (await readText(there)) === own) return name;
+  }
+  return undefined;
+}
+
+async function trustKey(platform: Platform, token: string, key: string): Promise<void> {
+  const ca = await readText(platform.ca);
+  const client = createClient({ url: platform.urls.http, ca, token });
+  try {
+    if ((await client.trust.get()) === null) await client.trust.put(trustRootOf(publicKeyOf(key)));
+  } finally {
+    await client.close();
+  }
+}
+
+/** Whether systemd started this process, and keeps what it says. */
+function isManaged(environment: Readonly<Record<string, string | undefined>> = process.env): boolean {
+  return notifierFor(environment) !== undefined;
+}
+
+/**
+ * Tells systemd, where it started this process, that the platform is ready, and then that it lives: a turn of the event loop
+ * that does not come is what its watchdog is for. A database that is away is not: starting anew brings none back.
+ * @returns what says that it ends
+ */
+async function tellManager(
+  url: string,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<() => Promise<void>> {
+  const manager = notifierFor(environment);
+  if (!manager) return async () => {};
+  const { notify, watchdogMs } = manager;
+  await notify('READY=1', `STATUS=${url}`);
+  const beat =
+    watchdogMs === undefined ? undefined : setInterval(() => void notify('WATCHDOG=1'), watchdogMs / 3);
+  return async () => {
+    clearInterval(beat);
+    await notify('STOPPING=1');
+  };
+}
