@@ -92,7 +92,7 @@ describe('without a file handle left', () => {
         )
       )
         own.push(file);
-    expect(own).toEqual(['lib/core/start-program.ts']);
+    expect(own).toEqual(['lib/core/process.ts']);
   });
 });
 

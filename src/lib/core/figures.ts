@@ -83,3 +83,12 @@ export function elapsed(ms: number): string {
   const seconds = Math.round(ms / 1000);
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
+
+const units: Record<string, number> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+
+/** `32KiB` or a number → bytes. The schema has checked the form. */
+export function bytesOf(size: number | string): number {
+  if (typeof size === 'number') return size;
+  const [, digits = '0', unit = 'B'] = /^(\d+) ?(B|KiB|MiB|GiB)$/.exec(size) ?? [];
+  return Number(digits) * (units[unit] ?? 1);
+}

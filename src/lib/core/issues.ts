@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { namePattern } from './ids.js';
-import { nearest } from './nearest.js';
-import { show } from './project/show.js';
+import { namePattern } from './names.js';
+import { nearest } from './text.js';
 
 /** Something wrong in a value: where, and what was expected and found. */
 export interface Problem {
@@ -10,6 +9,7 @@ export interface Problem {
 }
 
 type Issue = z.core.$ZodIssue;
+
 interface Issues {
   issues: readonly Issue[];
 }
@@ -258,4 +258,15 @@ function unwrapped(schema: z.core.$ZodType): z.core.$ZodType {
   const { def } = schema._zod as unknown as { def: { innerType?: z.core.$ZodType; in?: z.core.$ZodType } };
   const inner = def.innerType ?? def.in;
   return inner ? unwrapped(inner) : schema;
+}
+
+/** A value as messages show it: on one line, and short. */
+export function show(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  // JSON has no word for .nan and .inf, nor for a bigint.
+  const text =
+    typeof value === 'number' || typeof value === 'bigint'
+      ? String(value)
+      : (JSON.stringify(value) ?? String(value));
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }

@@ -1,4 +1,47 @@
-import { AiotError } from './errors/index.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { AiotError } from './errors.js';
+
+/** Time as a port, so that state machines and retries can be tested without waiting. */
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Milliseconds since some start that setting the machine's clock does not move. Absent where `now` itself is never set. */
+  monotonic?(): number;
+  /** Resolves after `ms`, rejects with the signal's reason when it is aborted first. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  sleep: async (ms, signal) => {
+    await delay(ms, undefined, { signal });
+  },
+};
+
+const unitsMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/**
+ * `500ms`, `30s`, `1.5m`, `2h`, `7d` → milliseconds. A bare number is refused: nobody can tell which unit was meant.
+ * @throws AIOT_USAGE
+ */
+export function parseDuration(text: string): number {
+  const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(text.trim()) ?? [];
+  const ms = Number(digits) * (unitsMs[unit] ?? Number.NaN);
+  if (!Number.isSafeInteger(Math.round(ms))) {
+    throw new AiotError('AIOT_USAGE', `expected a time such as 500ms, 30s, 5m, 2h or 7d; got "${text}"`);
+  }
+  return Math.round(ms);
+}
+
+/** The same the other way, in the largest unit that leaves no fraction: 10000 → `10s`. */
+export function formatDuration(ms: number): string {
+  const [unit, factor] = Object.entries(unitsMs).findLast(([, each]) => ms >= each && ms % each === 0) ?? [
+    'ms',
+    1,
+  ];
+  return `${ms / factor}${unit}`;
+}
 
 /** The five fields of crontab(5), with the names that two of them may use. */
 const fields = [
@@ -13,6 +56,7 @@ const fields = [
   },
   { name: 'weekday', from: 0, to: 7, names: ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] },
 ] as const;
+
 type Field = (typeof fields)[number];
 
 const shorthands: Record<string, string> = {
