@@ -1,18 +1,24 @@
-import { createFourier } from '../fourier.js';
-import { centralMoments, emptyMoments, momentsOf } from '../moments.js';
-import type { FeatureSetMaker } from '../set.js';
-import { autoregressionOrder, createBurg, createYuleWalker } from './autoregression.js';
-import { strongestPeaks } from './peaks.js';
-import { amplitudes, medianBin, spectrumFigures } from './spectrum.js';
-import { axisSums, correlation, dot, emptySums, medianDeviation } from './time.js';
-import { createWavelet, waveletLevels } from './wavelet.js';
+import { centralMoments, emptyMoments, momentsOf } from './bands.js';
+import type { FeatureSetMaker } from './feature-sets.js';
+import { createFourier } from './fourier.js';
+import {
+  amplitudes,
+  autoregressionOrder,
+  createBurg,
+  createWavelet,
+  createYuleWalker,
+  medianBin,
+  spectrumFigures,
+  waveletLevels,
+} from './har-transforms.js';
 
 /** The wavelet part has seven bands: six levels, which these window lengths allow. */
 const levels = 6;
-export const harWindow = { least: 448, most: 895 };
 
+export const harWindow = { least: 448, most: 895 };
 const axes = ['x', 'y', 'z'] as const;
 const each = (name: string) => axes.map((axis) => `acc_${axis}_${name}`);
+
 const numbered = (order: readonly string[], name: string, count: number) =>
   order.flatMap((axis) => Array.from({ length: count }, (_, i) => `acc_${axis}_${name}_${i + 1}`));
 
@@ -152,8 +158,10 @@ export function createHar(n: number, rateHz: number) {
 const place = new Map(names.map((name, i) => [name, i]));
 const at = (name: string) => place.get(name)!;
 const slots = axes.map((axis) => slotsOf((name) => at(`acc_${axis}_${name}`)));
+
 // Stored under z is what was computed from x.
 const waveletAt = ['z', 'y', 'x'].map((axis) => at(`acc_${axis}_enwacto_1`));
+
 const area = at('acc_mpf');
 
 /** Places of one axis's features in the output. */
@@ -185,4 +193,169 @@ function slotsOf(at: (name: string) => number) {
     autoregyw_1: at('autoregyw_1'),
     autoregburg_1: at('autoregburg_1'),
   };
+}
+
+/** What one pass over an axis gives. */
+interface AxisSums {
+  mean: number;
+  absolute: number;
+  low: number;
+  high: number;
+  /** Σ |step| */
+  waveform: number;
+  /** Σ sign(|step| − 0.05): the original's "Wilson amplitude", which counts small steps as −1. */
+  wilson: number;
+  /** Steps at which the sign changes; 0 is a sign of its own. */
+  signChanges: number;
+}
+
+function emptySums(): AxisSums {
+  return {
+    mean: 0,
+    absolute: 0,
+    low: 0,
+    high: 0,
+    waveform: 0,
+    wilson: 0,
+    signChanges: 0,
+  };
+}
+
+/** @param centred gets the signal without its mean */
+function axisSums(signal: Float64Array, centred: Float64Array, out: AxisSums): void {
+  const n = signal.length;
+  let before = signal[0]!;
+  let sum = before;
+  let absolute = Math.abs(before);
+  let low = before;
+  let high = before;
+  let waveform = 0;
+  let wilson = 0;
+  let signChanges = 0;
+  for (let i = 1; i < n; i++) {
+    const x = signal[i]!;
+    sum += x;
+    absolute += x < 0 ? -x : x;
+    if (x < low) low = x;
+    if (x > high) high = x;
+    const step = Math.abs(x - before);
+    waveform += step;
+    if (step > 0.05) wilson++;
+    else if (step < 0.05) wilson--;
+    if (x > 0 !== before > 0 || x < 0 !== before < 0) signChanges++;
+    before = x;
+  }
+  const mean = sum / n;
+  for (let i = 0; i < n; i++) {
+    centred[i] = signal[i]! - mean;
+  }
+  out.mean = mean;
+  out.absolute = absolute;
+  out.low = low;
+  out.high = high;
+  out.waveform = waveform;
+  out.wilson = wilson;
+  out.signChanges = signChanges;
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
+/** Pearson's correlation of two signals without their means; 0 when one of the two is constant. */
+function correlation(a: Float64Array, b: Float64Array, squaresA: number, squaresB: number): number {
+  return squaresA > 0 && squaresB > 0 ? dot(a, b) / Math.sqrt(squaresA * squaresB) : 0;
+}
+
+/** Median of |x − median|. @param work of the signal's length, overwritten */
+function medianDeviation(signal: Float64Array, work: Float64Array): number {
+  work.set(signal);
+  const middle = median(work);
+  for (let i = 0; i < signal.length; i++) work[i] = Math.abs(signal[i]! - middle);
+  return median(work);
+}
+
+/**
+ * Median of the values, which are left in another order; of an even number, the mean of the two in the middle. By Hoare's
+ * selection (1961), the pivot being the median of three: no sort is needed.
+ */
+export function median(values: Float64Array): number {
+  const n = values.length;
+  const k = n >> 1;
+  const upper = select(values, k);
+  if (n % 2 === 1) return upper;
+  let lower = values[0]!;
+  for (let i = 1; i < k; i++) if (values[i]! > lower) lower = values[i]!;
+  return (lower + upper) / 2;
+}
+
+/** The k-th smallest from 0; what stands before it is no larger afterwards. */
+function select(values: Float64Array, k: number): number {
+  let left = 0;
+  let right = values.length - 1;
+  while (left < right) {
+    const a = values[left]!;
+    const b = values[(left + right) >> 1]!;
+    const c = values[right]!;
+    const pivot = a < b ? (b < c ? b : a < c ? c : a) : a < c ? a : b < c ? c : b;
+    let i = left;
+    let j = right;
+    while (i <= j) {
+      while (values[i]! < pivot) i++;
+      while (values[j]! > pivot) j--;
+      if (i > j) break;
+      const held = values[i]!;
+      values[i++] = values[j]!;
+      values[j--] = held;
+    }
+    if (k <= j) right = j;
+    else if (k >= i) left = i;
+    else break;
+  }
+  return values[k]!;
+}
+
+/**
+ * Bins of the three strongest local maxima, ascending; 0 where there are fewer. A plateau counts by its middle, and the
+ * ends are no maxima (as SciPy's find_peaks has it).
+ * @returns how many bins are as high as one of them: not three where the original gives up
+ */
+function strongestPeaks(amplitude: Float64Array, out: Int32Array): number {
+  out.fill(0);
+  // Above half the rate all is 0.
+  const end = Math.min(amplitude.length - 1, Math.ceil(amplitude.length / 2) + 2);
+  let found = 0;
+  for (let i = 1; i < end; ) {
+    let last = i;
+    while (last < amplitude.length - 1 && amplitude[last + 1] === amplitude[i]) last++;
+    const isPeak =
+      amplitude[i - 1]! < amplitude[i]! &&
+      last < amplitude.length - 1 &&
+      amplitude[last + 1]! < amplitude[i]!;
+    if (isPeak) found = keepStrongest(amplitude, Math.floor((i + last) / 2), out, found);
+    i = last + 1;
+  }
+  if (found < out.length) return found;
+  out.sort();
+  let equal = 0;
+  for (let i = 0; i < amplitude.length; i++) {
+    const a = amplitude[i]!;
+    if (a === amplitude[out[0]!] || a === amplitude[out[1]!] || a === amplitude[out[2]!]) equal++;
+  }
+  return equal;
+}
+
+function keepStrongest(amplitude: Float64Array, peak: number, out: Int32Array, found: number): number {
+  if (found < out.length) {
+    out[found] = peak;
+    return found + 1;
+  }
+  let weakest = 0;
+  for (let k = 1; k < out.length; k++) {
+    if (amplitude[out[k]!]! < amplitude[out[weakest]!]!) weakest = k;
+  }
+  if (amplitude[peak]! > amplitude[out[weakest]!]!) out[weakest] = peak;
+  return found;
 }

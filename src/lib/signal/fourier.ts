@@ -1,7 +1,56 @@
-import { turn } from '../turn.js';
+import { turn } from './turn.js';
+
+/** A prime factor above this costs more than two transforms of more than twice the length. */
+const largestFactor = 60;
+
+interface Fourier {
+  /** Bins 0..n−1 of the last transform. */
+  re: Float64Array;
+  im: Float64Array;
+  /** X[k] = Σ x[t]·exp(−2πi·kt/n), no scaling. `input` has n samples and is left unchanged. */
+  transform(input: Float64Array): void;
+  /**
+   * Two real signals in one transform: `first` and `second` get the real parts, then the imaginary parts of bins 0..n/2
+   * (2 · (⌊n/2⌋ + 1) values each).
+   */
+  transformPair(a: Float64Array, b: Float64Array, first: Float64Array, second: Float64Array): void;
+}
+
+/**
+ * Discrete Fourier transform of real signals of any length: mixed radix in Stockham's order (Cooley and Tukey 1965;
+ * Stockham 1966), tables made once, nothing allocated by a transform; lengths with a large prime factor as a
+ * convolution with a chirp (Bluestein 1970).
+ */
+export function createFourier(n: number): Fourier {
+  const run = Math.max(1, ...factorsOf(n)) > largestFactor ? createChirp(n) : createStages(n);
+  const re = new Float64Array(n);
+  const im = new Float64Array(n);
+  const bins = Math.floor(n / 2) + 1;
+  return {
+    re,
+    im,
+    transform(input) {
+      re.set(input);
+      im.fill(0);
+      run(re, im);
+    },
+    transformPair(a, b, first, second) {
+      re.set(a);
+      im.set(b);
+      run(re, im);
+      for (let k = 0; k < bins; k++) {
+        const m = k === 0 ? 0 : n - k;
+        first[k] = (re[k]! + re[m]!) / 2;
+        first[bins + k] = (im[k]! - im[m]!) / 2;
+        second[k] = (im[k]! + im[m]!) / 2;
+        second[bins + k] = (re[m]! - re[k]!) / 2;
+      }
+    },
+  };
+}
 
 /** Factors of n: fours first, then primes, smallest first. */
-export function factorsOf(n: number): number[] {
+function factorsOf(n: number): number[] {
   const factors: number[] = [];
   let rest = n;
   for (; rest % 4 === 0; rest /= 4) factors.push(4);
@@ -12,7 +61,7 @@ export function factorsOf(n: number): number[] {
 type Stage = (xr: Float64Array, xi: Float64Array, yr: Float64Array, yi: Float64Array) => void;
 
 /** Complex transform in place over `re` and `im`, each of n values. */
-export function createStages(n: number): (re: Float64Array, im: Float64Array) => void {
+function createStages(n: number): (re: Float64Array, im: Float64Array) => void {
   const cos = new Float64Array(n);
   const sin = new Float64Array(n);
   for (let i = 0; i < n; i++) {
@@ -224,4 +273,67 @@ function turned(
 ) {
   yr[to] = re * c - im * w;
   yi[to] = re * w + im * c;
+}
+
+/**
+ * Complex transform in place of any length n by two transforms of a length that is made of twos and fives (Bluestein 1970):
+ * k·t = (k² + t² − (k − t)²)/2 makes the sum a convolution with a chirp. For lengths with a large prime factor.
+ */
+function createChirp(n: number): (re: Float64Array, im: Float64Array) => void {
+  const m = smoothFrom(2 * n - 1);
+  const run = createStages(m);
+  const cos = new Float64Array(n);
+  const sin = new Float64Array(n);
+  // The chirp turned the other way, transformed once.
+  const filterRe = new Float64Array(m);
+  const filterIm = new Float64Array(m);
+  for (let k = 0; k < n; k++) {
+    // k² modulo a whole turn keeps the angle exact.
+    const angle = turn((k * k) % (2 * n), 2 * n);
+    cos[k] = angle.cos;
+    sin[k] = angle.sin;
+    filterRe[k] = cos[k]! / m;
+    filterIm[k] = sin[k]! / m;
+    if (k > 0) {
+      filterRe[m - k] = filterRe[k]!;
+      filterIm[m - k] = filterIm[k]!;
+    }
+  }
+  run(filterRe, filterIm);
+  const workRe = new Float64Array(m);
+  const workIm = new Float64Array(m);
+  return (re, im) => {
+    for (let k = 0; k < n; k++) {
+      workRe[k] = re[k]! * cos[k]! + im[k]! * sin[k]!;
+      workIm[k] = im[k]! * cos[k]! - re[k]! * sin[k]!;
+    }
+    workRe.fill(0, n);
+    workIm.fill(0, n);
+    run(workRe, workIm);
+    for (let k = 0; k < m; k++) {
+      const a = workRe[k]!;
+      const b = workIm[k]!;
+      workRe[k] = a * filterRe[k]! - b * filterIm[k]!;
+      // Its sign turned: a transform of the conjugate is the inverse's conjugate.
+      workIm[k] = -(a * filterIm[k]! + b * filterRe[k]!);
+    }
+    run(workRe, workIm);
+    for (let k = 0; k < n; k++) {
+      const a = workRe[k]!;
+      const b = -workIm[k]!;
+      re[k] = a * cos[k]! + b * sin[k]!;
+      im[k] = b * cos[k]! - a * sin[k]!;
+    }
+  };
+}
+
+/** The smallest number of twos and fives alone that is no smaller. */
+function smoothFrom(least: number): number {
+  let best = Number.POSITIVE_INFINITY;
+  for (let fives = 1; fives < 2 * least; fives *= 5) {
+    let value = fives;
+    while (value < least) value *= 2;
+    best = Math.min(best, value);
+  }
+  return best;
 }
