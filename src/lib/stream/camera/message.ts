@@ -1,4 +1,4 @@
-import { pictureFacts } from '../../vision/facts/index.js';
+import { pictureFacts } from '../../vision/facts.js';
 import type { Header, Message } from '../message.js';
 import type { CameraInput } from './input.js';
 

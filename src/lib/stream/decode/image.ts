@@ -1,4 +1,4 @@
-import { type PictureFacts, pictureFacts } from '../../vision/facts/index.js';
+import { type PictureFacts, pictureFacts } from '../../vision/facts.js';
 import { undecoded } from './text.js';
 
 export interface ImageInfo extends PictureFacts {
