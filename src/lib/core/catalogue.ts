@@ -7,9 +7,9 @@ export interface CatalogueEntry {
   /** Exit code: 1 failed · 2 usage · 3 partly failed · 4 not found · 5 not allowed · 6 a check or gate said no · 124 timed out · 130 interrupted. */
   exit: 1 | 2 | 3 | 4 | 5 | 6 | 124 | 130;
   family: 'user' | 'outside' | 'bug';
-  /** What it means, in one or two sentences. */
+  /** Its meaning, in one or two sentences. */
   about: string;
-  /** What to do next, as a command or a sentence. */
+  /** The next step, as a command or a sentence. */
   next: string;
 }
 

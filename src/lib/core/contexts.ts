@@ -9,7 +9,7 @@ import { withLock } from './lock.js';
 import { namePattern } from './names.js';
 import { didYouMean } from './text.js';
 
-/** What there may be behind a context: this project's platform, or an installation of the guide's services. */
+/** A context leads to this project's platform, or to an installation of the guide's services. */
 export const contextKinds = ['platform', 'architects-guide'] as const;
 
 export type ContextKind = (typeof contextKinds)[number];

@@ -63,7 +63,7 @@ export function hasCode(error: unknown, code: ErrorCode): error is AiotError {
   return error instanceof AiotError && error.code === code;
 }
 
-/** What the promise gives; undefined where it fails with this code, which no JSON is. Other errors stay what they are. */
+/** The promise's value; undefined where it fails with this code, which no JSON value is. Other errors are thrown on. */
 export async function unless<T>(code: ErrorCode, promise: Promise<T>): Promise<T | undefined> {
   try {
     return await promise;

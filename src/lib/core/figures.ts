@@ -17,7 +17,7 @@ export function percent(share: number, digits = 1): string {
 export interface MeasuredShare {
   share: number;
   cases: number;
-  /** What a case is. */
+  /** The unit of a case. */
   unit: 'window' | 'row';
   /** null where each case stands for itself. */
   groups: number | null;

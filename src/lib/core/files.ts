@@ -82,7 +82,7 @@ function refused(path: string, why: string, cause?: unknown): AiotError {
   });
 }
 
-/** What `writeFileAtomic` has left in a folder where its process was killed. For who knows that nobody writes there now. */
+/** Removes the temporary files of a killed `writeFileAtomic`. Only safe while nobody writes in that folder. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => []))
     if (/^\.[0-9a-f]{12}\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
@@ -103,7 +103,7 @@ export function isForWantOfRoom(error: unknown, folder: string): boolean {
   }
 }
 
-/** What a file system said when a path was written, as the error to throw. @param doing what was tried, before the path */
+/** The error to throw for a file system's error on writing a path. @param doing what was tried, before the path */
 export function unwritable(path: string, error: unknown, doing = 'write'): AiotError {
   if (error instanceof AiotError) return error;
   const code = systemCode(error);
@@ -207,7 +207,7 @@ export async function writeJsonAtomic(path: string, value: unknown, mode = 0o644
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`, mode);
 }
 
-/** What is in the way when a file cannot be read, in words; the system's code for what is rarer. */
+/** Why a file cannot be read, in words; rarer reasons are given by the system's code. */
 const obstacles: Record<string, string> = {
   EACCES: 'no permission to read it',
   EISDIR: 'it is a folder',

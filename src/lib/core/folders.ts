@@ -19,7 +19,7 @@ export function dataFolder(env: Environment = process.env): string {
   return base(env, 'AIOT_DATA_DIR', 'XDG_DATA_HOME', '.local/share');
 }
 
-/** What can be made again. `AIOT_CACHE_DIR`, XDG_CACHE_HOME/aiot or ~/.cache/aiot. */
+/** Files that can be made again. `AIOT_CACHE_DIR`, XDG_CACHE_HOME/aiot or ~/.cache/aiot. */
 export function cacheFolder(env: Environment = process.env): string {
   return base(env, 'AIOT_CACHE_DIR', 'XDG_CACHE_HOME', '.cache');
 }

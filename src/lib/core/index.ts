@@ -1,5 +1,5 @@
 /**
- * What every room may use: errors, ids, clock, chance, atomic files, crypto, the user's contexts and the project file.
+ * The ground of all rooms: errors, ids, clock, chance, atomic files, crypto, the user's contexts and the project file.
  * Imports from no other room.
  */
 export { catalogue, type ErrorCode } from './catalogue.js';

@@ -9,7 +9,7 @@ const positive = z.number().positive();
 /** Samples: more than a day at 10 Hz, and little enough to be allocated. */
 const windowLength = z.int().min(1).max(1_000_000);
 
-/** What people call a class or what they recorded; it is printed, and is a name in files. */
+/** The name of a class or a recorded label; it is printed, and is a name in files. */
 const word = z
   .string()
   .regex(/^[^\p{Cc}]{1,64}$/u, 'expected 1 to 64 characters, none of them a control character');
@@ -171,7 +171,7 @@ const accept = z.strictObject({
     .optional(),
   /** Most multiply-adds of one inference. */
   macs: z.int().positive().optional(),
-  /** What `data drift` and pipelines stop at: any drift (`none`), or a PSI of a feature above this. */
+  /** Limit for `data drift` and pipelines: any drift (`none`), or a PSI of a feature above this. */
   drift: z.union([z.literal('none'), positive]).optional(),
 });
 
@@ -193,7 +193,7 @@ const model = z.strictObject({
   kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'layers']).default('mlp'),
   /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn), or layers one by one. */
   layers: z.union([z.array(size).min(1).max(16), z.array(layerSchema).min(1).max(64)]).optional(),
-  /** What it answers; an autoencoder always answers with its reconstruction error. */
+  /** Kind of its output; an autoencoder's is always its reconstruction error. */
   output: z.enum(['classes', 'probability', 'value']).default('classes'),
   /** Empty where no classes are wanted (value, autoencoder), or where a table's own labels are the classes. */
   labels: labels.default({}),
@@ -212,7 +212,7 @@ const filter = z
   .regex(/^(?:(?:\+|[^+#/\0]*)\/)*(?:[+#]|[^+#/\0]*)$/, 'expected a filter such as iotkit/#')
   .min(1);
 
-/** What `aiot up --project` starts beside the platform. */
+/** Services that `aiot up --project` starts beside the platform. */
 const up = z.strictObject({
   /** A listener for boards that know no TLS. */
   boards: z
@@ -266,7 +266,7 @@ const loop = z.strictObject({
 
 /** Firmware of the project's own: `aiot firmware init`. */
 const firmware = z.strictObject({
-  /** What a device says that it runs before an update has told it more. */
+  /** Version that a device reports until an update sets another. */
   version: z
     .string()
     .regex(/^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$/, 'expected a version such as 0.1.0, at most 32 characters')
@@ -281,7 +281,7 @@ const firmware = z.strictObject({
   servo: z.boolean().optional(),
 });
 
-/** Of steps, and of what they leave: they are names of folders, and of templates on a cluster. */
+/** Names of steps and of their outputs: they become names of folders, and of templates on a cluster. */
 const stepName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'expected lower case letters, digits and dashes');
 
 /** In the folder that a step runs in. */
@@ -315,9 +315,9 @@ const step = z.strictObject({
   timeout: span.optional(),
   /** False: it is run each time. */
   cache: z.boolean().optional(),
-  /** What exit code 6 of it means, in a few words. */
+  /** Meaning of its exit code 6, in a few words. */
   gate: z.string().min(1).max(80).optional(),
-  /** Of a default step: flags of its command. Of an own one: values for `run`. */
+  /** For a default step, flags of its command; for one of the project's own, values for `run`. */
   params: z.record(stepName, z.union([z.string(), z.number(), z.boolean()])).optional(),
   /** Whether it talks to the platform. */
   platform: z.boolean().optional(),
@@ -333,7 +333,7 @@ const stepsField = z.unknown().transform((value, context) => {
   // As it was given, so that what was read can be read again.
   if (read.success) return read.data as StepsConfig;
   for (const issue of read.error.issues) {
-    // Of a union the options are told one by one; what a step may say is of interest, and not that it may be false.
+    // A union's issue lists its options one by one; the fields of a step are of interest, and not that it may be false.
     const inner = issue.code === 'invalid_union' ? issue.errors.find((each) => each.some(isDeep)) : undefined;
     const found = inner ? inner.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) : [issue];
     context.issues.push(...found.map((each) => ({ ...each, input: value }) as never));
@@ -345,7 +345,7 @@ const endpoint = z
   .string()
   .regex(/^[a-z][a-z0-9+]*:\/\/\S+$/, 'expected a URL such as mqtt://HOST:1883/TOPIC');
 
-/** What starts a run of its own while `aiot pipeline watch` looks on. */
+/** Triggers of a run while `aiot pipeline watch` is active. */
 const triggers = z.strictObject({
   /** So many new rows or samples. */
   rows: z.int().positive().optional(),

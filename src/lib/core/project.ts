@@ -48,7 +48,7 @@ export function parseProject(text: string, file: string): ProjectConfig {
   return parseYaml(text, file, projectSchema, { code: 'AIOT_PROJECT_INVALID', check: crossChecks });
 }
 
-/** What one field alone cannot tell. @param given the file's values as they stand, without defaults */
+/** Checks over several fields. @param given the file's values as they stand, without defaults */
 function crossChecks(config: ProjectConfig, given: unknown): Problem[] {
   return [
     ...checkStream(config, given),

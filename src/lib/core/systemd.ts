@@ -107,7 +107,7 @@ export function confined({
 }
 
 export interface PlatformUnitOptions {
-  /** Of the service, without `.service`. */
+  /** Name of the service, without `.service`. */
   service: string;
   /** Program and arguments. */
   command: readonly string[];
@@ -212,7 +212,7 @@ async function homeOf(user: string): Promise<string | undefined> {
   return lines.map((line) => line.split(':')).find(([name]) => name === user)?.[5];
 }
 
-/** Of who runs this: a number where the system knows no name for it, as in a container that is run as some user. */
+/** Name of the user who runs this; a number where the system knows no name for it, as in a container run as some user. */
 export function userName(): string {
   try {
     return userInfo().username;
@@ -221,13 +221,13 @@ export function userName(): string {
   }
 }
 
-/** Of `sudo`, what names folders is not passed on, but where it is said on purpose. */
+/** Variables that name folders: `sudo` does not pass them on unless told to. */
 export function ownFolders(): Record<string, string | undefined> {
   const { AIOT_CONFIG_DIR, XDG_CONFIG_HOME } = process.env;
   return { AIOT_CONFIG_DIR, XDG_CONFIG_HOME };
 }
 
-/** Of these groups, those that /etc/group does not have. */
+/** Those of the groups that are missing from /etc/group. */
 export async function missingGroups(groups: readonly string[]): Promise<string[]> {
   const text = await readFile('/etc/group', 'utf8').catch(() => '');
   const known = new Set(text.split('\n').map((line) => line.split(':', 1)[0]));

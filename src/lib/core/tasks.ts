@@ -19,7 +19,7 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
 }
 
 /**
- * What the promise gives, or the signal's reason as soon as that is aborted. Unlike a race with one promise of the signal, it leaves nothing
+ * Settles as the promise does, or rejects with the signal's reason once that is aborted. Unlike a race with one promise of the signal, it leaves nothing
  * on a signal that lives for months.
  */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

@@ -46,7 +46,7 @@ function distance(a: string, b: string): number {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const unprintable = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Of these JSON.stringify leaves all but C0 as they are: U+009B begins a terminal's commands as ESC [ does. */
+/** JSON.stringify escapes C0 and leaves these as they are: U+009B begins a terminal's commands as ESC [ does. */
 const unprintableInJson = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** Text that cannot do anything to a terminal: control characters become \n, \xNN or \u{NNNN}. */
@@ -82,7 +82,7 @@ export function printableJson(json: string): string {
   return json.replace(unprintableInJson, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** What needs no quotes; a backslash is a part of Windows' paths, and an escape elsewhere. */
+/** Words that need no quotes; a backslash is a part of Windows' paths, and an escape elsewhere. */
 const plain = process.platform === 'win32' ? /^[\w@%+=:,./\\-]+$/ : /^[\w@%+=:,./-]+$/;
 
 /** A word as a shell takes it: quoted when it holds more than what a plain path does. */

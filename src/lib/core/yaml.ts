@@ -15,11 +15,11 @@ import { AiotError } from './errors.js';
 import { type Problem, problemsOf } from './issues.js';
 
 interface YamlOptions<Value> {
-  /** Of the error that is thrown. */
+  /** Code of the error that is thrown. */
   code: ErrorCode;
   /** Changes the plain values before the schema sees them, and tells what it could not. */
   prepare?: (value: unknown) => { value: unknown; problems: Problem[] };
-  /** What one field alone cannot tell. `given`: the file's values as they stand, without defaults. */
+  /** Checks over several fields. `given`: the file's values as they stand, without defaults. */
   check?: (value: Value, given: unknown) => Problem[];
 }
 
@@ -121,7 +121,7 @@ export const deepestYaml = 200;
 /**
  * Where a text of YAML is nested deeper than `deepestYaml`: its parser takes a part of the stack for each level, and what has no stack left
  * ends a process. Counted without parsing: brackets, indicators one behind the other on a line, and lines further in than those before.
- * What stands in quotes or in a block of text counts as well, so that the limit is far from what people write.
+ * Text in quotes and in blocks counts as well, so that the limit is far from what people write.
  * @returns the line, from 1
  */
 export function tooDeepYaml(text: string): number | null {

@@ -8,7 +8,7 @@ import {
   type Tensor,
 } from '../formats/index.js';
 
-/** What TFLite Micro's tensor arena is used for, in bytes. */
+/** Parts of TFLite Micro's tensor arena, in bytes. */
 interface ArenaPlan {
   /** Activations and scratch buffers; exact for the reference kernels. */
   head: number;
@@ -16,7 +16,7 @@ interface ArenaPlan {
   tail: number;
   /** The smallest arena that works: while it is prepared a network needs room before the head is in use. */
   smallest: number;
-  /** What the head holds: tensors in their order, then scratch buffers. */
+  /** Contents of the head: tensors in their order, then scratch buffers. */
   pieces: ArenaPiece[];
 }
 
@@ -223,7 +223,7 @@ function channelsOf({ op, inputs }: Operator, tensors: readonly Tensor[]): numbe
   return op === 'FULLY_CONNECTED' && scales > 1 ? scales : 0;
 }
 
-/** What some uses need beyond: the tables of an int16 softmax, the zero bias of a convolution without one. */
+/** Further needs of some operators: the tables of an int16 softmax, the zero bias of a convolution without one. */
 function otherBytes({ op, inputs }: Operator, tensors: readonly Tensor[]): number {
   if (op === 'SOFTMAX') return tensors[inputs[0]!]!.type === 'int16' ? 2 * align(2 * 513) : 0;
   return op === 'CONV_2D' && inputs.length < 3 ? 24 : 0;

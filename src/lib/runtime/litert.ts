@@ -149,7 +149,7 @@ type LiteRtWasm = LiteRt['liteRtWasm'];
 interface LiteRtModule {
   wasm: LiteRtWasm;
   environment: ReturnType<LiteRtWasm['LiteRtEnvironment']['create']>;
-  /** What LiteRT has printed since the last call. */
+  /** Text that LiteRT has printed since the last call. */
   takeMessages: () => string;
 }
 

@@ -1,4 +1,4 @@
-/** What is looked at in the spectrum of one axis. */
+/** Figures of the spectrum of one axis. */
 interface SpectrumFigures {
   meanHz: number;
   threeQuartersHz: number;

@@ -89,7 +89,7 @@ export function createHar(n: number, rateHz: number) {
     centralMoments(signal, sums.mean, moments);
     means[a] = sums.mean;
     squares[a] = moments.variance * n;
-    // What rounding leaves of a constant has no shape.
+    // A constant's rounding errors have no shape.
     if (sums.low === sums.high) centred[a]!.fill(0);
     out[area]! += sums.absolute / n;
     out[slot.wilson_amp] = sums.wilson;
@@ -195,7 +195,7 @@ function slotsOf(at: (name: string) => number) {
   };
 }
 
-/** What one pass over an axis gives. */
+/** Sums of one pass over an axis. */
 interface AxisSums {
   mean: number;
   absolute: number;

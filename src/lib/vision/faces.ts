@@ -198,7 +198,7 @@ export async function drawFaces(folder: string): Promise<void> {
     const file = join(folder, `frame${String(frame).padStart(2, '0')}.jpg`);
     const first = { x: 60 + frame * 52, y: 200, radius: 66, hair: '#3b2a20' };
     const second = { x: 620 - frame * 70, y: 260, radius: 50, hair: '#7a5a34' };
-    // Who came first is gone at the end.
+    // The first person is gone at the end.
     const shown = people === 2 ? [first, second] : people === 1 ? [frame < 7 ? first : second] : [];
     await writeFileAtomic(file, await drawPicture(shown));
   }

@@ -1,6 +1,6 @@
-/** What a picture is, by its header alone: for who has to start fast. */
+/** Facts about a picture by its header alone, for code that has to start fast. */
 
-/** What the first bytes of a picture say of it. */
+/** Facts in the first bytes of a picture. */
 export interface PictureFacts {
   format: 'jpeg' | 'png' | 'gif' | 'webp' | 'bmp';
   width: number;

@@ -53,7 +53,7 @@ export function rawPicture(width: number, height: number, data: Uint8Array): Pic
 
 /** Where a picture lies in the square that a network sees: `square = picture · scale + pad`, in pixels. */
 export interface Letterbox {
-  /** Of the square's side, in pixels. */
+  /** Side of the square, in pixels. */
   size: number;
   scale: number;
   padX: number;

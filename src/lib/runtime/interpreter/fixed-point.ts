@@ -12,7 +12,7 @@ export function scaleOf(node: Node, { tensor }: Operand): { scale: number; zeroP
   return { scale: scale[0]!, zeroPoint: zeroPoint[0]! };
 }
 
-/** What the output's type can hold. */
+/** Range of the output's type. */
 export function typeRange({ output }: Node): { low: number; high: number } {
   return output.values instanceof Int16Array ? { low: -32768, high: 32767 } : { low: -128, high: 127 };
 }

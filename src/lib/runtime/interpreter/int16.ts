@@ -110,7 +110,7 @@ export function depthwise(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>): () 
   };
 }
 
-/** What a layer adds to its sums, and how these become outputs. */
+/** The bias that a layer adds to its sums, and the scaling of these to outputs. */
 interface Wide {
   bias: Float64Array;
   /** The sum (bias included) by the channel's multiplier. */

@@ -130,7 +130,7 @@ function planStep(
   return { outputs: operator.outputs, run: kernel(node) };
 }
 
-/** What a device could not hold, and ends that are no activations (docs/tflite-rules.md). */
+/** Refuses networks that a device could not hold, and ends that are no activations (docs/tflite-rules.md). */
 function checkEnds({ tensors }: Graph, input: number, output: number): void {
   const wide = tensors.findIndex(({ shape }) => shape.length > largestRank);
   if (wide >= 0)

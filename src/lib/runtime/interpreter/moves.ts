@@ -72,7 +72,7 @@ export function pad(fill: (node: Node) => number): (node: Node) => () => void {
     const target = walk(shape, strides, start);
     const [x, y] = [node.input(0).values, node.output.values];
     y.fill(fill(node));
-    // What lies around stays filled: nothing else writes into an output.
+    // The border stays filled: nothing else writes into an output.
     return () => {
       for (let i = 0; i < target.length; i++) y[target[i]!] = x[i]!;
     };

@@ -18,7 +18,7 @@ export interface InterpreterOptions {
   ratioPrecision?: 'double' | 'single';
 }
 
-/** What goes into a network and comes out of it. */
+/** Values of a network's input or output. */
 export type Activations = Int8Array | Int16Array | Float32Array;
 
 /** A network ready to run: one input, one output. */
