@@ -5,7 +5,7 @@ import { AiotError } from './errors.js';
 import { writeFileAtomic } from './files.js';
 import { startProgram } from './process.js';
 
-/** How words and values are written in a unit of systemd, so that they come out as they are. */
+// Words and values of a systemd unit, escaped so that systemd reads them back unchanged.
 
 /** A word of a command line (systemd.service(5), "Command lines"): quotes and backslashes as in C, `$` and `%` doubled. */
 export function unitWord(text: string): string {
