@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import { entryCrc, headerCrc } from '../src/lib/formats/nvs/crc.js';
+import { entryCrc, headerCrc } from '../src/lib/formats/nvs/types.js';
 
 /** An image's checksum and hash, where its segments say that they end. */
 export function mendedImage(bytes: Buffer): Buffer {

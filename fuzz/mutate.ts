@@ -1,4 +1,4 @@
-import type { Random } from '../src/lib/core/random.js';
+import type { Random } from '../src/lib/core/numbers.js';
 
 /** Words that parsers trip over, of any format. */
 const usual = [

@@ -65,7 +65,7 @@ function literal(value) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   register();
-  const fixed = await import('../src/lib/runtime/interpreter/fixed-point.ts');
+  const fixed = await import('../src/lib/runtime/interpreter/fixed-point.js');
   const { quantizeInput } = await import('../src/lib/signal/index.ts');
   const { seededRandom } = await import('../src/lib/core/index.ts');
   const text = goldenTables({ fixed, quantizeInput, random: seededRandom(7) });

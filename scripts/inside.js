@@ -7,7 +7,7 @@
 export const joined = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
 
 /**
- * Copied to dist/vendor by scripts/vendor.js. `@litertjs/core` has four builds of one WebAssembly file, of which src/lib/runtime/litert loads
+ * Copied to dist/vendor by scripts/vendor.js. `@litertjs/core` has four builds of one WebAssembly file, of which src/lib/runtime/litert.ts loads
  * the one for every Node; `@mediapipe/face_detection` has 12 MB of program around the three networks that src/lib/vision runs.
  */
 export const vendored = {

@@ -10,7 +10,6 @@ import { importsOf, sourcesIn } from './imports.js';
 export const rooms = [
   'commands',
   'cli',
-  'library',
   'demo',
   'doctor',
   'project',
@@ -34,8 +33,11 @@ export const rooms = [
   'core',
 ];
 
+/** The rooms, and between them the package's own entry, src/index.ts, which commands call too; its name here is empty. */
+const order = rooms.flatMap((room) => (room === 'demo' ? ['', room] : [room]));
+
 /**
- * The room of a file: `src/commands/…` → commands, `src/lib/ROOM/…` → ROOM.
+ * The room of a file: `src/commands/…` → commands, `src/lib/ROOM/…` → ROOM; '' is the package's entry.
  * @param {string} file relative to the root
  */
 export function roomOf(file) {
@@ -54,8 +56,8 @@ export function brokenRules(root) {
     .map((name) => `src/lib/${name}: not a room that scripts/rooms.js knows`);
   for (const { from, to } of crossings(root)) {
     const [here, there] = [roomOf(from), roomOf(to)];
-    if (rooms.indexOf(there) <= rooms.indexOf(here)) {
-      problems.push(`${from}: ${here} may not import from ${there}, which is above it`);
+    if (order.indexOf(there) <= order.indexOf(here)) {
+      problems.push(`${from}: ${here} may not import from ${there || to}, which is above it`);
     } else if (!isPublic(root, from, to, there)) {
       problems.push(`${from}: imports ${to}, past that room's index.ts`);
     } else if (!existsSync(join(root, to))) {
@@ -73,7 +75,7 @@ export function brokenRules(root) {
  * @param {string} room
  */
 function isPublic(root, from, to, room) {
-  const index = join('src', 'lib', room, 'index.ts');
+  const index = room === '' ? join('src', 'index.ts') : join('src', 'lib', room, 'index.ts');
   if (to === index) return true;
   const given = namesFrom(root, index, to);
   // What is loaded later is not named: the file is to be one that the index names.
@@ -93,6 +95,7 @@ const naming = /^(?:import|export) (?:type )?(?:\{([^}]*)\}|(\*)[^'"]*?) from ['
 function namesFrom(root, file, other) {
   /** @type {Set<string>} */
   const names = new Set();
+  if (!existsSync(join(root, file))) return names;
   for (const [, list = '', all, from = ''] of readFileSync(join(root, file), 'utf8').matchAll(naming)) {
     if (join(dirname(file), from).replace(/\.js$/, '.ts') !== other) continue;
     if (all) names.add('*');
@@ -125,11 +128,11 @@ export function drawRooms(root) {
     const here = roomOf(from);
     below.set(here, (below.get(here) ?? new Set()).add(roomOf(to)));
   }
-  const arrows = rooms.flatMap((here) => {
-    const direct = rooms.filter((there) => below.get(here)?.has(there));
+  const arrows = order.flatMap((here) => {
+    const direct = order.filter((there) => below.get(here)?.has(there));
     return direct
       .filter((there) => !direct.some((other) => other !== there && reaches(below, other, there)))
-      .map((there) => `  ${here} --> ${there}`);
+      .map((there) => `  ${here || 'aiot'} --> ${there || 'aiot'}`);
   });
   return ['```mermaid', 'flowchart TD', ...arrows, '```'].join('\n');
 }

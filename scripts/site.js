@@ -7,7 +7,7 @@ import { makeSite } from './docs/site.js';
 
 register();
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const { reportStyle } = await import('../src/lib/formats/html/index.ts');
+const { reportStyle } = await import('../src/lib/formats/html.ts');
 const out = resolve(process.argv[2] ?? join(root, 'site'));
 const { files, dead } = makeSite(root, reportStyle);
 if (dead.length > 0) {

@@ -1,40 +1,332 @@
 /**
- * aiot for programs: what the commands do, as functions. Importing this loads nothing of it; each function loads what it
- * needs when it is called. docs/library.md has an example of each.
+ * aiot for programs, and for the commands: work that takes long, as functions with one shape of progress, an AbortSignal, and
+ * defaults. Importing this loads nothing of it; each function loads what it needs when it is called. docs/library.md has an
+ * example of each.
  */
-import type * as Library from './lib/library/index.js';
+import type { z } from 'zod';
+import type { Extracted, extractSources } from './lib/data/index.js';
+import type { BoardRow, FlashRequest, LoaderOptions, runFlash } from './lib/flash/index.js';
+import type {
+  EpochFigures,
+  EvaluationRequest,
+  evaluateModel,
+  inspectModel,
+  QuantizeModelOptions,
+  quantizeModel,
+  TrainRequest,
+  trainModel,
+} from './lib/model/index.js';
+import type {
+  DataStores,
+  noRolloutSchema,
+  RegistryClient,
+  Rollout,
+  RolloutPolicyInput,
+} from './lib/registry/index.js';
 
 export { AiotError } from './lib/core/index.js';
-export type * from './lib/library/index.js';
+export type { Extracted } from './lib/data/index.js';
 
-/** Writes the flash of boards on cables. @throws AiotError, as all functions here: `code` says what, `next` what to do */
-export const flash: typeof Library.flash = async (options) =>
-  (await import('./lib/library/flash/index.js')).flash(options);
+/** How far a piece of long work is; every task reports it in this form. */
+interface Step {
+  /** What is being done now, in a few words for people. */
+  step: string;
+  /** How much of `total` is done, in `unit`; null where it is not counted. */
+  done: number | null;
+  total: number | null;
+  unit: 'bytes' | 'epochs' | 'devices' | null;
+}
 
-/** Trains a network on recordings, or on the rows of a table. */
-export const train: typeof Library.train = async (options) =>
-  (await import('./lib/library/train/index.js')).train(options);
+const uncounted: Pick<Step, 'done' | 'total' | 'unit'> = { done: null, total: null, unit: null };
 
-/** Quantizes a float network, and measures what it lost. */
-export const quantize: typeof Library.quantize = async (options) =>
-  (await import('./lib/library/quantize/index.js')).quantize(options);
+export type Progress = FlashProgress | FlashAsk | TrainProgress | QuantizeProgress | RolloutProgress;
 
-/** Measures a model on what it was never trained on. */
-export const evaluate: typeof Library.evaluate = async (options) =>
-  (await import('./lib/library/evaluate/index.js')).evaluate(options);
+/** Options of a task that takes long. */
+export interface Watched<P extends Progress> {
+  /** Called in order, and not waited for; what it throws ends the work. */
+  onProgress?: ((progress: P) => void) | undefined;
+  /** Stops the work as Ctrl-C does: what was begun is cleaned up, then AIOT_INTERRUPTED or the signal's own reason is thrown. */
+  signal?: AbortSignal | undefined;
+}
 
-/** Reads a .tflite file or a bundle. */
-export const inspect: typeof Library.inspect = async (file) =>
-  (await import('./lib/library/inspect/index.js')).inspect(file);
+/** A board being written; with several at once, `board.port` tells them apart. */
+export interface FlashProgress extends Step {
+  task: 'flash';
+  board: BoardRow;
+}
 
-/** Makes a dataset for training. */
-export const extract: typeof Library.extract = async (options) =>
-  (await import('./lib/library/extract/index.js')).extract(options);
+/** Something that only hands can do at a board: press RESET, hold BOOT. `step` says it. */
+export interface FlashAsk extends Step {
+  task: 'flash-ask';
+}
 
-/** Starts a rollout, and waits for it where it is asked to. */
-export const startRollout: typeof Library.startRollout = async (options) =>
-  (await import('./lib/library/rollouts/index.js')).startRollout(options);
+type WholeFlash = Omit<FlashRequest, 'loader' | 'header' | 'watch' | 'project'>;
 
-/** Follows a rollout to its end. */
-export const watchRollout: typeof Library.watchRollout = async (id, options) =>
-  (await import('./lib/library/rollouts/index.js')).watchRollout(id, options);
+/** Options of `flash`: what is written, where, and how. All that is left out has the command's defaults. */
+export interface FlashOptions extends Partial<WholeFlash>, Watched<FlashProgress | FlashAsk> {
+  /** Folder of a built project whose images are written. */
+  project?: string | null | undefined;
+  /** How the chip's loader is spoken to: `chip` auto, `baud` 921600, `stub` true, `before` default-reset, `after` hard-reset. */
+  loader?: Partial<Omit<LoaderOptions, 'signal' | 'progress'>> | undefined;
+  /** Changes of the bootloader's header. */
+  header?: FlashRequest['header'] | undefined;
+  /** Look at the restarted board for `timeoutMs`; `pattern` is what one that is well says. */
+  watch?: FlashRequest['watch'] | undefined;
+}
+
+export type FlashedBoards = Awaited<ReturnType<typeof runFlash>>;
+
+/** What the loader does unless told. */
+const usualLoader = {
+  chip: 'auto',
+  baud: 921_600,
+  stub: true,
+  before: 'default-reset',
+  after: 'hard-reset',
+} as const;
+
+/**
+ * Writes the flash of one board, of many, or of none (`dryRun`: what would be written). What would leave a board that does
+ * not start is refused before anything is written. Of many boards, those that failed are in the result, and no error.
+ * @throws AiotError, as all functions here (`code` says what, `next` what to do): AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_BUSY,
+ * AIOT_FLASH_REFUSED, AIOT_CHIP_MISMATCH, AIOT_FILE_NOT_FOUND, AIOT_USAGE
+ */
+export async function flash(options: FlashOptions): Promise<FlashedBoards> {
+  const { onProgress, signal, loader, ...asked } = options;
+  const request: FlashRequest = {
+    ...{ images: [], ports: [], all: false, jobs: 8, diffWith: [], header: {}, device: undefined },
+    ...{ slot: undefined, firmware: undefined, model: undefined, record: undefined, context: undefined },
+    ...{ erase: false, verify: false, force: false, dryRun: false, retries: undefined },
+    ...asked,
+    project: asked.project ?? null,
+    watch: asked.watch ?? null,
+    loader: { ...usualLoader, ...loader, ...(signal ? { signal } : {}) },
+  };
+  const { runFlash } = await import('./lib/flash/write/index.js');
+  return await runFlash(
+    request,
+    (board) => onProgress?.(flashProgress(board)),
+    (step) => onProgress?.({ task: 'flash-ask', step, ...uncounted }),
+  );
+}
+
+function flashProgress(board: BoardRow): FlashProgress {
+  const { stage, region, done, total } = board;
+  const counted = total > 0 ? ({ done, total, unit: 'bytes' } as const) : uncounted;
+  return { task: 'flash', step: region === null ? stage : `${stage} ${region}`, ...counted, board };
+}
+
+/** Options of `extract`. */
+export interface ExtractOptions {
+  /** Folder of a project; default: the current one. */
+  project?: string | undefined;
+  /** Default `auto`: the platform where it has recordings of the stream, else the project. */
+  from?: (typeof extractSources)[number] | undefined;
+  /** Folder to make, or the CSV file of a project of rows; it must not be there, or be empty. */
+  out: string;
+  /** Instead of the project's own data: a folder of recordings, or a table. */
+  data?: string | undefined;
+  /** Platform; default: the one in use, if any. */
+  context?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Makes a dataset for training: of labelled telemetry, or of the project's own data.
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_FOLDER_NOT_EMPTY, AIOT_DATA_EMPTY, AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE
+ */
+export async function extract(options: ExtractOptions): Promise<Extracted> {
+  const { from = 'auto', context, ...rest } = options;
+  const { loadProject } = await import('./lib/core/project.js');
+  const { extractData } = await import('./lib/data/extract.js');
+  const { withStores } = await import('./lib/registry/context.js');
+  const project = await loadProject(options.project ?? '.');
+  const take = (stores: DataStores) => extractData({ ...rest, ...stores, from, project });
+  return await (from === 'project' ? take({ client: null, guide: null }) : withStores(context, take));
+}
+
+export interface TrainProgress extends Step {
+  task: 'train';
+  /** The epoch that has just ended; null between epochs. */
+  epoch: EpochFigures | null;
+}
+
+/** Options of `train`; they take precedence over aiot.yaml. */
+export interface TrainOptions
+  extends Omit<TrainRequest, 'project' | 'onEpoch' | 'onStep' | 'signal'>,
+    Watched<TrainProgress> {
+  /** Folder of a project; default: the current one. */
+  project?: string | undefined;
+}
+
+export type Trained = Awaited<ReturnType<typeof trainModel>>;
+
+/**
+ * Trains a network on a project's recordings or the rows of a table, and writes build/model.float.tflite and
+ * build/training.json. Aborted by `signal`, it keeps the best epoch so far and returns (`interrupted`).
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_DATA_LEAK (a split that leaks, without `force`), AIOT_DATA_EMPTY, AIOT_USAGE
+ */
+export async function train({ onProgress, ...options }: TrainOptions = {}): Promise<Trained> {
+  const { trainModel } = await import('./lib/model/train/train-model.js');
+  return await trainModel({
+    ...options,
+    project: options.project ?? '.',
+    onEpoch: (epoch) =>
+      onProgress?.({
+        ...{ task: 'train', step: 'epoch', epoch },
+        ...{ done: epoch.epoch, total: epoch.epochs, unit: 'epochs' },
+      }),
+    onStep: (step) => onProgress?.({ task: 'train', step, epoch: null, ...uncounted }),
+  });
+}
+
+export interface QuantizeProgress extends Step {
+  task: 'quantize';
+}
+
+/** Options of `quantize`; they take precedence over aiot.yaml. */
+export interface QuantizeOptions
+  extends Omit<QuantizeModelOptions, 'project' | 'onStep' | 'signal'>,
+    Watched<QuantizeProgress> {
+  /** Folder of a project; default: the current one. Not looked at where `file` is given. */
+  project?: string | undefined;
+}
+
+export type Quantized = Awaited<ReturnType<typeof quantizeModel>>;
+
+/**
+ * Makes a float network int8, int16x8, dynamic range or float16, and measures what it lost (points of accuracy, and
+ * signal to quantization noise in decibels).
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_QUANTIZE_LOSS (more than `maxLoss`), AIOT_QUANTIZE_UNFIT, AIOT_FILE_NOT_FOUND
+ */
+export async function quantize({ onProgress, ...options }: QuantizeOptions = {}): Promise<Quantized> {
+  const { quantizeModel } = await import('./lib/model/quantize/index.js');
+  return await quantizeModel({
+    ...options,
+    project: options.project ?? '.',
+    onStep: (step) => onProgress?.({ task: 'quantize', step, ...uncounted }),
+  });
+}
+
+/** Options of `evaluate`. */
+export interface EvaluateOptions extends Omit<EvaluationRequest, 'project'> {
+  /** Folder of a project; default: the current one. Not looked at where `file` is given. */
+  project?: string | undefined;
+}
+
+export type Evaluated = Awaited<ReturnType<typeof evaluateModel>>;
+
+/**
+ * Measures a project's network on what it was never trained on, or any .tflite or .aiot file over the rows of a table.
+ * Figures below a limit are no error: `gates` in the result says which, and whether they passed.
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_FILE_NOT_FOUND, AIOT_TFLITE_MALFORMED, AIOT_USAGE
+ */
+export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluated> {
+  const { evaluateModel } = await import('./lib/model/evaluate/evaluate-model.js');
+  return await evaluateModel({ ...options, project: options.project ?? '.' });
+}
+
+export type Inspected = Awaited<ReturnType<typeof inspectModel>>;
+
+/**
+ * Reads a .tflite or .aiot file: operators, tensors with shapes and scales, multiply-adds, the arena in bytes; of a bundle
+ * what it is for, once its contents and golden vectors were checked.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_MALFORMED with the byte offset, AIOT_BUNDLE_MALFORMED
+ */
+export async function inspect(file: string): Promise<Inspected> {
+  const { inspectModel } = await import('./lib/model/inspect/inspect.js');
+  return await inspectModel(file);
+}
+
+/** `done` counts devices that have committed. */
+export interface RolloutProgress extends Step {
+  task: 'rollout';
+  rollout: Rollout;
+}
+
+/** Callbacks while a rollout is waited for. */
+interface WatchedRollout extends Watched<RolloutProgress> {
+  /** Devices that have not begun and are not online: it waits for them until its deadline. Told once. */
+  onOffline?: ((names: string[]) => void) | undefined;
+}
+
+/** What a rollout puts on devices, and how. */
+export interface RolloutOptions extends WatchedRollout {
+  /** NAME@VERSION, NAME@latest, NAME@production or NAME, of each kind; one at least, or `plan`. */
+  model?: string | undefined;
+  firmware?: string | undefined;
+  configuration?: string | undefined;
+  /** Devices that it matches, such as `type=esp32 and site=lab`; `all`. */
+  selector?: string | undefined;
+  /** Version of the model (else of the last kind named) to go back to. */
+  rollbackTo?: string | undefined;
+  /** Waves, limits, times (ms); what is left out has the defaults of the platform. */
+  policy?: RolloutPolicyInput | undefined;
+  /** A file of `aiot ota plan`, instead of all these. */
+  plan?: string | undefined;
+  /** Where no device matches, return `{ skipped }` and throw nothing. */
+  ifAny?: boolean | undefined;
+  /** Wait until it has ended or was stopped. */
+  wait?: boolean | undefined;
+  /** Platform; default: the one in use. */
+  context?: string | undefined;
+}
+
+export type RolloutStarted = Rollout | z.output<typeof noRolloutSchema>;
+
+/**
+ * Starts a rollout, and waits for it where `wait` says so. How it went is its `state`, and no error.
+ * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE, AIOT_NOT_FOUND, AIOT_ROLLOUT_EMPTY, AIOT_SELECTOR_INVALID,
+ * AIOT_MODEL_UNFIT, AIOT_KEY_NOT_FOUND, AIOT_USAGE; AIOT_INTERRUPTED while waiting: it goes on at the platform
+ */
+export async function startRollout(options: RolloutOptions): Promise<RolloutStarted> {
+  const { plan, policy = {}, ifAny = false, wait = false, context, ...watched } = options;
+  const { contextFor, withClient } = await import('./lib/registry/context.js');
+  const { readPlan, rolloutRequest, startedIfAny } = await import('./lib/registry/rollouts/index.js');
+  const { operatorKey } = await import('./lib/provision/operator-key.js');
+  const { name } = await contextFor(context);
+  return await withClient(name, async (client) => {
+    const signing = { now: Date.now(), signingKey: () => operatorKey(name) };
+    const asked =
+      plan === undefined
+        ? await rolloutRequest({ ...options, ...signing, client, policy })
+        : (await readPlan(plan)).request;
+    const started = await startedIfAny(client.rollouts, asked, ifAny);
+    if ('skipped' in started || !wait) return started;
+    return await follow(started, client, watched);
+  });
+}
+
+/**
+ * Follows a rollout until it has ended or was stopped, also over a restart of the platform.
+ * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE, AIOT_NOT_FOUND, AIOT_INTERRUPTED
+ */
+export async function watchRollout(
+  id: string,
+  { context, ...watched }: WatchedRollout & { context?: string | undefined } = {},
+): Promise<Rollout> {
+  const { withClient } = await import('./lib/registry/context.js');
+  return await withClient(context, async (client) => follow(await client.rollouts.get(id), client, watched));
+}
+
+async function follow(
+  rollout: Rollout,
+  client: RegistryClient,
+  { onProgress, onOffline, signal }: WatchedRollout,
+): Promise<Rollout> {
+  const { followRollout } = await import('./lib/registry/rollouts/index.js');
+  return await followRollout(rollout, {
+    client,
+    onProgress: (step) => onProgress?.(rolloutProgress(step.rollout)),
+    ...(onOffline ? { onOffline } : {}),
+    ...(signal ? { signal } : {}),
+  });
+}
+
+function rolloutProgress(rollout: Rollout): RolloutProgress {
+  const { state, waves } = rollout;
+  const sum = (what: 'committed' | 'devices') => waves.reduce((all, wave) => all + wave[what], 0);
+  const open = waves.findLastIndex((wave) => wave.state !== 'waiting') + 1;
+  const step = `${state}, wave ${open} of ${waves.length}`;
+  return { task: 'rollout', step, done: sum('committed'), total: sum('devices'), unit: 'devices', rollout };
+}

@@ -1,6 +1,5 @@
-import { parseCron } from '../../src/lib/core/cron.js';
-import { parseDuration } from '../../src/lib/core/duration.js';
-import { parseProject } from '../../src/lib/core/project/load.js';
+import { parseCron, parseDuration } from '../../src/lib/core/time.js';
+import { parseProject } from '../../src/lib/core/project.js';
 import { parseValues } from '../../src/lib/deploy/values/load.js';
 import { parseTemplate } from '../../src/lib/device/fleet/template.js';
 import { parsePattern } from '../../src/lib/flash/monitor/pattern.js';

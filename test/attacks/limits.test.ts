@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mostBytes, runCommand } from '../../src/lib/cli/mcp/call.js';
 import { createHttpSource } from '../../src/lib/device/link/http.js';
-import { readHeader } from '../../src/lib/formats/csv/header.js';
+import { readHeader } from '../../src/lib/formats/csv/cells.js';
 import { readZip, writeArchive, writeZip } from '../../src/lib/formats/index.js';
 import { names, readBackup } from '../../src/lib/platform/backup/format.js';
 

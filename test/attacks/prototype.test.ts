@@ -1,6 +1,6 @@
 import { Agent, request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { parseProject } from '../../src/lib/core/project/load.js';
+import { parseProject } from '../../src/lib/core/project.js';
 import { datasetSummary } from '../../src/lib/data/summary.js';
 import type { Dataset } from '../../src/lib/data/types.js';
 import { parseValues } from '../../src/lib/deploy/values/load.js';

@@ -8,7 +8,7 @@ import { platformUnit, shellWord } from '../../src/lib/core/index.js';
 import { secretsScript } from '../../src/lib/deploy/secrets/index.js';
 import { fillTemplate } from '../../src/lib/deploy/template/index.js';
 import { csvRecords } from '../../src/lib/formats/csv/records.js';
-import { writeTable } from '../../src/lib/formats/csv/write.js';
+import { writeTable } from '../../src/lib/formats/csv/table.js';
 import { factList, html, htmlTable, junitXml, reportPage } from '../../src/lib/formats/index.js';
 import { parseNvsCsv, writeNvsCsv } from '../../src/lib/formats/nvs/csv.js';
 import { devicesFor } from '../../src/lib/loop/operate/install/devices.js';

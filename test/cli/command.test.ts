@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { catalogue } from '../../src/lib/core/errors/index.js';
+import { catalogue } from '../../src/lib/core/catalogue.js';
 import { AiotError, formatDuration, parseDuration } from '../../src/lib/core/index.js';
 import { root, runCli } from '../support/cli.js';
 

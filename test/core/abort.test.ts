@@ -50,5 +50,5 @@ it('is how all of the sources listen: a listener of their own would miss a signa
   const own = readdirSync(sources, { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
     .filter((path) => /addEventListener\(\s*'abort'/.test(readFileSync(join(sources, path), 'utf8')));
-  expect(own).toEqual(['lib/core/abort.ts', 'lib/core/time-limit.ts']);
+  expect(own).toEqual(['lib/core/tasks.ts']);
 });

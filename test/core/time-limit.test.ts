@@ -26,7 +26,7 @@ describe('a limit of time', () => {
 
   it('is kept while memory is collected', async () => {
     const program = `
-      const { timeLimit } = await import('./dist/.modules/lib/core/time-limit.js');
+      const { timeLimit } = await import('./dist/.modules/lib/core/tasks.js');
       const { once } = await import('node:events');
       const outer = new AbortController();
       const wait = async () => { await once(timeLimit(200, outer.signal), 'abort'); process.exit(0); };

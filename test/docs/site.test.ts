@@ -4,7 +4,7 @@ import { dirname, join, normalize } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { renderMarkdown } from '../../scripts/docs/markdown.js';
 import { makeSite } from '../../scripts/docs/site.js';
-import { reportStyle } from '../../src/lib/formats/html/index.js';
+import { reportStyle } from '../../src/lib/formats/html.js';
 import { root } from '../support/cli.js';
 
 const shown = (text: string) => renderMarkdown(text, (to) => to).html;

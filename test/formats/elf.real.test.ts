@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AiotError } from '../../src/lib/core/index.js';
-import { readElf, symbolize } from '../../src/lib/formats/elf/index.js';
+import { readElf } from '../../src/lib/formats/elf/read.js';
+import { symbolize } from '../../src/lib/formats/elf/symbolize.js';
 import { fc, runs } from '../support/property.js';
 import { describeReal } from '../support/real.js';
 

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AiotError, seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { CheckedBuffer } from '../../src/lib/formats/tflite/read-table.js';
-import { slots } from '../../src/lib/formats/tflite/schema.js';
+import { CheckedBuffer, slots } from '../../src/lib/formats/tflite/schema.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile } from '../support/motor-files.js';

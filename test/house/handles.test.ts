@@ -26,7 +26,7 @@ const cases = {
     { signal: new AbortController().signal, stallMs: 5000, frames: () => 0 })`,
   'cli/mcp/call': `of.runCommand([], { kind: 'write' },
     { root: '.', folder: '/', timeoutMs: 5000, signal: new AbortController().signal }).then((told) => { throw told; })`,
-  'core/notify': `of.notifierFor({ NOTIFY_SOCKET: '/nowhere' }).notify('READY=1')`,
+  'core/systemd': `of.notifierFor({ NOTIFY_SOCKET: '/nowhere' }).notify('READY=1')`,
 };
 /** What each of them says. */
 const said = {
@@ -40,7 +40,7 @@ const said = {
   'device/native/process': 'AIOT_PROGRAM_FAILED: true: EMFILE',
   'stream/camera/child': 'AIOT_CAMERA_FFMPEG: ffmpeg does not start (EMFILE)',
   'cli/mcp/call': 'it could not be started (EMFILE)',
-  'core/notify': 'nothing',
+  'core/systemd': 'nothing',
 };
 
 /** As the build made it: Node loads it alone, without handles of a compiler. */
@@ -92,7 +92,7 @@ describe('without a file handle left', () => {
         )
       )
         own.push(file);
-    expect(own).toEqual(['lib/core/start-program.ts']);
+    expect(own).toEqual(['lib/core/process.ts']);
   });
 });
 

@@ -1,17 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import {
-  exponential,
-  logistic,
-  reciprocalOfOnePlus,
-  tanh,
-} from '../../src/lib/runtime/interpreter/fixed-functions.js';
-import {
   doublingHighMultiply,
+  exponential,
   frexp,
+  logistic,
   multiply64,
   multiplyByQuantized,
   quantizeMultiplier,
+  reciprocalOfOnePlus,
   roundingShiftRight,
+  tanh,
 } from '../../src/lib/runtime/interpreter/fixed-point.js';
 import { fc, runs } from '../support/property.js';
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createFourier } from '../../src/lib/signal/features/fourier.js';
-import { featureSetOf } from '../../src/lib/signal/features/select.js';
+import { featureSetOf } from '../../src/lib/signal/feature-sets.js';
+import { createFourier } from '../../src/lib/signal/fourier.js';
 import type { SignalSpec } from '../../src/lib/signal/index.js';
 import { createLowpass } from '../../src/lib/signal/lowpass.js';
 import { root } from '../support/cli.js';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { median } from '../../src/lib/signal/features/har/median.js';
+import { median } from '../../src/lib/signal/har.js';
 import { fc, runs } from '../support/property.js';
 
 it('selects the median that sorting gives', () => {

@@ -1,7 +1,7 @@
 import { seededRandom } from '../../src/lib/core/index.js';
 import { type Operator, writeTflite } from '../../src/lib/formats/index.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
-import { shapeRows } from '../../src/lib/formats/tflite/shape-operators.js';
+import { shapeRows } from '../../src/lib/formats/tflite/shapes.js';
 import { GraphBuilder } from './graph-builder.js';
 
 /**

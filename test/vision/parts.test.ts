@@ -1,8 +1,15 @@
 import { inflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { decodeBoxes, type Face, mergeBoxes, overlap } from '../../src/lib/vision/boxes.js';
-import { regionsOf } from '../../src/lib/vision/detector.js';
+import {
+  anchorCentres,
+  decodeBoxes,
+  type Face,
+  faceModels,
+  mergeBoxes,
+  overlap,
+  regionsOf,
+} from '../../src/lib/vision/detector.js';
 import {
   cropGray,
   cropRegion,
@@ -13,8 +20,7 @@ import {
   rawPicture,
   shrinkGray,
 } from '../../src/lib/vision/index.js';
-import { letterbox } from '../../src/lib/vision/letterbox.js';
-import { anchorCentres, faceModels } from '../../src/lib/vision/models.js';
+import { letterbox } from '../../src/lib/vision/picture.js';
 import { fc, runs } from '../support/property.js';
 
 const flat = (width: number, height: number, color: [number, number, number]): Picture => ({

@@ -1,4 +1,4 @@
-/* Scales of tensors as the integers that kernels compute with (src/lib/runtime/interpreter/quantized.ts). */
+/* Scales of tensors as the integers that kernels compute with (src/lib/runtime/interpreter/fixed-point.ts). */
 #ifndef AIOT_QUANTIZED_H
 #define AIOT_QUANTIZED_H
 

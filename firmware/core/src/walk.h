@@ -1,4 +1,4 @@
-/* Elements of a tensor in row-major order, and the places that belong to them in another (src/lib/runtime/interpreter/walk.ts). */
+/* Elements of a tensor in row-major order, and the places that belong to them in another (src/lib/runtime/interpreter/moves.ts). */
 #ifndef AIOT_WALK_H
 #define AIOT_WALK_H
 

@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core';
+import { extract } from '../../index.js';
 import { AiotCommand, again, extractedText, leftOutTexts, next, shared } from '../../lib/cli/index.js';
 import { extractedSchema, extractSources } from '../../lib/data/index.js';
-import { extract } from '../../lib/library/index.js';
 
 export default class DataExtract extends AiotCommand {
   static override summary =

@@ -1,4 +1,5 @@
 import { Args, Flags } from '@oclif/core';
+import { flash } from '../../index.js';
 import {
   AiotCommand,
   boardRows,
@@ -15,7 +16,6 @@ import {
   writeFlags,
 } from '../../lib/cli/index.js';
 import { flashResultSchema, unhealthy } from '../../lib/flash/write/index.js';
-import { flash } from '../../lib/library/index.js';
 
 export default class Flash extends AiotCommand {
   static override summary =

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { Args, Flags } from '@oclif/core';
+import { evaluate } from '../../index.js';
 import {
   AiotCommand,
   again,
@@ -14,7 +15,6 @@ import {
   shared,
   shellWord,
 } from '../../lib/cli/index.js';
-import { evaluate } from '../../lib/library/index.js';
 import { evaluationSchema, gateError, outputKinds } from '../../lib/model/index.js';
 
 export default class ModelEvaluate extends AiotCommand {

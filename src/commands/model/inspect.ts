@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
+import { inspect } from '../../index.js';
 import { AiotCommand, bold, inspectionText, next, shellWord } from '../../lib/cli/index.js';
-import { inspect } from '../../lib/library/index.js';
 import { inspectionSchema } from '../../lib/model/index.js';
 
 export default class ModelInspect extends AiotCommand {

@@ -1,4 +1,5 @@
 import { Args, Flags } from '@oclif/core';
+import { quantize } from '../../index.js';
 import {
   AiotCommand,
   again,
@@ -12,7 +13,6 @@ import {
   shellWord,
 } from '../../lib/cli/index.js';
 import { quantizeModes } from '../../lib/core/index.js';
-import { quantize } from '../../lib/library/index.js';
 import { calibrations, emits, quantizeResultSchema, targets } from '../../lib/model/quantize/index.js';
 
 export default class ModelQuantize extends AiotCommand {

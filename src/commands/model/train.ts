@@ -1,3 +1,4 @@
+import { train } from '../../index.js';
 import {
   AiotCommand,
   again,
@@ -8,7 +9,6 @@ import {
   trainingText,
   watchEpochs,
 } from '../../lib/cli/index.js';
-import { train } from '../../lib/library/index.js';
 import { trainedSchema } from '../../lib/model/index.js';
 
 export default class ModelTrain extends AiotCommand {

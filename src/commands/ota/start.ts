@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core';
 import { z } from 'zod';
+import { startRollout } from '../../index.js';
 import {
   AiotCommand,
   again,
@@ -12,7 +13,6 @@ import {
   shared,
   whatFlags,
 } from '../../lib/cli/index.js';
-import { startRollout } from '../../lib/library/index.js';
 import { noRolloutSchema, rolloutExit, rolloutSchema } from '../../lib/registry/index.js';
 
 export default class OtaStart extends AiotCommand {

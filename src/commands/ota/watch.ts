@@ -1,3 +1,4 @@
+import { watchRollout } from '../../index.js';
 import {
   AiotCommand,
   again,
@@ -8,7 +9,6 @@ import {
   rolloutText,
   shared,
 } from '../../lib/cli/index.js';
-import { watchRollout } from '../../lib/library/index.js';
 import { rolloutExit, rolloutSchema } from '../../lib/registry/index.js';
 
 export default class OtaWatch extends AiotCommand {

@@ -6,7 +6,7 @@ import {
   flashFrequencies,
   flashModes,
   flashSizes,
-} from '../formats/esp-image/index.js';
+} from '../formats/esp-image/chips.js';
 
 const chips: readonly (ChipName | 'auto')[] = ['auto', ...chipNames];
 const beforeModes: readonly BeforeMode[] = ['default-reset', 'usb-reset', 'no-reset', 'no-reset-no-sync'];

@@ -17,7 +17,7 @@ export function percent(share: number, digits = 1): string {
 export interface MeasuredShare {
   share: number;
   cases: number;
-  /** What a case is. */
+  /** The unit of a case. */
   unit: 'window' | 'row';
   /** null where each case stands for itself. */
   groups: number | null;
@@ -82,4 +82,13 @@ export function elapsed(ms: number): string {
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
   const seconds = Math.round(ms / 1000);
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+const units: Record<string, number> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+
+/** `32KiB` or a number → bytes. The schema has checked the form. */
+export function bytesOf(size: number | string): number {
+  if (typeof size === 'number') return size;
+  const [, digits = '0', unit = 'B'] = /^(\d+) ?(B|KiB|MiB|GiB)$/.exec(size) ?? [];
+  return Number(digits) * (units[unit] ?? 1);
 }

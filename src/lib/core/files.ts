@@ -1,9 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { constants, statfsSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, readlink, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { AiotError, systemCode } from './errors/index.js';
-import { targetOf } from './target.js';
+import {
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  rmdir,
+  stat,
+} from 'node:fs/promises';
+import { dirname, extname, join, resolve, sep } from 'node:path';
+import { AiotError, systemCode } from './errors.js';
 
 /**
  * Writes the whole file or nothing: temp file in the same folder, fsync, rename, fsync of the folder.
@@ -33,7 +43,46 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string, m
 
 const temporaryIn = (folder: string) => join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
 
-/** What `writeFileAtomic` has left in a folder where its process was killed. For who knows that nobody writes there now. */
+/** As many links in a row as Linux follows. */
+const mostLinks = 40;
+
+/**
+ * The file that a path to be written stands for: a link's target, there or not, so that the link stays one.
+ * @throws AIOT_USAGE (no name), AIOT_FILE_NOT_WRITABLE (a folder, a device or a pipe is there)
+ */
+async function targetOf(path: string): Promise<string> {
+  if (path === '')
+    throw new AiotError('AIOT_USAGE', 'expected the name of a file to write, got an empty one');
+  const found = await stat(path).catch((error: unknown) => {
+    if (systemCode(error) === 'ELOOP') throw refused(path, 'its links lead round in a circle', error);
+    // Not there, or not to be seen: writing tells why it cannot be done.
+    return null;
+  });
+  if (found === null) return await throughLinks(path);
+  if (found.isFile()) return await realpath(path).catch(() => path);
+  throw refused(path, found.isDirectory() ? 'it is a folder' : 'it is a device or a pipe and not a file');
+}
+
+/** A link whose target is missing is written to that target. */
+async function throughLinks(path: string): Promise<string> {
+  let at = path;
+  for (let links = 0; links < mostLinks; links++) {
+    const to = await readlink(at).catch(() => null);
+    if (to === null) break;
+    at = resolve(dirname(at), to);
+  }
+  return at;
+}
+
+function refused(path: string, why: string, cause?: unknown): AiotError {
+  return new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${path}: ${why}`, {
+    cause,
+    endpoint: path,
+    next: 'Give the name of a file, new or to be replaced; nothing was written.',
+  });
+}
+
+/** Removes the temporary files of a killed `writeFileAtomic`. Only safe while nobody writes in that folder. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => []))
     if (/^\.[0-9a-f]{12}\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
@@ -54,7 +103,7 @@ export function isForWantOfRoom(error: unknown, folder: string): boolean {
   }
 }
 
-/** What a file system said when a path was written, as the error to throw. @param doing what was tried, before the path */
+/** The error to throw for a file system's error on writing a path. @param doing what was tried, before the path */
 export function unwritable(path: string, error: unknown, doing = 'write'): AiotError {
   if (error instanceof AiotError) return error;
   const code = systemCode(error);
@@ -158,13 +207,14 @@ export async function writeJsonAtomic(path: string, value: unknown, mode = 0o644
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`, mode);
 }
 
-/** What is in the way when a file cannot be read, in words; the system's code for what is rarer. */
+/** Why a file cannot be read, in words; rarer reasons are given by the system's code. */
 const obstacles: Record<string, string> = {
   EACCES: 'no permission to read it',
   EISDIR: 'it is a folder',
   ELOOP: 'its links lead round in a circle',
   ERR_FS_FILE_TOO_LARGE: 'it has more than 2 GiB',
 };
+
 /** A path on which there can be no file. */
 const nowhere = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
 
@@ -190,6 +240,7 @@ export async function readBytes(path: string): Promise<Buffer> {
 
 /** How long a pipe may be without a writer, and how often it is looked at again. */
 const pipeGraceMs = 1000;
+
 const pipePauseMs = 10;
 
 /**
@@ -247,5 +298,65 @@ export async function readJson(path: string): Promise<unknown> {
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new AiotError('AIOT_FILE_MALFORMED', `${path} is not JSON: ${reason}`, { cause: error });
+  }
+}
+
+/**
+ * Refuses to write over a file that is read, also when one of them is a link to the other. Of a folder that is read, the CSV
+ * files in it count.
+ * @throws AIOT_FILE_IS_INPUT
+ */
+export async function refuseInputs(
+  out: readonly (string | undefined)[],
+  read: readonly (string | undefined)[],
+): Promise<void> {
+  const inputs = new Map<string, string>();
+  for (const file of read) if (file !== undefined) inputs.set(await real(file), file);
+  for (const file of out) {
+    if (file === undefined) continue;
+    const target = await real(file);
+    const input = inputs.get(target) ?? (await folderOf(target, inputs));
+    if (input === undefined) continue;
+    // A folder as the output itself is told of when it is written.
+    if (await isFolder(target)) continue;
+    throw new AiotError('AIOT_FILE_IS_INPUT', `${file} would be written over ${input}, which is read`);
+  }
+}
+
+/** The folder among those read that an existing CSV file lies in. */
+async function folderOf(target: string, inputs: ReadonlyMap<string, string>): Promise<string | undefined> {
+  if (extname(target) !== '.csv' || !(await stat(target).catch(() => null))?.isFile()) return undefined;
+  for (const [folder, input] of inputs) {
+    if (target.startsWith(folder + sep)) return `${target.slice(folder.length + 1)} in ${input}`;
+  }
+  return undefined;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isDirectory() === true;
+}
+
+async function real(file: string): Promise<string> {
+  return await realpath(file).catch(() => resolve(file));
+}
+
+/** Files that belong together: all of them are written in full before the first takes its name. @throws AIOT_FILE_NOT_WRITABLE */
+export async function writeTogether(files: ReadonlyMap<string, Uint8Array | string>): Promise<void> {
+  const [only, ...more] = files;
+  if (only !== undefined && more.length === 0) return await writeFileAtomic(...only);
+  const parts: { path: string; data: Uint8Array | string; part: string }[] = [];
+  for (const [name, data] of files) {
+    const path = await targetOf(name);
+    parts.push({ path, data, part: `${path}.${process.pid}.part` });
+  }
+  try {
+    for (const { part, data } of parts) await writeFileAtomic(part, data);
+    for (const { part, path } of parts) await rename(part, path);
+    for (const folder of new Set(parts.map(({ path }) => dirname(path)))) await syncFolder(folder);
+  } catch (error) {
+    for (const { part } of parts) await rm(part, { force: true }).catch(() => {});
+    if (error instanceof AiotError) throw error;
+    const names = parts.map(({ path }) => path).join(', ');
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${names}`, { cause: error });
   }
 }

@@ -1,15 +1,13 @@
+import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import { AiotError } from './errors.js';
+import { readBytes } from './files.js';
 
 type Environment = Record<string, string | undefined>;
-
-function base(env: Environment, own: string, xdg: string, fallback: string): string {
-  const fixed = env[own];
-  if (fixed) return fixed;
-  const root = env[xdg];
-  // The XDG rule: a relative value is to be ignored.
-  return join(root?.startsWith('/') ? root : join(env.HOME || homedir(), fallback), 'aiot');
-}
 
 /** Contexts, tokens and signing keys: private to the user. `AIOT_CONFIG_DIR`, XDG_CONFIG_HOME/aiot or ~/.config/aiot. */
 export function configFolder(env: Environment = process.env): string {
@@ -21,7 +19,56 @@ export function dataFolder(env: Environment = process.env): string {
   return base(env, 'AIOT_DATA_DIR', 'XDG_DATA_HOME', '.local/share');
 }
 
-/** What can be made again. `AIOT_CACHE_DIR`, XDG_CACHE_HOME/aiot or ~/.cache/aiot. */
+/** Files that can be made again. `AIOT_CACHE_DIR`, XDG_CACHE_HOME/aiot or ~/.cache/aiot. */
 export function cacheFolder(env: Environment = process.env): string {
   return base(env, 'AIOT_CACHE_DIR', 'XDG_CACHE_HOME', '.cache');
+}
+
+function base(env: Environment, own: string, xdg: string, fallback: string): string {
+  const fixed = env[own];
+  if (fixed) return fixed;
+  const root = env[xdg];
+  // The XDG rule: a relative value is to be ignored.
+  return join(root?.startsWith('/') ? root : join(env.HOME || homedir(), fallback), 'aiot');
+}
+
+let known: string | undefined;
+let home: string | undefined;
+
+/** Version of this program, from its package.json; read once. */
+export function aiotVersion(): string {
+  known ??= String(JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')).version);
+  return known;
+}
+
+/** The package's own folder: the nearest one above with aiot's package.json, from src, from dist and when installed; looked for once. */
+export function packageRoot(from?: string): string {
+  if (from !== undefined) return above(from);
+  home ??= above(fileURLToPath(import.meta.url));
+  return home;
+}
+
+function above(from: string): string {
+  for (let folder = dirname(from); ; folder = dirname(folder)) {
+    if (nameOfPackage(folder) === 'aiot') return folder;
+    if (dirname(folder) === folder) throw new AiotError('AIOT_BUG', `no package aiot above ${from}`);
+  }
+}
+
+function nameOfPackage(folder: string): unknown {
+  try {
+    return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).name;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A file of another package that is part of this one, from dist/vendor (scripts/vendor.js writes it with each build).
+ * @param name its name there; one that ends with `.gz` is unpacked
+ * @throws as `readBytes`; an error of zlib where the file is damaged
+ */
+export async function vendoredFile(name: string): Promise<Uint8Array> {
+  const bytes = await readBytes(join(packageRoot(), 'dist', 'vendor', name));
+  return name.endsWith('.gz') ? await promisify(gunzip)(bytes) : bytes;
 }

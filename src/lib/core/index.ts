@@ -1,42 +1,51 @@
 /**
- * What every room may use: errors, ids, clock, chance, atomic files, crypto, the user's contexts and the project file.
+ * The ground of all rooms: errors, ids, clock, chance, atomic files, crypto, the user's contexts and the project file.
  * Imports from no other room.
  */
-export { onAbort, untilAborted } from './abort.js';
-export { missingGroups, ownFolders, userName, whoRuns } from './account.js';
-export { type Clock, systemClock } from './clock.js';
+export { catalogue, type ErrorCode } from './catalogue.js';
 export {
-  type AddOptions,
   addContext,
-  checkContext,
-  listContexts,
-  removeContext,
-  type ShownContext,
-  shownContextSchema,
-  useContext,
-} from './context-edit.js';
-export {
   type ChosenContext,
   type ContextKind,
-  type Contexts,
+  checkContext,
   chosenContext,
   contextKinds,
   contextSchema,
+  listContexts,
   type PlatformContext,
   platformFolderOfCa,
   readContexts,
+  removeContext,
+  shownContextSchema,
+  useContext,
   writeContexts,
 } from './contexts.js';
-export { type Cron, parseCron } from './cron.js';
-export * from './crypto.js';
-export { dictionary } from './dictionary.js';
-export { formatDuration, parseDuration } from './duration.js';
-export * from './errors/index.js';
 export {
+  canonicalJson,
+  digestOf,
+  digestPattern,
+  generateKeyPair,
+  keyIdOf,
+  publicKeyIn,
+  publicKeyOf,
+  sha256Hex,
+  signBytes,
+  verifyBytes,
+} from './crypto.js';
+export {
+  AiotError,
+  type ErrorDetails,
+  explainCode,
+  hasCode,
+  listCodes,
+  systemCode,
+  unless,
+} from './errors.js';
+export {
+  bytesOf,
   decimalOf,
   elapsed,
   foldsText,
-  type MeasuredShare,
   percent,
   plural,
   shareText,
@@ -50,6 +59,7 @@ export {
   readBytes,
   readJson,
   readText,
+  refuseInputs,
   removeLeftovers,
   requireFile,
   requireWritable,
@@ -57,63 +67,74 @@ export {
   unwritable,
   writeFileAtomic,
   writeJsonAtomic,
+  writeTogether,
 } from './files.js';
-export { cacheFolder, configFolder, dataFolder } from './folders.js';
+export { aiotVersion, cacheFolder, configFolder, dataFolder, packageRoot, vendoredFile } from './folders.js';
+export { httpAgent, isUntrusted } from './http-agent.js';
+export { issueText, type Problem, problemsOf } from './issues.js';
+export { takeLock, withLock } from './lock.js';
+export { dictionary, namePattern, newId, timeOfId } from './names.js';
+export { gaussian, type Random, roundHalfAway, seededRandom, shuffled, shuffledNumbers } from './numbers.js';
 export {
   collectGarbage,
   keepHeapSmall,
   keepYoungHeapSmall,
   letYoungHeapGrow,
+  nativePart,
+  preload,
   residentBytes,
-} from './heap.js';
-export { httpAgent } from './http-agent.js';
-export { namePattern, newId, timeOfId } from './ids.js';
-export { issueText, type Problem, problemsOf } from './issues.js';
-export { canonicalJson } from './json.js';
-export { labelValue } from './label-value.js';
-export { takeLock, withLock } from './lock.js';
-export { nativePart } from './native.js';
-export { didYouMean, nearest } from './nearest.js';
-export { type Notify, notifierFor } from './notify.js';
-export { refuseInputs, writeTogether } from './outputs.js';
-export { type PlatformUnitOptions, platformUnit } from './platform-unit.js';
-export { inParallel } from './pool.js';
-export { preload } from './preload.js';
-export { jsonLine, printable, printableJson, printableLines, printablePayload } from './printable.js';
-export { projectJsonSchema } from './project/json-schema.js';
-export { needsLabels } from './project/labels.js';
-export { defaultProject, loadProject, type Project, parseProject } from './project/load.js';
-export { type ProjectSetting, projectSettings } from './project/origins.js';
-export { type Overrides, overrideProject } from './project/override.js';
-export type { PipelineConfig, StepConfig, StepsConfig, TriggerConfig } from './project/pipeline-schema.js';
+  startProgram,
+} from './process.js';
+export {
+  defaultProject,
+  loadProject,
+  needsLabels,
+  type Overrides,
+  overrideProject,
+  type Project,
+  parseProject,
+  projectSettings,
+} from './project.js';
 export {
   featureSetNames,
   type LayerConfig,
   layerSchema,
   type ProjectConfig,
+  projectJsonSchema,
   projectSchema,
   quantizeModes,
-} from './project/schema.js';
-export { bytesOf } from './project/sizes.js';
-export { gaussian, type Random, seededRandom, shuffled, shuffledNumbers } from './random.js';
-export { roundHalfAway } from './round.js';
-export { shellWord } from './shell.js';
-export { startProgram } from './start-program.js';
+  type StepConfig,
+  type TriggerConfig,
+} from './project-schema.js';
 export {
   confined,
+  missingGroups,
+  notifierFor,
+  ownFolders,
   packagesOf,
+  platformUnit,
   unitFile,
   unitFolder,
   unitQuoted,
   unitSections,
   unitValue,
   unitWord,
+  userName,
+  whoRuns,
   writeUnit,
 } from './systemd.js';
-export { timeLimit } from './time-limit.js';
-export { isUntrusted } from './tls.js';
-export { vendoredFile } from './vendor.js';
-export { aiotVersion, packageRoot } from './version.js';
-export { xmlText } from './xml.js';
-export { parseYaml } from './yaml.js';
-export { deepestYaml, tooDeepYaml } from './yaml-depth.js';
+export { inParallel, onAbort, timeLimit, untilAborted } from './tasks.js';
+export {
+  didYouMean,
+  jsonLine,
+  labelValue,
+  nearest,
+  printable,
+  printableJson,
+  printableLines,
+  printablePayload,
+  shellWord,
+  xmlText,
+} from './text.js';
+export { type Clock, formatDuration, parseCron, parseDuration, systemClock } from './time.js';
+export { deepestYaml, parseYaml, tooDeepYaml } from './yaml.js';

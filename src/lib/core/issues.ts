@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { namePattern } from './ids.js';
-import { nearest } from './nearest.js';
-import { show } from './project/show.js';
+import { namePattern } from './names.js';
+import { nearest } from './text.js';
 
 /** Something wrong in a value: where, and what was expected and found. */
 export interface Problem {
@@ -10,11 +9,12 @@ export interface Problem {
 }
 
 type Issue = z.core.$ZodIssue;
+
 interface Issues {
   issues: readonly Issue[];
 }
 
-/** What a problem's sentence may say beyond the issue itself. */
+/** Context for a problem's sentence, beyond the issue itself. */
 interface Checked {
   /** The value that was checked, for "got …". */
   value?: unknown;
@@ -111,7 +111,7 @@ const types: Partial<Record<string, string>> = {
   nan: 'NaN',
 };
 
-/** What is counted of a value that has no size of its own. */
+/** The unit in which the size of a value is counted. */
 const counted: Partial<Record<string, [one: string, many: string]>> = {
   string: ['character', 'characters'],
   file: ['byte', 'bytes'],
@@ -176,7 +176,7 @@ function formatOf(issue: Extract<Issue, { code: 'invalid_format' }>): string {
 function unionOf(issue: Extract<Issue, { code: 'invalid_union' }>): string {
   const { options } = issue as { options?: unknown[] };
   if (options && options.length > 0) return `expected one of ${options.map(word).join(', ')}`;
-  // Of an option that fits but for one of its fields, that field is the problem.
+  // Where an option fits except for one field, that field is the problem.
   const each = issue.errors.map((errors) =>
     errors
       .map((inner) => `${inner.path.length > 0 ? `${inner.path.join('.')}: ` : ''}${expectationOf(inner)}`)
@@ -193,7 +193,7 @@ function word(value: unknown): string {
 
 const secret = /(password|passphrase|secret|token|privateKey|private_key)$/i;
 
-/** What was found; null where that is not known, or may be a secret. */
+/** The value found; null where it is not known, or may be a secret. */
 function gotOf(issue: Issue, root: unknown): string | null {
   if (issue.path.some((name) => secret.test(String(name)))) return null;
   if (root !== undefined) {
@@ -205,7 +205,7 @@ function gotOf(issue: Issue, root: unknown): string | null {
   return received === undefined ? null : (types[received] ?? received);
 }
 
-/** Of text and lists out of bounds their length: the value itself would be long, or nothing to see. */
+/** The length of text and lists out of bounds: the value itself would be too long, or empty. */
 function sizeOf(issue: Issue, value: unknown): string | null {
   if (issue.code !== 'too_small' && issue.code !== 'too_big') return null;
   const names = counted[issue.origin];
@@ -258,4 +258,15 @@ function unwrapped(schema: z.core.$ZodType): z.core.$ZodType {
   const { def } = schema._zod as unknown as { def: { innerType?: z.core.$ZodType; in?: z.core.$ZodType } };
   const inner = def.innerType ?? def.in;
   return inner ? unwrapped(inner) : schema;
+}
+
+/** A value as messages show it: on one line, and short. */
+export function show(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  // JSON has no word for .nan and .inf, nor for a bigint.
+  const text =
+    typeof value === 'number' || typeof value === 'bigint'
+      ? String(value)
+      : (JSON.stringify(value) ?? String(value));
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }

@@ -1,9 +1,9 @@
 import { chmod } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AiotError, systemCode } from './errors/index.js';
+import { AiotError, systemCode } from './errors.js';
 import { makeFolder, unwritable } from './files.js';
-import { nativePart } from './native.js';
+import { nativePart } from './process.js';
 
 /**
  * Takes a lock for this process and returns what gives it back, or null when another one still has it after `waitMs`. It

@@ -10,16 +10,16 @@ import {
   type YAMLParseError,
 } from 'yaml';
 import type { z } from 'zod';
-import { AiotError, type ErrorCode } from './errors/index.js';
+import type { ErrorCode } from './catalogue.js';
+import { AiotError } from './errors.js';
 import { type Problem, problemsOf } from './issues.js';
-import { deepestYaml, tooDeepYaml } from './yaml-depth.js';
 
 interface YamlOptions<Value> {
-  /** Of the error that is thrown. */
+  /** Code of the error that is thrown. */
   code: ErrorCode;
   /** Changes the plain values before the schema sees them, and tells what it could not. */
   prepare?: (value: unknown) => { value: unknown; problems: Problem[] };
-  /** What one field alone cannot tell. `given`: the file's values as they stand, without defaults. */
+  /** Checks over several fields. `given`: the file's values as they stand, without defaults. */
   check?: (value: Value, given: unknown) => Problem[];
 }
 
@@ -113,4 +113,49 @@ function offsetOf(document: Document, path: PropertyKey[]): number {
     node = pair.value;
   }
   return offset;
+}
+
+/** Levels of nesting that no file of ours comes near, and that a parser which calls itself for each one bears. */
+export const deepestYaml = 200;
+
+/**
+ * Where a text of YAML is nested deeper than `deepestYaml`: its parser takes a part of the stack for each level, and what has no stack left
+ * ends a process. Counted without parsing: brackets, indicators one behind the other on a line, and lines further in than those before.
+ * Text in quotes and in blocks counts as well, so that the limit is far from what people write.
+ * @returns the line, from 1
+ */
+export function tooDeepYaml(text: string): number | null {
+  const above: { indent: number; levels: number }[] = [];
+  let levels = 0;
+  let brackets = 0;
+  for (const [index, line] of text.split('\n').entries()) {
+    const content = line.trimStart();
+    const indent = line.length - content.length;
+    if (content !== '' && !content.startsWith('#')) {
+      while (above.length > 0 && above.at(-1)!.indent >= indent) levels -= above.pop()!.levels;
+      const counted = countLine(content, brackets);
+      if (levels + counted.deepest > deepestYaml) return index + 1;
+      brackets = counted.brackets;
+      above.push({ indent, levels: counted.chain });
+      levels += counted.chain;
+    }
+  }
+  return null;
+}
+
+function countLine(line: string, open: number): { deepest: number; brackets: number; chain: number } {
+  let [brackets, chain, longest, deepest] = [open, 0, 0, open];
+  for (let at = 0; at < line.length; at++) {
+    const char = line[at]!;
+    const isLast =
+      at + 1 === line.length || line[at + 1] === ' ' || line[at + 1] === '\t' || line[at + 1] === '\r';
+    if (char === '[' || char === '{') brackets++;
+    else if (char === ']' || char === '}') brackets = Math.max(0, brackets - 1);
+    else if ((char === ':' || char === '-' || char === '?') && isLast) chain++;
+    // One after the other, not one in the other.
+    if (',[]{}"\''.includes(char)) chain = 0;
+    longest = Math.max(longest, chain);
+    deepest = Math.max(deepest, brackets + chain);
+  }
+  return { deepest, brackets, chain: longest };
 }

@@ -1,52 +1,180 @@
 /**
  * Bytes ↔ objects, pure: no file, no network, no clock. A damaged input is refused with the place and the reason.
  */
-export { firstName, type Member, readArchive, writeArchive } from './archive/archive.js';
-export { cborLimits, decodeCbor } from './cbor/decode.js';
-export { CborError } from './cbor/error.js';
-export type { ColumnUse } from './csv/column-store.js';
-export { type Column, mostWords, type NumberColumn, type TextColumn } from './csv/column-types.js';
-export { createColumnsReader } from './csv/columns.js';
+export { firstName, type Member, readArchive, writeArchive } from './archive.js';
+export { CborError, decodeCbor } from './cbor.js';
+export type { BadCell, Column, NumberColumn, TextColumn } from './csv/cells.js';
+export { type ColumnUse, createColumnsReader } from './csv/columns.js';
+export { csvColumns, parseCsv, parseLabelledCsv, parseMixedCsv } from './csv/parse.js';
+export { csvRecords } from './csv/records.js';
 export {
-  type BadCell,
-  csvColumns,
-  parseCsv,
-  parseLabelledCsv,
-  parseMixedCsv,
-} from './csv/parse.js';
-export { type CsvRecord, csvRecords } from './csv/records.js';
-export { createTableReader, parseTable, type Table, type TableRows, type TableShape } from './csv/table.js';
-export { writeCsv, writeTable } from './csv/write.js';
-export * from './delta/index.js';
-export * from './device-config/device-config.js';
-export * from './elf/index.js';
-export * from './esp-image/index.js';
-export * from './html/index.js';
-export { readIntelHex, writeIntelHex } from './intel-hex/intel-hex.js';
-export { type JunitCase, junitXml } from './junit/write.js';
-export * from './manifest/birth.js';
-export * from './manifest/envelope.js';
-export * from './manifest/manifest.js';
-export * from './manifest/model-part.js';
+  createTableReader,
+  parseTable,
+  type Table,
+  type TableRows,
+  type TableShape,
+  writeCsv,
+  writeTable,
+} from './csv/table.js';
+export { DeltaDecoder } from './delta/apply.js';
+export { createDelta, createDeltaInSteps } from './delta/patch.js';
+export {
+  type DeviceConfig,
+  defaultDeviceConfig,
+  deviceConfigSchema,
+  readDeviceConfig,
+  sampleGroup,
+} from './device-config.js';
+export { type ElfFile, readElf, readProgram, sectionTypes } from './elf/read.js';
+export { symbolize } from './elf/symbolize.js';
+export { functionsOf } from './elf/symbols.js';
+export { elfUsage } from './elf/usage.js';
+export {
+  type ChipName,
+  chipNames,
+  chipOfId,
+  espChips,
+  type FlashFrequency,
+  type FlashSize,
+  flashFrequencies,
+  flashModes,
+  flashSizeBytes,
+  flashSizes,
+  frequenciesOf,
+} from './esp-image/chips.js';
+export { flashPages, isMapped } from './esp-image/memory.js';
+export { type EspImage, readEspImage } from './esp-image/read.js';
+export { type ByteRegion, joinRegions, mergeImages, refuseOverlaps } from './esp-image/regions.js';
+export { type ElfImageOptions, type FlashParameters, imageOfElf, patchEspImage } from './esp-image/write.js';
+export { Html, html, htmlTable, reportPage } from './html.js';
+export {
+  barChart,
+  checkList,
+  confusionTable,
+  factList,
+  histogram,
+  legend,
+  lineChart,
+  type Paint,
+  stackChart,
+  tileRow,
+} from './html-charts.js';
+export { readIntelHex, writeIntelHex } from './intel-hex.js';
+export { type JunitCase, junitXml } from './junit.js';
+export { type Birth, type BirthChip, birthSchema, signBirth, verifyBirth } from './manifest/birth.js';
+export {
+  type Envelope,
+  envelopeSchema,
+  signPayload,
+  type TrustRoot,
+  trustRootOf,
+  trustRootSchema,
+  validSigners,
+} from './manifest/envelope.js';
+export {
+  type BundleFile,
+  type Manifest,
+  type ModelPart,
+  manifestSchema,
+  type NetworkMode,
+  networkModes,
+  peekManifest,
+  signManifest,
+  type UnsignedManifest,
+  verifyManifest,
+} from './manifest/manifest.js';
 export {
   cosign,
   type HeldRoot,
   heldTrust,
+  mostReleases,
   nextRoot,
+  payloadDigest,
   type Root,
   type RootRole,
   roleReplaced,
   rootIn,
   rootRoles,
   rootSchema,
+  type Timestamp,
+  timestampSchema,
   trustOf,
+  unpublished,
+  verifyTimestamp,
 } from './manifest/root.js';
-export * from './manifest/timestamp.js';
-export * from './nvs/index.js';
-export * from './otadata/index.js';
-export * from './partitions/index.js';
-export * from './saved-model/index.js';
-export * from './tflite/index.js';
-export { readUf2, type Uf2Options, writeUf2 } from './uf2/uf2.js';
-export { readZip } from './zip/read-zip.js';
-export { writeZip } from './zip/write-zip.js';
+export { decryptNvs, encryptNvs, nvsKeyBytes, nvsKeysInUse, readNvsKeys, writeNvsKeys } from './nvs/crypt.js';
+export { parseNvsCsv, writeNvsCsv } from './nvs/csv.js';
+export { readNvs } from './nvs/read.js';
+export {
+  entryStates,
+  type NvsEntry,
+  type NvsItem,
+  type NvsVersion,
+  nvsEntries,
+  nvsEntryBytes,
+  nvsFirstEntry,
+  nvsNumbers,
+  nvsPageBytes,
+  nvsPageStates,
+  nvsVersions,
+} from './nvs/types.js';
+export { writeNvs } from './nvs/write.js';
+export {
+  blankOtadata,
+  firstOtadata,
+  nextOtadata,
+  type OtaState,
+  otadataBytes,
+  otadataSector,
+  otaStateNames,
+  readOtadata,
+} from './otadata.js';
+export {
+  checkPartitions,
+  otaSlots,
+  type Partition,
+  type PartitionTable,
+  parsePartitionsCsv,
+  partitionProblems,
+  partitionSubtypeName,
+  partitionSubtypes,
+  partitionTableBytes,
+  partitionTableOffset,
+  partitionTypeName,
+  partitionTypes,
+  readPartitionTable,
+  sectorBytes,
+  writePartitionsCsv,
+  writePartitionTable,
+} from './partitions.js';
+export { writeSavedModel } from './saved-model.js';
+export { activationPlaces, checkGraph, checkQuantization } from './tflite/check.js';
+export {
+  type Activation,
+  elementBytes,
+  elementCount,
+  type Graph,
+  type Operator,
+  type OperatorName,
+  type OperatorOptions,
+  type Padding,
+  type Quantization,
+  type Tensor,
+  type TensorType,
+  withoutUnused,
+} from './tflite/graph.js';
+export { readMetadata, writeMetadata } from './tflite/metadata.js';
+export { type Outline, outlineTflite } from './tflite/outline.js';
+export { importTflite, readTflite } from './tflite/reader.js';
+export {
+  float16Value,
+  float16Words,
+  largestFloat16,
+  realTensor,
+  withFloatConstants,
+  withRealValues,
+} from './tflite/real-values.js';
+export { sliceAxes } from './tflite/shapes.js';
+export { operatorVersions, writeTflite } from './tflite/writer.js';
+export { readUf2, writeUf2 } from './uf2.js';
+export { readZip, writeZip } from './zip.js';

@@ -1,6 +1,32 @@
-import type { ProjectConfig } from '../core/index.js';
-import { featureSetOf } from './features/select.js';
-import type { SignalSpec } from './types.js';
+import { type ProjectConfig, roundHalfAway } from '../core/index.js';
+import { featureSetOf } from './feature-sets.js';
+
+/**
+ * The signal part of the contract, as it stands in a bundle: how samples become one model input, in this order:
+ * low-pass, resample, window, features, standardization. TypeScript and C compute it by this one definition.
+ */
+export interface SignalSpec {
+  /** Fields of one sample, in order. */
+  fields: string[];
+  /** Hz, as samples arrive. */
+  rateHz: number;
+  /** Corner of the low-pass filter, Hz; null = none. */
+  lowpassHz: number | null;
+  /** Hz after resampling. */
+  resampleHz: number;
+  /** Samples after resampling in one window. */
+  windowSamples: number;
+  /** Samples after resampling from one window's start to the next. */
+  strideSamples: number;
+  /** A named set, or names out of the sets. */
+  features: 'raw' | 'motion' | 'har' | 'spectral' | string[];
+}
+
+/** Per input of the network: standardized = (feature − mean) / deviation. */
+export interface Standardization {
+  mean: number[];
+  deviation: number[];
+}
 
 /**
  * The signal part of a project, defaults filled in.
@@ -30,4 +56,38 @@ export function featureNames(spec: SignalSpec): string[] {
 export function inputShape(spec: SignalSpec): number[] {
   if (spec.features === 'raw') return [spec.windowSamples, spec.fields.length];
   return [featureSetOf(spec).names.length];
+}
+
+/** Scale and zero point of an int8 tensor: real = scale · (q − zeroPoint). */
+interface InputQuantization {
+  scale: number;
+  zeroPoint: number;
+}
+
+/** out = (feature − mean) / deviation, for each input. `out` may be `features` itself. Returns `out`. */
+export function standardize<T extends Float32Array | Float64Array>(
+  features: ArrayLike<number>,
+  { mean, deviation }: Standardization,
+  out: T,
+): T {
+  for (let i = 0; i < out.length; i++) out[i] = (features[i]! - mean[i]!) / deviation[i]!;
+  return out;
+}
+
+/**
+ * The network's int8 input: q = clamp(round((feature − mean) / deviation / scale) + zeroPoint), halves rounded away from
+ * zero as TensorFlow Lite does (TfLiteRound), in double precision.
+ * @param out taken instead of a new array where nothing may be allocated
+ */
+export function quantizeInput(
+  features: ArrayLike<number>,
+  { mean, deviation }: Standardization,
+  { scale, zeroPoint }: InputQuantization,
+  out: Int8Array = new Int8Array(features.length),
+): Int8Array {
+  for (let i = 0; i < out.length; i++) {
+    const q = roundHalfAway((features[i]! - mean[i]!) / deviation[i]! / scale) + zeroPoint;
+    out[i] = q < -128 ? -128 : q > 127 ? 127 : q;
+  }
+  return out;
 }

@@ -23,7 +23,7 @@ typedef struct {
   size_t bytes;
 } aiot_span;
 
-/* The signal part: low-pass, resampling, window, features (src/lib/signal/types.ts). */
+/* The signal part: low-pass, resampling, window, features (src/lib/signal/spec.ts). */
 typedef struct {
   size_t fields;
   char field[AIOT_FIELDS_MAX][AIOT_NAME_BYTES];

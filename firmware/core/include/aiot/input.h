@@ -1,4 +1,4 @@
-/* Features of one window -> the network's int8 input, as src/lib/signal/standardize.ts does it. */
+/* Features of one window -> the network's int8 input, as src/lib/signal/spec.ts does it. */
 #ifndef AIOT_INPUT_H
 #define AIOT_INPUT_H
 

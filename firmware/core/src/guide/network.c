@@ -1,5 +1,5 @@
 /*
- * The guide's networks: layers of neurons in float32, as its firmware runs them, computed like src/lib/runtime/interpreter/float; or the int8 networks that a
+ * The guide's networks: layers of neurons in float32, as its firmware runs them, computed like src/lib/runtime/interpreter/float.ts; or the int8 networks that a
  * platform has signed, with float32 ends or without.
  */
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Power by frequency band of a signal, its mean removed, as src/lib/signal/features/bands.ts. */
+/* Power by frequency band of a signal, its mean removed, as src/lib/signal/bands.ts. */
 #ifndef AIOT_SIGNAL_BANDS_H
 #define AIOT_SIGNAL_BANDS_H
 

@@ -1,6 +1,6 @@
 /*
  * Discrete Fourier transform of any length n, no scaling: by stages, or for lengths with a large prime factor as a convolution with
- * a chirp (Bluestein 1970), as src/lib/signal/features/fourier.ts and chirp.ts.
+ * a chirp (Bluestein 1970), as src/lib/signal/fourier.ts.
  */
 #ifndef AIOT_SIGNAL_FOURIER_H
 #define AIOT_SIGNAL_FOURIER_H

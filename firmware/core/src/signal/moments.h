@@ -1,4 +1,4 @@
-/* Moments of one signal, of the population (1/n), as src/lib/signal/features/moments.ts. */
+/* Moments of one signal, of the population (1/n), as src/lib/signal/bands.ts. */
 #ifndef AIOT_SIGNAL_MOMENTS_H
 #define AIOT_SIGNAL_MOMENTS_H
 

@@ -1,4 +1,4 @@
-/* 36 features of a three-axis accelerometer, however it is worn: src/lib/signal/features/motion.ts. */
+/* 36 features of a three-axis accelerometer, however it is worn: src/lib/signal/feature-sets.ts. */
 #include <math.h>
 
 #include "bands.h"

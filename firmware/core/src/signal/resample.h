@@ -1,4 +1,4 @@
-/* Which output samples lie between which input samples, as src/lib/signal/resample.ts: linear, never to a higher rate. */
+/* Which output samples lie between which input samples, as src/lib/signal/pipeline.ts: linear, never to a higher rate. */
 #ifndef AIOT_SIGNAL_RESAMPLE_H
 #define AIOT_SIGNAL_RESAMPLE_H
 

@@ -1,4 +1,4 @@
-/* The features that a signal part names: a whole set, or names picked out of the sets, as src/lib/signal/features/select.ts. */
+/* The features that a signal part names: a whole set, or names picked out of the sets, as src/lib/signal/feature-sets.ts. */
 #ifndef AIOT_SIGNAL_SELECT_H
 #define AIOT_SIGNAL_SELECT_H
 

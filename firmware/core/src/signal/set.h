@@ -1,6 +1,6 @@
 /*
  * A set of features of one window, opened once for a signal: tables and work space come out of the arena. The sets and their names
- * are those of src/lib/signal/features.
+ * are those of src/lib/signal/feature-sets.ts.
  */
 #ifndef AIOT_SIGNAL_SET_H
 #define AIOT_SIGNAL_SET_H

@@ -1,4 +1,4 @@
-/* Ten features a field, as people use them on machines: src/lib/signal/features/spectral.ts. */
+/* Ten features a field, as people use them on machines: src/lib/signal/feature-sets.ts. */
 #include <math.h>
 
 #include "bands.h"

@@ -1,6 +1,6 @@
 /*
  * Complex Fourier transform in place over n values: mixed radix in Stockham's order, the same operations in the same order as
- * src/lib/signal/features/fourier-stages.ts.
+ * src/lib/signal/fourier.ts.
  */
 #ifndef AIOT_SIGNAL_STAGES_H
 #define AIOT_SIGNAL_STAGES_H

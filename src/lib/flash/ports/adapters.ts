@@ -1,4 +1,4 @@
-import type { ChipName } from '../../formats/esp-image/index.js';
+import type { ChipName } from '../../formats/esp-image/chips.js';
 import type { ListedPort } from './types.js';
 
 interface Adapter {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type ChipName, chipNames } from '../../formats/esp-image/index.js';
+import { type ChipName, chipNames } from '../../formats/esp-image/chips.js';
 
 const usbSchema = z.object({
   vendorId: z.string().describe('Four hex digits, lower case.'),

@@ -1,6 +1,6 @@
 import { AiotError, digestOf } from '../../core/index.js';
+import { showCell } from './cells.js';
 import { createTextsReader, type LabelledTable } from './parse.js';
-import { showCell } from './place.js';
 
 /** Rows that are inputs of a network as they stand: a CSV file with one column per input and, if wanted, a label. */
 export interface Table {
@@ -23,7 +23,7 @@ export interface Table {
 /** Columns that are no inputs: they say what a row belongs to. */
 const groupColumns = ['group', 'recording', 'device'];
 
-/** What is what in a file of rows. */
+/** The role of each column in a file of rows. */
 export interface TableShape {
   /** Name of the column that holds labels, default `label`; a file without it has none. */
   label?: string;
@@ -37,7 +37,7 @@ export interface TableShape {
 export type TableRows = Omit<Table, 'digest'>;
 
 /** A table piece by piece. */
-export interface TableReader {
+interface TableReader {
   /** Whole lines, the first of them the header; the last one of the file may have no end. */
   read(bytes: Uint8Array): TableRows;
   /** @throws AIOT_CSV_EMPTY where no row came */
@@ -128,4 +128,53 @@ function beyondFloat32(
     'AIOT_CSV_MALFORMED',
     `${file}:${line}:${at}: expected a number of at most 3.4e38 for ${showCell(column)} (float32), got ${showCell(cells[col]!.trim())}`,
   );
+}
+
+/** A finite number as text; absent decimals = the shortest that reads back to the same number. */
+function cellOf(value: number, decimals?: number): string {
+  return decimals === undefined ? String(value) : value.toFixed(decimals);
+}
+
+/**
+ * Header row and one row a sample, `\n` line ends.
+ * @param data one array a column, all of the same length; finite numbers only (throws RangeError otherwise)
+ * @param decimals digits after the point; absent = the shortest text that reads back to the same number
+ */
+export function writeCsv(columns: readonly string[], data: ArrayLike<number>[], decimals?: number): string {
+  const rows = data[0]?.length ?? 0;
+  const lines: string[] = [columns.join(',')];
+  const cells = new Array<string>(columns.length);
+  for (let row = 0; row < rows; row++) {
+    for (let c = 0; c < columns.length; c++) {
+      const value = data[c]?.[row];
+      if (value === undefined || !Number.isFinite(value)) {
+        throw new RangeError(`row ${row + 1}, column ${columns[c]}: ${value} has no place in a CSV file`);
+      }
+      cells[c] = cellOf(value, decimals);
+    }
+    lines.push(cells.join(','));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/**
+ * As `writeCsv`, row by row, with columns of text after the numbers; what is no number (NaN) is an empty cell.
+ * @param texts by the name of the column: one word a row
+ */
+export function writeTable(
+  columns: readonly string[],
+  rows: readonly ArrayLike<number>[],
+  texts: Record<string, readonly string[]> = {},
+): string {
+  const words = Object.values(texts);
+  const lines = rows.map((row, r) => {
+    const numbers = Array.from(row, (value) => (Number.isNaN(value) ? '' : cellOf(value)));
+    return [...numbers, ...words.map((column) => quoted(column[r]!))].join(',');
+  });
+  return `${[[...columns, ...Object.keys(texts)].join(','), ...lines].join('\n')}\n`;
+}
+
+/** A word with a comma or a line end would become two cells. */
+function quoted(word: string): string {
+  return /[,"\r\n]/.test(word) ? word.replace(/[,"\r\n]/g, '_') : word;
 }

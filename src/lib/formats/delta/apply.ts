@@ -33,7 +33,7 @@ export class DeltaDecoder {
   private total = 0;
   private made = 0;
   private out: number[] = [];
-  /** What was read of the base, and where it lies. */
+  /** Bytes read of the base, and where they lie. */
   private block: { at: number; bytes: Uint8Array } = { at: 0, bytes: new Uint8Array(0) };
 
   /** @param expected bytes of the result @param baseBytes bytes of the base */

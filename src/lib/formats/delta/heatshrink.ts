@@ -72,7 +72,7 @@ export function* matchesWithin(bytes: Uint8Array, windows: readonly number[]): S
     const key = (bytes[i]! << 8) | bytes[i + 1]!;
     const limit = Math.min(most, n - i);
     let [best, distance, left, at] = [1, 0, looks, heads[key]!];
-    // What the byte before matched far on matches here, too: few streams would take another one in the middle of it.
+    // A long match of the byte before is one here, too: few streams would take another one in the middle of it.
     const goesOn = i > 0 && found.every(({ lengths }) => lengths[i - 1]! > enough);
     if (goesOn) left = 0;
     windows.forEach((window, which) => {

@@ -1,8 +1,7 @@
-import { differences, type Piece } from './differences.js';
 import { type Heatshrink, heatshrink, matchesWithin } from './heatshrink.js';
-import type { Steps } from './suffixes.js';
+import { type Steps, suffixArray } from './suffixes.js';
 
-/** What the first byte of a patch says: sequential (high half 0), compressed with heatshrink. */
+/** The first byte of a patch: sequential (high half 0), compressed with heatshrink. */
 export const sequentialHeatshrink = 4;
 
 /** Sizes that are tried, by their windows; the smallest patch is taken. The largest is what devices have memory for: 2 KiB. */
@@ -13,7 +12,7 @@ const shapes: readonly Heatshrink[] = [
 ];
 
 /**
- * What makes `next` of `base`, as a patch in the sequential format of detools (detools.readthedocs.io, "Sequential"), which its
+ * Makes the patch from `base` to `next` in the sequential format of detools (detools.readthedocs.io, "Sequential"), which its
  * decoders read: size of the result, then compressed with heatshrink the pieces: added bytes, bytes as they are, and how far to go in the base.
  */
 export function createDelta(base: Uint8Array, next: Uint8Array): Uint8Array {
@@ -64,4 +63,137 @@ function packed(value: number): Uint8Array {
     bytes.push(left % 128);
   }
   return Uint8Array.from(bytes);
+}
+
+/**
+ * A piece of the new bytes: `diff` bytes that are to be added to the base's from `from` on, then `extra` bytes as they are. `at`:
+ * where it begins in the new bytes.
+ */
+interface Piece {
+  at: number;
+  from: number;
+  diff: number;
+  extra: number;
+}
+
+/** How many bytes more a place of the base has to fit than the one before goes on fitting, to be taken instead. */
+const better = 8;
+
+/** Comparisons of bytes after which others may have their turn. */
+const standstill = 1 << 20;
+
+/**
+ * Within a run of the same bytes there is a long match at each place, and looking for all of them would take the square of its
+ * length: after so many long ones that are not better, an eighth of the next is passed over.
+ */
+const [patience, long] = [16, 256];
+
+/**
+ * Which pieces of a base new bytes are made of, approximately: machine code that moved has other addresses in it and fits all the
+ * same. The method is that of bsdiff (Colin Percival, "Naive differences of executable code", 2003).
+ */
+function* differences(base: Uint8Array, next: Uint8Array): Steps<Piece[]> {
+  const suffixes = yield* suffixArray(base);
+  const pieces: Piece[] = [];
+  let last = { at: 0, from: 0 };
+  let scan = 0;
+  let match = { from: 0, length: 0 };
+  let compared = 0;
+  while (scan < next.length) {
+    const shift = last.from - last.at;
+    const fits = (i: number) => base[i + shift] === next[i];
+    // How many of the bytes of the match fit where we are, too.
+    let fitting = 0;
+    let dull = 0;
+    scan += match.length;
+    for (let counted = scan; scan < next.length; ) {
+      match = longest(base, suffixes, next, scan);
+      compared += match.length + long;
+      if (compared > standstill) {
+        compared = 0;
+        yield;
+      }
+      for (; counted < scan + match.length; counted++) if (fits(counted)) fitting++;
+      if ((match.length > 0 && match.length === fitting) || match.length > fitting + better) break;
+      dull = match.length > long ? dull + 1 : 0;
+      const on = scan + (dull > patience ? match.length >> 3 : 1);
+      for (; scan < on; scan++) if (fits(scan)) fitting--;
+    }
+    if (match.length === fitting && scan < next.length) continue;
+    const end = scan < next.length ? { at: scan, from: match.from } : { at: next.length, from: -1 };
+    const { forward, backward } = extended(base, next, last, end);
+    const extra = end.at - backward - (last.at + forward);
+    pieces.push({ ...last, diff: forward, extra });
+    last = { at: end.at - backward, from: end.from - backward };
+  }
+  return pieces;
+}
+
+type Place = Pick<Piece, 'at' | 'from'>;
+
+/** How far the one place fits well forwards, and the next backwards; where both do, each byte is the better one's. */
+function extended(base: Uint8Array, next: Uint8Array, last: Place, end: Place) {
+  const gap = end.at - last.at;
+  const forward = bestLength(Math.min(gap, base.length - last.from), (i) => {
+    return base[last.from + i] === next[last.at + i];
+  });
+  const backward =
+    end.from < 0
+      ? 0
+      : bestLength(Math.min(gap, end.from), (i) => base[end.from - 1 - i] === next[end.at - 1 - i]);
+  const overlap = forward + backward - gap;
+  if (overlap <= 0) return { forward, backward };
+  let best = 0;
+  let score = 0;
+  let kept = 0;
+  for (let i = 0; i < overlap; i++) {
+    const at = end.at - backward + i;
+    if (base[last.from + at - last.at] === next[at]) score++;
+    if (base[end.from + at - end.at] === next[at]) score--;
+    if (score > best) {
+      best = score;
+      kept = i + 1;
+    }
+  }
+  return { forward: forward - overlap + kept, backward: backward - kept };
+}
+
+/** The length at which most more bytes fit than do not. */
+function bestLength(limit: number, fits: (i: number) => boolean): number {
+  let length = 0;
+  let best = 0;
+  let score = 0;
+  for (let i = 0; i < limit; i++) {
+    score += fits(i) ? 1 : -1;
+    if (score > best) {
+      best = score;
+      length = i + 1;
+    }
+  }
+  return length;
+}
+
+/** The longest place of the base that new bytes from `at` on are found at. */
+function longest(base: Uint8Array, suffixes: Int32Array, next: Uint8Array, at: number) {
+  let [low, high] = [0, suffixes.length];
+  // A prefix shared with the suffixes at both ends is shared with all between them.
+  let [below, above] = [0, 0];
+  let found = { from: 0, length: 0 };
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const from = suffixes[middle]!;
+    let length = Math.min(below, above);
+    const limit = Math.min(base.length - from, next.length - at);
+    while (length < limit && base[from + length] === next[at + length]) length++;
+    if (length > found.length) found = { from, length };
+    if (at + length === next.length) break;
+    if (from + length < base.length && base[from + length]! > next[at + length]!) {
+      high = middle;
+      above = length;
+    } else {
+      low = middle + 1;
+      below = length;
+    }
+  }
+  return found;
 }

@@ -1,11 +1,13 @@
 import { inflateSync } from 'node:zlib';
-import { hex, malformed } from '../esp-image/errors.js';
+import { hex, malformed } from '../image-errors.js';
 
-/** What of ELF files is read here: 32 bits, little-endian. Source: System V ABI, "Object Files". */
+/** ELF files as far as they are read here: 32 bits, little-endian. Source: System V ABI, "Object Files". */
 const headerBytes = 52;
+
 const sectionHeaderBytes = 40;
 const programHeaderBytes = 32;
 const machines: Record<number, ElfMachine> = { 94: 'xtensa', 243: 'riscv' };
+
 export type ElfMachine = 'xtensa' | 'riscv';
 
 /** Values of sh_type. */
@@ -18,7 +20,9 @@ export const sectionTypes = {
   finiArray: 15,
   preinitArray: 16,
 } as const;
+
 const compressedFlag = 0x800;
+
 /** A compressed section may not blow up without bound. */
 const maximumInflated = 0x10000000;
 
@@ -195,4 +199,19 @@ export function stringAt(strings: Uint8Array, offset: number): string | null {
   if (offset >= strings.length) return null;
   const end = strings.indexOf(0, offset);
   return end === -1 ? null : Buffer.from(strings.subarray(offset, end)).toString('utf8');
+}
+
+/** Values of e_machine that a device which is a computer may have. Source: System V ABI, and its supplements. */
+const programMachines: Record<number, string> = { 40: 'arm', 62: 'x86-64', 183: 'aarch64', 243: 'riscv' };
+
+/** The machine of a program for Linux (ELF, executable or position-independent); null = it is none. */
+export function readProgram(bytes: Uint8Array): string | null {
+  if (bytes.length < 52) return null;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [magic, little] = [view.getUint32(0), bytes[5] === 1];
+  if (magic !== 0x7f454c46 || !little) return null;
+  const [type, machine] = [view.getUint16(16, true), view.getUint16(18, true)];
+  // ET_EXEC and ET_DYN; one of 32 bits for RISC-V is a chip's, and comes as an image.
+  if ((type !== 2 && type !== 3) || (machine === 243 && bytes[4] === 1)) return null;
+  return programMachines[machine] ?? null;
 }

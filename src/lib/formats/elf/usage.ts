@@ -1,4 +1,4 @@
-import { hex, malformed } from '../esp-image/errors.js';
+import { hex, malformed } from '../image-errors.js';
 
 /** Machines of firmware and of programs that stand in for it (System V ABI, e_machine). */
 const machines = new Map([
@@ -32,12 +32,12 @@ export interface ElfUsage {
   text: number;
   data: number;
   bss: number;
-  /** What the program takes of each: code that runs from RAM is in both, a placeholder in neither. */
+  /** Use of each by the program: code that runs from RAM is in both, a placeholder in neither. */
   memory: { flash: number; ram: number };
 }
 
 /**
- * What an ELF file of 32 or 64 bits takes of flash and memory, and for which machine it is. Source: System V ABI, "Object Files".
+ * Flash and memory that an ELF file of 32 or 64 bits takes, and the machine it is for. Source: System V ABI, "Object Files".
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function elfUsage(bytes: Uint8Array, what: string): ElfUsage {

@@ -16,9 +16,76 @@ export const espChips = {
 } as const;
 
 export type ChipName = keyof typeof espChips;
+
 export const chipNames = Object.keys(espChips) as ChipName[];
 
 /** The chip with this id in an image's header; null for one that is not known here. */
 export function chipOfId(id: number): ChipName | null {
   return chipNames.find((name) => espChips[name].id === id) ?? null;
+}
+
+/** spi_mode of esp_image_header_t (ESP-IDF, esp_app_format.h), by its value. */
+export const flashModes = ['qio', 'qout', 'dio', 'dout', 'fast-read', 'slow-read'] as const;
+
+export type FlashMode = (typeof flashModes)[number];
+
+/** spi_size of esp_image_header_t, by its value: 1 MiB, doubled with each step. */
+export const flashSizes = ['1MB', '2MB', '4MB', '8MB', '16MB', '32MB', '64MB', '128MB'] as const;
+
+export type FlashSize = (typeof flashSizes)[number];
+
+/**
+ * spi_speed of esp_image_header_t is a divider of the chip's flash clock: these are its values by the names that the
+ * makers' tools give them. The ESP32-C6 has one value for both of its speeds. Source: esptool, FLASH_FREQUENCY of each
+ * target.
+ */
+const commonFrequencies = { '80m': 0xf, '40m': 0, '26m': 1, '20m': 2 };
+
+const frequencies: Record<ChipName, Record<string, number>> = {
+  esp32: commonFrequencies,
+  esp32s2: commonFrequencies,
+  esp32c3: commonFrequencies,
+  esp32s3: commonFrequencies,
+  esp32p4: commonFrequencies,
+  esp32c2: { '60m': 0xf, '30m': 0, '20m': 1, '15m': 2 },
+  esp32c6: { '80m': 0, '40m': 0, '20m': 2 },
+  esp32h2: { '48m': 0xf, '24m': 0, '16m': 1, '12m': 2 },
+  esp32c5: { '80m': 0xf, '40m': 0, '20m': 2 },
+};
+
+/** Every name of a speed that some chip has, for flags. */
+export const flashFrequencies = [
+  '80m',
+  '60m',
+  '48m',
+  '40m',
+  '30m',
+  '26m',
+  '24m',
+  '20m',
+  '16m',
+  '15m',
+  '12m',
+] as const;
+
+export type FlashFrequency = (typeof flashFrequencies)[number];
+
+/** The names of a chip's speeds, the fastest first. */
+export function frequenciesOf(chip: ChipName): FlashFrequency[] {
+  return Object.keys(frequencies[chip]) as FlashFrequency[];
+}
+
+/** Its value in the header; null when the chip has no such speed. */
+export function frequencyCode(chip: ChipName, name: FlashFrequency): number | null {
+  return frequencies[chip][name] ?? null;
+}
+
+/** The fastest speed that the value may stand for; null for a value that the chip does not have. */
+export function frequencyName(chip: ChipName, code: number): FlashFrequency | null {
+  return frequenciesOf(chip).find((name) => frequencies[chip][name] === code) ?? null;
+}
+
+/** Bytes of a flash of this size. */
+export function flashSizeBytes(size: FlashSize): number {
+  return 2 ** flashSizes.indexOf(size) * 0x100000;
 }

@@ -1,13 +1,19 @@
+import { createHash } from 'node:crypto';
+import { hex, malformed } from '../image-errors.js';
 import { type ChipName, chipOfId, espChips } from './chips.js';
-import { hex, malformed } from './errors.js';
 
-export const imageMagic = 0xe9;
+const imageMagic = 0xe9;
+
 /** Basic header of 8 bytes and extended header of 16. */
 export const headerBytes = 24;
+
 export const segmentHeaderBytes = 8;
+
 /** ESP_IMAGE_MAX_SEGMENTS of ESP-IDF; the ROMs have the same limit. */
 export const maximumSegments = 16;
+
 export const hashBytes = 32;
+
 /** The pin is not used: the only sensible value, since the ROM would set up a pin that way. */
 export const writeProtectDisabled = 0xee;
 
@@ -88,4 +94,22 @@ export function writeHeader(header: ImageHeader): Uint8Array {
   view.setUint16(17, header.maxRevision, true);
   view.setUint8(23, header.hashAppended ? 1 : 0);
   return bytes;
+}
+
+/** XOR of all bytes, over this start value. Source: ESP_ROM_CHECKSUM_INITIAL of ESP-IDF. */
+export const checksumStart = 0xef;
+
+export function xorChecksum(data: Uint8Array, start = checksumStart): number {
+  let sum = start;
+  for (const byte of data) sum ^= byte;
+  return sum;
+}
+
+/** Where the checksum's byte is, once everything up to `end` is written: the last of a row of 16. */
+export function checksumOffset(end: number): number {
+  return end + 15 - (end % 16);
+}
+
+export function sha256(data: Uint8Array): Uint8Array {
+  return createHash('sha256').update(data).digest();
 }

@@ -1,6 +1,6 @@
 import type { ChipName } from './chips.js';
 
-/** What lies at an address: flash seen through the cache (DROM data, IROM code), RAM of a kind, or the mask ROM. */
+/** Kind of memory at an address: flash seen through the cache (DROM data, IROM code), RAM of a kind, or the mask ROM. */
 export type MemoryType =
   | 'PADDING'
   | 'DROM'

@@ -1,3 +1,6 @@
+import { AiotError } from '../../core/index.js';
+import { hex } from '../image-errors.js';
+
 /** Bytes for a place in flash (or memory). */
 export interface ByteRegion {
   offset: number;
@@ -29,4 +32,64 @@ export function firstOverlap<T extends ByteRegion>(regions: readonly T[]): [T, T
     if (last === null || region.offset + region.data.length > last.offset + last.data.length) last = region;
   }
   return null;
+}
+
+export interface MergeOptions {
+  /** Flash offset of the file's first byte (default 0). */
+  start?: number;
+  /** Bytes of the whole flash: the file is filled with 0xFF up to its end. */
+  flashBytes?: number;
+}
+
+/** Most that esp_flash addresses: 128 MiB (image header, size 7). */
+const largestFlash = 0x800_0000;
+
+/**
+ * One file of several regions, for one write at `start`: what lies between them is 0xFF, as in erased flash.
+ * @throws AIOT_USAGE: they overlap, one begins before `start`, or one passes the end of the flash, or of any
+ */
+export function mergeImages(
+  regions: readonly (ByteRegion & { name?: string })[],
+  options: MergeOptions = {},
+): Uint8Array {
+  const { start = 0, flashBytes } = options;
+  refuseOverlaps(regions);
+  const [first] = regions.toSorted((a, b) => a.offset - b.offset);
+  if (first === undefined) throw new AiotError('AIOT_USAGE', 'there is nothing to merge');
+  if (first.offset < start) {
+    throw new AiotError('AIOT_USAGE', `${nameOf(first)} begins before the file does, at ${hex(start)}`);
+  }
+  const end = Math.max(...regions.map(({ offset, data }) => offset + data.length));
+  if (flashBytes !== undefined && end > flashBytes) {
+    const last = regions.find(({ offset, data }) => offset + data.length === end) ?? first;
+    throw new AiotError('AIOT_USAGE', `${nameOf(last)} ends at ${hex(end)}, the flash at ${hex(flashBytes)}`);
+  }
+  if (end > largestFlash) {
+    const last = regions.find(({ offset, data }) => offset + data.length === end) ?? first;
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${nameOf(last)} ends at ${hex(end)}, the largest flash at ${hex(largestFlash)}`,
+    );
+  }
+  const merged = new Uint8Array(Math.max(end, flashBytes ?? 0) - start).fill(0xff);
+  for (const { offset, data } of regions) merged.set(data, offset - start);
+  return merged;
+}
+
+/** @throws AIOT_USAGE naming the two */
+export function refuseOverlaps(regions: readonly (ByteRegion & { name?: string })[]): void {
+  const overlap = firstOverlap(regions);
+  if (overlap === null) return;
+  const [first, second] = overlap;
+  const end = hex(first.offset + first.data.length);
+  throw new AiotError('AIOT_USAGE', `${nameOf(first)} reaches up to ${end} and into ${nameOf(second)}`, {
+    next: `Leave one of them out, or place the second at ${hex(alignedUp(first.offset + first.data.length))} or later.`,
+  });
+}
+
+/** Flash is erased by sectors of 4096 bytes. */
+const alignedUp = (offset: number) => Math.ceil(offset / 0x1000) * 0x1000;
+
+function nameOf({ name, offset }: ByteRegion & { name?: string }): string {
+  return name === undefined ? `the region at ${hex(offset)}` : `${name} at ${hex(offset)}`;
 }

@@ -17,7 +17,7 @@ export const birthChipSchema = z.strictObject({
   mac: z.string(),
   /** `id`: JEDEC, 6 hex digits. */
   flash: z.strictObject({ id: z.string(), bytes: z.int().nullable() }),
-  /** What its security fuses say. */
+  /** State of its security fuses. */
   security: z.strictObject({
     secureBoot: z.boolean(),
     flashEncryption: z.boolean(),
@@ -41,7 +41,7 @@ export const birthSchema = z.strictObject({
   mac: z.string().nullable(),
   /** The guide's decimal chip id. */
   chipId: z.string().nullable(),
-  /** What was written into flash, or into files. `offset` null = a file that belongs to no place in flash. */
+  /** Files written into flash, or to disk. `offset` null = a file that belongs to no place in flash. */
   images: z.array(
     z.strictObject({ name: z.string(), offset: z.int().min(0).nullable(), bytes: z.int().min(0), sha256 }),
   ),

@@ -1,12 +1,15 @@
 import { z } from 'zod';
-import { AiotError, keyIdOf, publicKeyOf, signBytes } from '../../core/index.js';
+import { AiotError, digestOf, digestPattern, keyIdOf, publicKeyOf, signBytes } from '../../core/index.js';
 import { type Envelope, envelopeSchema, malformedPayload, type TrustRoot, validSigners } from './envelope.js';
+import type { Manifest } from './manifest.js';
 
 const role = z.strictObject({ keyids: z.array(z.string()).min(1), threshold: z.int().min(1) });
-export type KeyRole = z.output<typeof role>;
+
+type KeyRole = z.output<typeof role>;
 
 /** `targets` signs releases: a device that knows no roots has these keys as its trust root. */
 export const rootRoles = ['root', 'targets', 'timestamp'] as const;
+
 export type RootRole = (typeof rootRoles)[number];
 
 /** Which keys may sign what, and how many of them must. Signed by those of the root before, and by its own. Times are ms since 1970. */
@@ -21,9 +24,10 @@ export const rootSchema = z.strictObject({
   ),
   roles: z.strictObject({ root: role, targets: role, timestamp: role }),
 });
+
 export type Root = z.output<typeof rootSchema>;
 
-/** What somebody goes by: a root, or the bare trust root that came before all of them. */
+/** The basis of trust: a root, or the bare trust root that came before all of them. */
 export interface HeldRoot {
   version: number;
   /** null = never */
@@ -37,7 +41,7 @@ export function heldTrust({ version, keys, roles: { release } }: TrustRoot): Hel
   return { version, expires: null, keys, roles: { root: release, targets: release, timestamp: null } };
 }
 
-/** What devices that know no roots are given: the keys that sign releases. */
+/** The keys that sign releases, for devices that know no roots. */
 export function trustOf({ version, keys, roles: { targets } }: HeldRoot): TrustRoot {
   const own = Object.entries(keys).filter(([id]) => targets.keyids.includes(id));
   return { spec: 'aiot-trust/1', version, keys: Object.fromEntries(own), roles: { release: targets } };
@@ -51,8 +55,8 @@ export function cosign(envelope: Envelope, privatePem: string): Envelope {
   return { payload: envelope.payload, signatures: [...others, { keyid, sig }] };
 }
 
-/** What of the chain's rules is looked at; all of it, but in tests of attacks. */
-export interface RootRules {
+/** Rules of the chain that are checked: all of them, except in tests of attacks. */
+interface RootRules {
   signatures: boolean;
   version: boolean;
 }
@@ -96,13 +100,13 @@ export function roleReplaced(before: KeyRole | null, after: KeyRole | null): boo
   return before.keyids.filter((id) => after.keyids.includes(id)).length < after.threshold;
 }
 
-export function envelopeOf(value: unknown, what: string): Envelope {
+function envelopeOf(value: unknown, what: string): Envelope {
   const envelope = envelopeSchema.safeParse(value);
   if (envelope.success) return envelope.data;
   throw malformedPayload(envelope.error, what, value);
 }
 
-export function parsed<T>(envelope: Envelope, schema: z.ZodType<T>, what: string): T {
+function parsed<T>(envelope: Envelope, schema: z.ZodType<T>, what: string): T {
   let value: unknown;
   try {
     value = JSON.parse(Buffer.from(envelope.payload, 'base64').toString('utf8'));
@@ -138,4 +142,64 @@ function requireUsable({ keys, roles, version }: Root, name: RootRole): void {
     'AIOT_MANIFEST_MALFORMED',
     `root ${version}: expected at least ${threshold} key(s) of the role ${name}, got ${usable}`,
   );
+}
+
+const sequence = z.int().min(0);
+const digest = z.string().regex(digestPattern);
+
+/**
+ * The newest release, signed by the platform with a key that it holds, for a short time. Whoever keeps a device from what is newer has to
+ * keep this from it too, and then it expires. Times are ms since 1970.
+ */
+export const timestampSchema = z.strictObject({
+  spec: z.literal('aiot-timestamp/1'),
+  /** Rises strictly. */
+  version: z.int().min(1),
+  issued: z.int(),
+  expires: z.int(),
+  /** The newest root; `digest` of its payload. */
+  root: z.strictObject({ version: z.int().min(1), digest }),
+  /** The highest sequence of each kind; 0 = none. */
+  newest: z.strictObject({ model: sequence, firmware: sequence, config: sequence }),
+  /** The newest manifest of each name, as far as there is room; `digest` of its payload. */
+  releases: z.array(
+    z.strictObject({ kind: z.enum(['model', 'firmware', 'config']), name: z.string(), sequence, digest }),
+  ),
+});
+
+export type Timestamp = z.output<typeof timestampSchema>;
+
+/** As many names as fit into the 64 KiB that devices read, with room to spare. */
+export const mostReleases = 200;
+
+/** Digest of an envelope's payload: what roots and manifests are told apart by. */
+export function payloadDigest({ payload }: Envelope): string {
+  return digestOf(Buffer.from(payload, 'base64'));
+}
+
+/** @throws AIOT_MANIFEST_MALFORMED, AIOT_TIMESTAMP_INVALID */
+export function verifyTimestamp(value: unknown, held: HeldRoot, signed = true): Timestamp {
+  const envelope = envelopeOf(value, 'timestamp');
+  const { timestamp } = held.roles;
+  const valid = timestamp ? validSigners(envelope, held.keys, timestamp.keyids).length : 0;
+  if (signed && (timestamp === null || valid < timestamp.threshold)) {
+    throw new AiotError(
+      'AIOT_TIMESTAMP_INVALID',
+      `expected ${timestamp?.threshold ?? 1} valid signature(s) of the timestamp keys of root ${held.version}, got ${valid}`,
+    );
+  }
+  return parsed(envelope, timestampSchema, 'timestamp');
+}
+
+/** Whether the platform has published this manifest, so far as the timestamp tells; null = nothing speaks against it. */
+export function unpublished(
+  { kind, name, sequence: own }: Pick<Manifest, 'kind' | 'name' | 'sequence'>,
+  payload: string,
+  { newest, releases }: Timestamp,
+): string | null {
+  if (own > newest[kind]) return `expected a ${kind} of sequence ${newest[kind]} at most, got ${own}`;
+  const entry = releases.find((release) => release.kind === kind && release.name === name);
+  if (!entry || own < entry.sequence) return null;
+  if (own > entry.sequence) return `expected ${name} of sequence ${entry.sequence} at most, got ${own}`;
+  return entry.digest === payload ? null : `expected ${entry.digest} as sequence ${own}, got ${payload}`;
 }

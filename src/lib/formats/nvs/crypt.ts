@@ -1,9 +1,9 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { AiotError } from '../../core/index.js';
-import { nvsCrc } from './crc.js';
-import { pagesOf } from './read-page.js';
+import { pagesOf, readNvs } from './read.js';
 import {
   entryStates,
+  nvsCrc,
   nvsEntries,
   nvsEntryBytes,
   nvsFirstEntry,
@@ -13,6 +13,7 @@ import {
 
 /** Two AES-256 keys, for the data and for the tweak: 64 bytes. */
 export const nvsKeyBytes = 64;
+
 /** The nvs_keys partition: the keys, their CRC, 0xff. */
 export const nvsKeysPartitionBytes = 4096;
 
@@ -90,4 +91,15 @@ function malformed(at: number, what: string): AiotError {
   return new AiotError('AIOT_NVS_MALFORMED', `nvs_keys, offset 0x${at.toString(16)}: ${what}`, {
     next: 'Give the nvs_keys partition that belongs to the image.',
   });
+}
+
+/**
+ * The keys that an NVS is encrypted with; null where it is a plain one. A plain NVS may stand beside keys of an earlier,
+ * encrypted one: what can be read as it is decides.
+ * @param keys the nvs_keys partition, or its first page; null = there is none
+ * @throws AIOT_NVS_MALFORMED for keys that are damaged, of an NVS that cannot be read without
+ */
+export function nvsKeysInUse(nvs: Uint8Array, keys: Uint8Array | null): Uint8Array | null {
+  if (keys === null || keys.every((byte) => byte === 0xff)) return null;
+  return readNvs(nvs, { salvage: true }).entries.length > 0 ? null : readNvsKeys(keys);
 }

@@ -1,8 +1,13 @@
+import { crc32 } from 'node:zlib';
+
 /** Sizes in bytes. Source: ESP-IDF, "Non-Volatile Storage Library", Internals, and nvs_page.hpp. */
 export const nvsPageBytes = 4096;
+
 export const nvsEntryBytes = 32;
+
 /** Entries of a page, behind its header and the map of their states (32 bytes each). */
 export const nvsEntries = 126;
+
 export const nvsFirstEntry = 64;
 
 export const nvsPageStates = {
@@ -12,6 +17,7 @@ export const nvsPageStates = {
   freeing: 0xfffffff8,
   corrupt: 0xfffffff0,
 } as const;
+
 export type NvsPageState = keyof typeof nvsPageStates;
 
 /** Two bits of the map. */
@@ -28,15 +34,19 @@ export const nvsNumbers = {
   u64: { code: 0x08, bytes: 8, min: 0n, max: 0xffff_ffff_ffff_ffffn },
   i64: { code: 0x18, bytes: 8, min: -0x8000_0000_0000_0000n, max: 0x7fff_ffff_ffff_ffffn },
 } as const;
+
 export type NvsNumberType = keyof typeof nvsNumbers;
 
 export const typeCodes = { string: 0x21, blob: 0x41, blobData: 0x42, blobIndex: 0x48 } as const;
+
 /** The chunk index of what is not a chunk. */
 export const noChunk = 0xff;
 
 /** A blob of version 2 goes over pages; of version 1, and a string of either, it does not. Bytes, with the string's NUL. */
 export const nvsLongest = { 1: { string: 1984, blob: 1984 }, 2: { string: 4000, blob: 508_000 } } as const;
+
 export const nvsVersions = [1, 2] as const;
+
 export type NvsVersion = (typeof nvsVersions)[number];
 
 interface Place {
@@ -53,7 +63,7 @@ export type NvsEntry =
   | (Place & { type: 'string'; value: string; raw?: Uint8Array })
   | (Place & { type: 'blob'; value: Uint8Array });
 
-/** What is written: a value, or a namespace that is opened (it may stay empty). */
+/** An item to be written: a value, or a namespace that is opened (it may stay empty). */
 export type NvsItem = NvsEntry | { type: 'namespace'; namespace: string };
 
 export interface NvsPage {
@@ -82,6 +92,21 @@ export interface NvsContents {
   /** By their index. */
   namespaces: string[];
   entries: NvsEntry[];
-  /** What is damaged, in order of offset. */
+  /** Damages, in order of offset. */
   problems: NvsProblem[];
+}
+
+/** As ESP-IDF's esp_rom_crc32_le(0xffffffff, …): over headers, entries and data. */
+export function nvsCrc(...parts: Uint8Array[]): number {
+  return crc32(Buffer.concat(parts), 0xffffffff) >>> 0;
+}
+
+/** CRC of an entry: over all but the CRC itself. */
+export function entryCrc(entry: Uint8Array): number {
+  return nvsCrc(entry.subarray(0, 4), entry.subarray(8, 32));
+}
+
+/** CRC of a page's header: sequence, version and reserved bytes; its state changes without it. */
+export function headerCrc(page: Uint8Array): number {
+  return nvsCrc(page.subarray(4, 28));
 }

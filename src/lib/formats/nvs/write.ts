@@ -1,21 +1,24 @@
 import { AiotError } from '../../core/index.js';
-import { checkItem } from './check-item.js';
-import { nvsCrc } from './crc.js';
-import { NvsPages } from './pages.js';
 import {
+  entryCrc,
+  headerCrc,
   type NvsEntry,
   type NvsItem,
   type NvsVersion,
   noChunk,
+  nvsCrc,
   nvsEntries,
   nvsEntryBytes,
+  nvsFirstEntry,
+  nvsLongest,
   nvsNumbers,
   nvsPageBytes,
+  nvsPageStates,
   typeCodes,
 } from './types.js';
 
 export interface WriteNvsOptions {
-  /** Of the partition, bytes: whole pages of 4096. From 3 pages on the last stays empty, for the driver needs one. */
+  /** Size of the partition, bytes: whole pages of 4096. From 3 pages on the last stays empty, for the driver needs one. */
   size: number;
   version?: NvsVersion;
 }
@@ -151,6 +154,104 @@ function assemble({ pages }: NvsPages, size: number): Uint8Array {
   const image = Buffer.alloc(size, 0xff);
   for (const [i, page] of pages.entries()) page.copy(image, i * nvsPageBytes);
   return image;
+}
+
+/** The 32 bytes that begin an entry; CRC and what is not given are filled in. */
+interface EntryHead {
+  namespace: number;
+  type: number;
+  span: number;
+  chunk: number;
+  key: string;
+  /** At most 8 bytes; the rest is 0xff. */
+  data: Uint8Array;
+}
+
+/** Pages as they fill, one after the other. */
+class NvsPages {
+  readonly pages: Buffer[] = [];
+  /** Entries used in the last page. */
+  used = 0;
+
+  constructor(readonly version: NvsVersion) {
+    this.open();
+  }
+
+  /** Closes the page and begins the next. */
+  open(): void {
+    this.pages.at(-1)?.writeUInt32LE(nvsPageStates.full, 0);
+    const page = Buffer.alloc(nvsPageBytes, 0xff);
+    page.writeUInt32LE(nvsPageStates.active, 0);
+    page.writeUInt32LE(this.pages.length, 4);
+    page[8] = this.version === 2 ? 0xfe : 0xff;
+    page.writeUInt32LE(headerCrc(page), 28);
+    this.pages.push(page);
+    this.used = 0;
+  }
+
+  /** Entries left in the page. */
+  get room(): number {
+    return nvsEntries - this.used;
+  }
+
+  /** Head and data (whole entries, the end filled with 0xff), which the caller has found room for. */
+  write(head: EntryHead, data: Uint8Array = new Uint8Array()): void {
+    const entry = Buffer.alloc(nvsEntryBytes, 0xff);
+    entry.set([head.namespace, head.type, head.span, head.chunk]);
+    entry.fill(0, 8, 24);
+    entry.write(head.key, 8, 16, 'utf8');
+    entry.set(head.data, 24);
+    entry.writeUInt32LE(entryCrc(entry), 4);
+    this.put(entry);
+    for (let at = 0; at < data.length; at += nvsEntryBytes) this.put(data.subarray(at, at + nvsEntryBytes));
+  }
+
+  private put(bytes: Uint8Array): void {
+    const page = this.pages.at(-1)!;
+    if (this.used >= nvsEntries) throw new RangeError('an NVS page is written past its end');
+    page.set(bytes, nvsFirstEntry + this.used * nvsEntryBytes);
+    // From empty (11) to written (10): the lower of its two bits.
+    const bit = this.used * 2;
+    page[32 + (bit >> 3)]! &= ~(1 << (bit & 7));
+    this.used++;
+  }
+}
+
+/**
+ * Refuses what NVS cannot hold: names of more than 15 bytes, numbers out of their range, values too long for the version.
+ * @throws AIOT_NVS_UNFIT; messages never show a string or a blob, which may be a secret
+ */
+export function checkItem(item: NvsItem, version: NvsVersion): void {
+  requireName('namespace', item.namespace);
+  if (item.type === 'namespace') return;
+  requireName('key', item.key);
+  const name = `${item.namespace}.${item.key}`;
+  if (item.type === 'string') {
+    const text = item.raw ?? Buffer.from(item.value);
+    if (text.includes(0)) throw unfit(`${name}: expected a string without a NUL in it`);
+    requireLength(name, text.length + 1, nvsLongest[version].string, 'a string with its NUL', version);
+  } else if (item.type === 'blob') {
+    requireLength(name, item.value.length, nvsLongest[version].blob, 'a blob', version);
+  } else {
+    const { min, max } = nvsNumbers[item.type];
+    const whole = typeof item.value === 'bigint' || Number.isInteger(item.value);
+    if (whole && BigInt(item.value) >= min && BigInt(item.value) <= max) return;
+    throw unfit(`${name}: expected a whole number from ${min} to ${max} for ${item.type}, got ${item.value}`);
+  }
+}
+
+function requireName(what: string, name: string): void {
+  const bytes = Buffer.byteLength(name);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: what is refused
+  const odd = /[\u0000-\u001f\u007f]/.test(name) || name.trim() !== name;
+  if (bytes >= 1 && bytes <= 15 && !odd) return;
+  const got = odd ? 'a blank at its edge or a control character' : `${bytes} bytes`;
+  throw unfit(`expected the ${what} ${JSON.stringify(name)} to be 1 to 15 bytes of text, got ${got}`);
+}
+
+function requireLength(name: string, bytes: number, max: number, what: string, version: NvsVersion): void {
+  if (bytes <= max) return;
+  throw unfit(`${name}: expected at most ${max} bytes for ${what} (version ${version}), got ${bytes}`);
 }
 
 function unfit(what: string): AiotError {

@@ -1,16 +1,16 @@
 import { Builder } from 'flatbuffers';
-import { CheckedBuffer } from './read-table.js';
+import { CheckedBuffer } from './schema.js';
 import { tableVector } from './write-tables.js';
 
 /** Name of the entry that readers of TFLite metadata look for, and the mark of its FlatBuffer. */
 export const metadataName = 'TFLITE_METADATA';
 const identifier = 'M001';
 
-/** What a reader of TFLite metadata can be told of a model with one input and one output. */
+/** TFLite metadata of a model with one input and one output. */
 export interface ModelMetadata {
   name: string;
   description: string;
-  /** What becomes of a real value before it is the network's input: (x − mean) / std, for each channel. */
+  /** Normalization of a real value before it is the network's input: (x − mean) / std, for each channel. */
   normalization?: { mean: readonly number[]; std: readonly number[] };
   /** In words. */
   input?: string;
@@ -59,7 +59,7 @@ export function writeMetadata(metadata: ModelMetadata): Uint8Array {
 }
 
 /**
- * What `writeMetadata` wrote, and of other makers' metadata as much of it; null for what is no TFLite metadata.
+ * Metadata of `writeMetadata`, and the same parts of other makers' metadata; null for bytes that are no TFLite metadata.
  * @throws AIOT_TFLITE_MALFORMED where the bytes lead out of themselves
  */
 export function readMetadata(bytes: Uint8Array): ModelMetadata | null {

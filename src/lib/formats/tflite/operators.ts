@@ -1,15 +1,16 @@
-import type { Operator, OperatorName, Tensor } from './graph.js';
-import { quantizedSince, type Row, type SharedRow, type Use, weighted } from './operator-row.js';
-import { arithmeticRows } from './operators-arithmetic.js';
-import { movingRows } from './operators-moving.js';
+import type { Operator, OperatorName, OperatorOptions, Tensor } from './graph.js';
 import {
   activation,
   flag,
   float,
+  integer,
+  integers,
+  type OptionField,
   optionalFlag,
   optionalType,
   padding,
   positive,
+  unlessFalse,
   zero,
 } from './option-fields.js';
 
@@ -37,6 +38,139 @@ const elementwise = (code: number, since: SharedRow['since']): SharedRow => ({
   version: quantizedSince(2),
   since,
 });
+
+const sum = (code: number, optionsType: number, since: string): SharedRow => ({
+  code,
+  optionsType,
+  fields: [activation(0), unlessFalse(1, 'potScaleInt16')],
+  inputs: [2, 2],
+  version: quantizedSince(2),
+  since: { 1: since, 2: '1.14.0' },
+});
+
+/** Version 1 for float, `int8` for int8 (and int16: the converter of TensorFlow 2.18 writes the same numbers). */
+const quantizedSince =
+  (int8: number) =>
+  ({ output }: { output: Tensor }) =>
+    output.type === 'int8' || output.type === 'int16' ? int8 : 1;
+
+const reduction = (code: number, since: string): SharedRow => ({
+  code,
+  optionsType: 27,
+  fields: [flag(0, 'keepDims')],
+  inputs: [2, 2],
+  version: quantizedSince(2),
+  since: { 1: since, 2: '1.14.0' },
+});
+
+/** Rows of the operators that compute with activations on both sides, and of reductions. */
+const arithmeticRows = {
+  ADD: sum(0, 11, '1.5.0'),
+  SUB: sum(41, 28, '1.6.0'),
+  MUL: {
+    code: 18,
+    optionsType: 21,
+    fields: [activation(0)],
+    inputs: [2, 2],
+    version: quantizedSince(2),
+    since: { 1: '1.5.0', 2: '1.14.0' },
+  },
+  MEAN: reduction(40, '1.6.0'),
+  REDUCE_MAX: reduction(82, '1.11.0'),
+  LEAKY_RELU: {
+    code: 98,
+    optionsType: 75,
+    fields: [float(0, 'alpha')],
+    inputs: [1, 1],
+    version: ({ output }) => (output.type === 'int16' ? 2 : 1),
+    since: { 1: '1.13.1', 2: '2.3.0' },
+  },
+} satisfies { [Name in OperatorName]?: Row<Name> };
+
+const padRow = (code: number, optionsType: number, inputs: number, since: string): SharedRow => ({
+  code,
+  optionsType,
+  fields: [],
+  inputs: [inputs, inputs],
+  version: byRank(4, 4),
+  since: { 1: since, 2: '1.14.0', 4: '2.6.0' },
+});
+
+/** Version 2 for integers, `wide` for tensors of more than `rank` dimensions. */
+const byRank =
+  (rank: number, wide: number) =>
+  (use: Pick<Use<OperatorName>, 'inputs' | 'output'>): number =>
+    (use.inputs[0]?.shape.length ?? 0) > rank ? wide : quantizedSince(2)(use);
+
+/** Rows of the operators that move elements or change the shape, and compute nothing. */
+const movingRows = {
+  CONCATENATION: {
+    code: 2,
+    optionsType: 10,
+    fields: [integer(0, 'axis'), activation(1)],
+    inputs: [1, 1024],
+    version: quantizedSince(2),
+    since: { 1: '1.5.0', 2: '1.14.0' },
+  },
+  PAD: padRow(34, 22, 2, '1.5.0'),
+  PADV2: padRow(60, 43, 3, '1.9.0'),
+  TRANSPOSE: {
+    code: 39,
+    optionsType: 26,
+    fields: [],
+    inputs: [2, 2],
+    version: byRank(4, 4),
+    since: { 1: '1.6.0', 2: '1.14.0', 4: '2.3.0' },
+  },
+  SPLIT: {
+    code: 49,
+    optionsType: 35,
+    fields: [positive(0, 'numSplits')],
+    inputs: [2, 2],
+    outputs: ({ numSplits }) => numSplits,
+    version: quantizedSince(2),
+    since: { 1: '1.5.0', 2: '1.14.0' },
+  },
+  STRIDED_SLICE: {
+    code: 45,
+    optionsType: 32,
+    fields: [
+      integer(0, 'beginMask'),
+      integer(1, 'endMask'),
+      zero(2, 'ellipsis mask', 4),
+      zero(3, 'new axis mask', 4),
+      integer(4, 'shrinkAxisMask'),
+      zero(5, 'offset'),
+    ],
+    inputs: [4, 4],
+    version: byRank(4, 4),
+    since: { 1: '1.6.0', 2: '1.14.0', 4: '2.2.0' },
+  },
+  RESHAPE: {
+    code: 22,
+    optionsType: 17,
+    fields: [integers(0, 'newShape')],
+    inputs: [1, 2],
+    version: () => 1,
+    since: { 1: '1.5.0' },
+  },
+  EXPAND_DIMS: {
+    code: 70,
+    optionsType: 52,
+    fields: [],
+    inputs: [2, 2],
+    version: () => 1,
+    since: { 1: '1.10.0' },
+  },
+  SQUEEZE: {
+    code: 43,
+    optionsType: 30,
+    fields: [integers(0, 'squeezeDims')],
+    inputs: [1, 1],
+    version: () => 1,
+    since: { 1: '1.6.0' },
+  },
+} satisfies { [Name in OperatorName]?: Row<Name> };
 
 /**
  * All that is known of each operator's place in a file; a further operator is one more row (and its type in graph.ts,
@@ -151,4 +285,44 @@ export function versionOf(operator: Operator, tensors: readonly Tensor[]): numbe
   };
   // Each row takes its own operator's options, which the discriminated union guarantees.
   return (operatorRows[operator.op].version as (use: Use<OperatorName>) => number)(use);
+}
+
+/** Properties that a version depends on. */
+interface Use<Name extends OperatorName> {
+  options: OperatorOptions[Name];
+  /** Types of the inputs (undefined where one is left out) and of the first output. */
+  inputs: (Tensor | undefined)[];
+  output: Tensor;
+}
+
+interface Row<Name extends OperatorName> {
+  /** Number in the schema's BuiltinOperator. */
+  code: number;
+  /** Number in the schema's union BuiltinOptions; 0 = no options table. */
+  optionsType: number;
+  fields: OptionField[];
+  /** How many inputs the operator may have, and how many outputs it has. */
+  inputs: [least: number, most: number];
+  /** How many outputs, where it is not one. */
+  outputs?: (options: OperatorOptions[Name]) => number;
+  /** Oldest kernel version that understands the use. */
+  version: (use: Use<Name>) => number;
+  /** Version → the first TensorFlow release that has it. */
+  since: Readonly<Record<number, string>>;
+}
+
+/** A row of several operators: its version depends on no option. */
+type SharedRow = Omit<Row<OperatorName>, 'version' | 'outputs'> & {
+  version: (use: Pick<Use<OperatorName>, 'inputs' | 'output'>) => number;
+};
+
+/** int8 constants under float activations (dynamic range): `perTensor` or `perChannel` kernels; otherwise `other`. */
+function weighted(
+  { inputs, output }: Use<OperatorName>,
+  [perTensor, perChannel]: [number, number],
+  other: number,
+): number {
+  const weights = inputs[1];
+  if (output.type !== 'float32' || weights?.type !== 'int8') return other;
+  return (weights.quantization?.scale.length ?? 0) > 1 ? perChannel : perTensor;
 }

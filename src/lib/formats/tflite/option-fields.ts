@@ -1,8 +1,7 @@
 import type { Builder } from 'flatbuffers';
 import { malformed, unsupported } from './errors.js';
-import type { Table } from './read-table.js';
-import { activations, paddings } from './schema.js';
-import { tensorTypeCode, tensorTypeOf } from './tensor-types.js';
+import { tensorTypeCode, tensorTypeOf } from './graph.js';
+import { activations, paddings, type Table } from './schema.js';
 
 /** One field of an operator's options table: where it lies, and how it reads and writes. */
 export interface OptionField {

@@ -1,9 +1,15 @@
 import { malformed } from './errors.js';
 import type { Quantization } from './graph.js';
-import { builtinName, tensorTypeName } from './operator-names.js';
 import { operatorOf } from './operators.js';
-import { CheckedBuffer, type Table } from './read-table.js';
-import { fileIdentifier, schemaVersion, slots } from './schema.js';
+import {
+  builtinName,
+  CheckedBuffer,
+  fileIdentifier,
+  schemaVersion,
+  slots,
+  type Table,
+  tensorTypeName,
+} from './schema.js';
 
 export interface OutlinedTensor {
   name: string;
@@ -11,7 +17,7 @@ export interface OutlinedTensor {
   shape: number[];
   /** The shape with −1 where the file leaves a dimension open; null where it leaves none. */
   signature: number[] | null;
-  /** Of its elements; null where their size is not fixed. */
+  /** Bytes of its elements; null where their size is not fixed. */
   bytes: number | null;
   /** Its data lies in the file. */
   constant: boolean;
@@ -32,7 +38,7 @@ export interface OutlinedOperator {
   at: number;
 }
 
-/** What any .tflite file says of itself, whether its operators are known here or not. */
+/** Description of any .tflite file, whether its operators are known here or not. */
 export interface Outline {
   description: string;
   /** More than one where a file has control flow; all else is of the first. */

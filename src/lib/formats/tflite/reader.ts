@@ -1,21 +1,30 @@
-import { checkGraph } from './check-graph.js';
+import { checkGraph } from './check.js';
 import { malformed, unsupported } from './errors.js';
-import { foldShapes } from './fold-shapes.js';
-import type { Graph, Operator, OperatorName, Tensor } from './graph.js';
-import { operatorOf, operatorRows } from './operators.js';
-import { otherOperator } from './other-operators.js';
-import { readAnnotations } from './read-annotations.js';
-import { CheckedBuffer, type Table } from './read-table.js';
-import { bufferReader, readTensor } from './read-tensor.js';
-import { fileIdentifier, schemaVersion, slots } from './schema.js';
 import {
+  elementBytes,
+  elementCount,
+  type Graph,
+  type Operator,
+  type OperatorName,
+  type Quantization,
+  type Tensor,
+  type TensorData,
+  tensorTypeOf,
+  typedData,
+  withoutUnused,
+} from './graph.js';
+import { metadataName } from './metadata.js';
+import { operatorOf, operatorRows } from './operators.js';
+import { CheckedBuffer, fileIdentifier, schemaVersion, slots, type Table, tensorTypeName } from './schema.js';
+import {
+  foldShapes,
+  otherOperator,
   type ReadRow,
   type ShapeOperator,
   type ShapeOperatorName,
   shapeOperatorOf,
   shapeRows,
-} from './shape-operators.js';
-import { withoutUnused } from './unused.js';
+} from './shapes.js';
 
 /** Reads a .tflite file as importTflite does, without its notes. */
 export function readTflite(bytes: Uint8Array): Graph {
@@ -138,4 +147,108 @@ function indices(table: Table, slot: number, tensors: number, least: number, whe
   const wrong = list.find((index) => index < least || index >= tensors);
   if (wrong !== undefined) throw malformed(where, `there is no tensor ${wrong} (${tensors} tensors)`);
   return list;
+}
+
+/** Element counts beyond this are a damaged file, not a network for a device. */
+const largestTensor = 2 ** 24;
+
+const largestRank = 8;
+
+/** The data of buffer `index` as elements of `tensor.type`, or undefined when the buffer has none. */
+type Buffers = (index: number, tensor: Omit<Tensor, 'data'>, where: string) => TensorData | undefined;
+
+/** Constants by buffer. One array per buffer and type, however many tensors share it. */
+function bufferReader(tables: readonly Table[]): Buffers {
+  const cache = new Map<string, TensorData>();
+  const bytes = tables.map((table, index) => {
+    if (table.uint64(slots.buffer.offset, 0n) > 1n)
+      throw unsupported(`buffer ${index}`, 'data outside the FlatBuffer (a file beyond 2 GiB)');
+    return table.bytes(slots.buffer.data);
+  });
+  return (index, { type, shape }, where) => {
+    const data = bytes[index];
+    if (data === undefined) throw malformed(where, `there is no buffer ${index} (${bytes.length} buffers)`);
+    if (data.length === 0) return undefined;
+    const wanted = elementCount(shape) * elementBytes(type);
+    if (data.length !== wanted)
+      throw malformed(where, `expected ${wanted} bytes of ${type} [${shape}], got ${data.length}`);
+    const key = `${index} ${type}`;
+    const known = cache.get(key) ?? typedData(type, data);
+    cache.set(key, known);
+    return known;
+  };
+}
+
+function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
+  const name = table.text(slots.tensor.name);
+  const where = `byte ${table.at}, tensor ${index} (${name})`;
+  const typeCode = table.int8(slots.tensor.type, 0);
+  const type = tensorTypeOf(typeCode);
+  if (type === undefined) throw unsupported(where, `tensor type ${tensorTypeName(typeCode).name}`);
+  if (table.uint8(slots.tensor.isVariable, 0) !== 0) throw unsupported(where, 'a variable tensor');
+  if (table.has(slots.tensor.sparsity)) throw unsupported(where, 'a sparse tensor');
+  if (table.has(slots.tensor.variants)) throw unsupported(where, 'a variant tensor');
+  const shape = table.int32s(slots.tensor.shape);
+  if (shape.length > largestRank) throw malformed(where, `${shape.length} dimensions`);
+  if (shape.some((size) => size < 1)) throw malformed(where, `expected positive dimensions, got [${shape}]`);
+  if (elementCount(shape) > largestTensor) throw malformed(where, `[${shape}] has too many elements`);
+  const quantizationTable = table.table(slots.tensor.quantization, `quantization of tensor ${index}`);
+  const quantization = quantizationTable && readQuantization(quantizationTable, shape, where);
+  const data = buffers(table.uint32(slots.tensor.buffer, 0), { name, shape, type }, where);
+  return { name, shape, type, ...(quantization && { quantization }), ...(data && { data }) };
+}
+
+/** Scales and zero points, or undefined when the table has none (= not quantized). */
+function readQuantization(table: Table, shape: number[], where: string): Quantization | undefined {
+  if (table.uint8(slots.quantization.detailsType, 0) !== 0) throw unsupported(where, 'custom quantization');
+  const scale = table.float32s(slots.quantization.scale);
+  const zeroPoint = table.int64s(slots.quantization.zeroPoint).map(Number);
+  if (scale.length === 0 && zeroPoint.length === 0) return undefined;
+  // A vector has one axis: TensorFlow 1 gives a bias the axis of its weights, which is 3 in a depthwise layer.
+  const axis = shape.length === 1 ? 0 : table.int32(slots.quantization.axis, 0);
+  if (scale.length !== zeroPoint.length)
+    throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);
+  if (scale.length > 1 && shape[axis] !== scale.length)
+    throw malformed(where, `${scale.length} scales for dimension ${axis} of [${shape}]`);
+  const wrong = scale.find((value) => !(value >= 0 && value < Number.POSITIVE_INFINITY));
+  if (wrong !== undefined) throw malformed(where, `expected a scale that is a number ≥ 0, got ${wrong}`);
+  if (zeroPoint.some((value) => value !== (value | 0)))
+    throw malformed(where, 'expected zero points that fit 32 bits');
+  return { scale, zeroPoint, axis };
+}
+
+/**
+ * Annotations of a file beside its network: names of inputs and outputs, where its first signature gives all of them and not just the
+ * tensors' own, and the TFLite metadata.
+ */
+function readAnnotations(
+  model: Table,
+  tensors: readonly Tensor[],
+  ends: { inputs: number[]; outputs: number[] },
+): { signature: Graph['signature']; metadata: Uint8Array | null } {
+  const [first] = model.tables(slots.model.signatures, 'signature');
+  const named = (slot: number, indices: readonly number[], what: string): string[] | undefined => {
+    const maps = first?.tables(slot, what) ?? [];
+    const names = new Map(
+      maps.map((map) => [map.uint32(slots.tensorMap.tensor, 0), map.text(slots.tensorMap.name)]),
+    );
+    const found = indices.flatMap((index) => names.get(index) ?? []);
+    return found.length === indices.length ? found : undefined;
+  };
+  const inputs = named(slots.signature.inputs, ends.inputs, 'signature input');
+  const outputs = named(slots.signature.outputs, ends.outputs, 'signature output');
+  const own = (names: readonly string[], indices: readonly number[]) =>
+    names.every((name, at) => name === tensors[indices[at]!]?.name);
+  const plain = !inputs || !outputs || (own(inputs, ends.inputs) && own(outputs, ends.outputs));
+  return { signature: plain ? undefined : { inputs, outputs }, metadata: metadataOf(model) };
+}
+
+function metadataOf(model: Table): Uint8Array | null {
+  const entry = model
+    .tables(slots.model.metadata, 'metadata')
+    .find((table) => table.text(slots.metadata.name) === metadataName);
+  if (entry === undefined) return null;
+  const buffers = model.tables(slots.model.buffers, 'buffer');
+  const bytes = buffers[entry.uint32(slots.metadata.buffer, 0)]?.bytes(slots.buffer.data);
+  return bytes && bytes.length > 0 ? bytes.slice() : null;
 }

@@ -1,9 +1,8 @@
 import type { Builder } from 'flatbuffers';
-import type { Graph, Operator, Tensor, TensorData } from './graph.js';
+import { type Graph, type Operator, type Tensor, type TensorData, tensorTypeCode } from './graph.js';
 import { operatorRows } from './operators.js';
 import { int32Vector } from './option-fields.js';
 import { largestOldCode, slotCounts, slots } from './schema.js';
-import { tensorTypeCode } from './tensor-types.js';
 
 /** A vector of offsets to tables. */
 export function tableVector(builder: Builder, tables: readonly number[]): number {

@@ -1,3 +1,75 @@
+import { roundHalfAway } from '../../core/index.js';
+import type { Activation } from '../../formats/index.js';
+import type { Node, Operand } from './node.js';
+
+/** Scale and zero point of a tensor with one scale. */
+export function scaleOf(node: Node, { tensor }: Operand): { scale: number; zeroPoint: number } {
+  const { scale, zeroPoint } = tensor.quantization ?? { scale: [], zeroPoint: [] };
+  if (scale.length !== 1 || !(scale[0]! > 0))
+    throw node.malformed(`expected one positive scale of tensor ${tensor.name}, got ${scale.length}`);
+  if (zeroPoint[0]! < -128 || zeroPoint[0]! > 127)
+    throw node.malformed(`zero point ${zeroPoint[0]} of tensor ${tensor.name} is not an int8`);
+  return { scale: scale[0]!, zeroPoint: zeroPoint[0]! };
+}
+
+/** Range of the output's type. */
+export function typeRange({ output }: Node): { low: number; high: number } {
+  return output.values instanceof Int16Array ? { low: -32768, high: 32767 } : { low: -128, high: 127 };
+}
+
+/** A real number as steps of a scale, in single precision as the reference kernels form it; it must fit 32 bits. */
+export function stepsOf(node: Node, real: number, scale: number): number {
+  const steps = Math.fround(real / scale);
+  if (Math.abs(steps) < 2 ** 31) return roundHalfAway(steps);
+  throw node.malformed(`${real} is ${steps} steps of the scale ${scale} (below 2^31)`);
+}
+
+/** Range of a fused activation, as quantized values of the output. */
+export function activationRange(node: Node, activation: Activation): { low: number; high: number } {
+  const { scale, zeroPoint } = scaleOf(node, node.output);
+  const least = typeRange(node).low;
+  const most = typeRange(node).high;
+  const quantized = (real: number) => zeroPoint + stepsOf(node, real, scale);
+  let [low, high] = [least, most];
+  if (activation === 'relu') low = zeroPoint;
+  if (activation === 'relu6') [low, high] = [zeroPoint, quantized(6)];
+  if (activation === 'relu_n1_to_1') [low, high] = [quantized(-1), quantized(1)];
+  return { low: Math.max(least, low), high: Math.min(most, high) };
+}
+
+/**
+ * Multiplier and shift per output channel: input scale × weight scale / output scale. Weight scales: one, or one per
+ * channel along `axis`.
+ */
+export function channelMultipliers(node: Node, channels: number, axis: number) {
+  const weights = node.input(1).tensor;
+  const scales = weights.quantization?.scale ?? [];
+  if (scales.length !== 1 && scales.length !== channels)
+    throw node.malformed(`expected 1 or ${channels} weight scales, got ${scales.length}`);
+  if (scales.length > 1 && weights.quantization!.axis !== axis)
+    throw node.unsupported(`weight scales along dimension ${weights.quantization!.axis}`);
+  const input = scaleOf(node, node.input(0)).scale;
+  const output = scaleOf(node, node.output).scale;
+  const single =
+    node.ratioPrecision === 'single' && node.operator.op === 'FULLY_CONNECTED' && scales.length === 1;
+  const multipliers = new Int32Array(channels);
+  const shifts = new Int32Array(channels);
+  for (let channel = 0; channel < channels; channel++) {
+    const product = input * scales[scales.length === 1 ? 0 : channel]!;
+    const { multiplier, shift } = ratio(node, (single ? Math.fround(product) : product) / output);
+    multipliers[channel] = multiplier;
+    shifts[channel] = shift;
+  }
+  return { multipliers, shifts };
+}
+
+/** A ratio of scales as an integer multiplier. */
+export function ratio(node: Node, value: number) {
+  const result = quantizeMultiplier(value);
+  if (!(result.shift <= 30)) throw node.malformed(`the ratio of its scales, ${value}, is too large`);
+  return result;
+}
+
 /**
  * The integer primitives of TFLite's reference kernels ("double rounding", the default of TFLite Micro and of LiteRT):
  * every function gives the same int32 as the C++ templates of gemmlowp's fixedpoint.h and TFLite's common.h.
@@ -79,4 +151,63 @@ export function multiply64(x: number, multiplier: number, shift: number): number
     return Math.floor((x * reduced + 2 ** (total - 1)) / 2 ** total) | 0;
   const rounded = BigInt(x) * BigInt(reduced) + (1n << BigInt(total - 1));
   return Number(BigInt.asIntN(32, rounded >> BigInt(total)));
+}
+
+const most = 2147483647;
+
+/** e^−(2^k) for k = −2 … 4, in Q0.31. */
+const exponentials = [1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242];
+
+/** e^a for a ≤ 0 in Q`integerBits`.(31 − integerBits), as Q0.31 (gemmlowp's exp_on_negative_values). */
+export function exponential(a: number, integerBits: number): number {
+  if (a === 0) return most;
+  const fractionBits = 31 - integerBits;
+  const quarter = 1 << (fractionBits - 2);
+  // a = m − rem with m in [−1/4, 0): a polynomial for m, one factor per set bit of rem.
+  const m = (a & (quarter - 1)) - quarter;
+  const x = saturatingShiftLeft(m, integerBits) + (1 << 28);
+  const x2 = doublingHighMultiply(x, x);
+  const x3 = doublingHighMultiply(x2, x);
+  const x4 = doublingHighMultiply(x2, x2);
+  const cubic = doublingHighMultiply(roundingShiftRight(x4, 2) + x3, 715827883) + x2;
+  const constant = 1895147668;
+  let result = constant + doublingHighMultiply(constant, x + roundingShiftRight(cubic, 1));
+  const remainder = m - a;
+  exponentials.forEach((factor, index) => {
+    const exponent = index - 2;
+    if (exponent < integerBits && (remainder >> (fractionBits + exponent)) & 1)
+      result = doublingHighMultiply(result, factor);
+  });
+  return integerBits > 5 && a < -(2 ** (36 - integerBits)) ? 0 : result;
+}
+
+/** 1/(1 + a) in Q2.29 for a in [0, 1] as Q0.31: three Newton-Raphson steps. */
+function halfDenominatorInverse(a: number): number {
+  const half = Math.floor((a + most + 1) / 2);
+  let x = 1515870810 + doublingHighMultiply(half, -1010580540);
+  for (let step = 0; step < 3; step++) {
+    const error = (1 << 29) - doublingHighMultiply(half, x);
+    x += saturatingShiftLeft(doublingHighMultiply(x, error), 2);
+  }
+  return x;
+}
+
+/** 1/(1 + a), Q0.31 → Q0.31. */
+export function reciprocalOfOnePlus(a: number): number {
+  return saturatingShiftLeft(halfDenominatorInverse(a), 1);
+}
+
+/** 1/(1 + e^−v) of v in Q4.27, as Q0.31. */
+export function logistic(v: number): number {
+  if (v === 0) return 1 << 30;
+  const positive = reciprocalOfOnePlus(exponential(-Math.abs(v), 4));
+  return v > 0 ? positive : most - positive;
+}
+
+/** tanh of v in Q4.27, as Q0.31: (1 − e^−2v)/(1 + e^−2v), where the same bits read as Q5.26 are 2v. */
+export function tanh(v: number): number {
+  if (v === 0) return 0;
+  const inverse = halfDenominatorInverse(exponential(-Math.abs(v), 5));
+  const positive = saturatingShiftLeft(inverse - (1 << 29), 2);
+  return v > 0 ? positive : -positive;
 }

@@ -6,12 +6,41 @@ import {
   elementCount,
   type Graph,
   type Operator,
+  type OperatorName,
+  type OperatorOptions,
   type Tensor,
 } from '../../formats/index.js';
-import { kernelOf, sharesMemory } from './kernels.js';
+import { scaleOf } from './fixed-point.js';
+import * as float from './float.js';
+import * as floats from './float.js';
+import { binary, leakyRelu as floatLeakyRelu } from './float.js';
+import { convolution, depthwise, fullyConnected, logistic, softmax, tanh } from './int8.js';
+import * as int16 from './int16.js';
+import { logistic as logistic16, softmax as softmax16, tanh as tanh16 } from './int16.js';
+import {
+  averagePool,
+  dequantize,
+  leakyRelu,
+  maxPool,
+  mean,
+  product,
+  quantize,
+  relu,
+  relu6,
+  requantize,
+  sum,
+} from './integer.js';
+import * as moves from './moves.js';
 import { expectReshaped } from './moves.js';
-import { Node, type Operand } from './node.js';
-import type { Activations, Interpreter, InterpreterOptions, Values } from './types.js';
+import {
+  type Activations,
+  type Interpreter,
+  type InterpreterOptions,
+  type Kernel,
+  Node,
+  type Operand,
+  type Values,
+} from './node.js';
 
 interface Step {
   outputs: readonly number[];
@@ -101,7 +130,7 @@ function planStep(
   return { outputs: operator.outputs, run: kernel(node) };
 }
 
-/** What a device could not hold, and ends that are no activations (docs/tflite-rules.md). */
+/** Refuses networks that a device could not hold, and ends that are no activations (docs/tflite-rules.md). */
 function checkEnds({ tensors }: Graph, input: number, output: number): void {
   const wide = tensors.findIndex(({ shape }) => shape.length > largestRank);
   if (wide >= 0)
@@ -118,7 +147,6 @@ function checkEnds({ tensors }: Graph, input: number, output: number): void {
 
 const largestRank = 6;
 const largestTensorCount = 32767;
-
 const noValues = new Int32Array(0);
 
 function valuesFor({ type, shape }: Tensor, where: string): Activations {
@@ -152,4 +180,89 @@ function checkInput(values: Values, input: Values, { type, shape }: Tensor): voi
         'AIOT_TFLITE_INPUT',
         `value ${i} of the input is ${values[i]}, expected a finite number`,
       );
+}
+
+const integer = <K>(kernel: K) => ({ 'int8 int8': kernel, 'int16 int16': kernel });
+
+/** Elements are moved: the same for all types. */
+const moving = <K>(kernel: K) => ({ ...integer(kernel), 'float32 float32': kernel });
+
+/** Kernels by the types of the first activation and of the output. */
+const kernels: {
+  readonly [Name in OperatorName]: Readonly<Record<string, Kernel<OperatorOptions[Name]>>>;
+} = {
+  FULLY_CONNECTED: {
+    'int8 int8': fullyConnected,
+    'int16 int16': int16.fullyConnected,
+    'float32 float32': float.fullyConnected,
+  },
+  CONV_2D: {
+    'int8 int8': convolution,
+    'int16 int16': int16.convolution,
+    'float32 float32': float.convolution,
+  },
+  DEPTHWISE_CONV_2D: {
+    'int8 int8': depthwise,
+    'int16 int16': int16.depthwise,
+    'float32 float32': float.depthwise,
+  },
+  MAX_POOL_2D: { ...integer(maxPool), 'float32 float32': floats.maxPool },
+  AVERAGE_POOL_2D: { ...integer(averagePool), 'float32 float32': floats.averagePool },
+  MEAN: { ...integer(mean), 'float32 float32': floats.mean },
+  // TFLite Micro has none for int16.
+  REDUCE_MAX: { 'int8 int8': moves.reduceMax, 'float32 float32': moves.reduceMax },
+  ADD: { ...integer(sum(1)), 'float32 float32': binary((a, b) => a + b) },
+  SUB: { ...integer(sum(-1)), 'float32 float32': binary((a, b) => a - b) },
+  MUL: { ...integer(product), 'float32 float32': binary((a, b) => a * b) },
+  CONCATENATION: moving(moves.concatenation),
+  PAD: { ...integer(moves.pad(zeroOf)), 'float32 float32': moves.pad(() => 0) },
+  PADV2: moving(moves.pad(moves.padValue)),
+  TRANSPOSE: moving(moves.transpose),
+  SPLIT: moving(moves.split),
+  STRIDED_SLICE: moving(moves.stridedSlice),
+  SOFTMAX: { 'int8 int8': softmax, 'int16 int16': softmax16, 'float32 float32': floats.softmax },
+  LOGISTIC: {
+    'int8 int8': logistic,
+    'int16 int16': logistic16,
+    'float32 float32': floats.elementwise((x) => 1 / (1 + Math.exp(-x))),
+  },
+  TANH: { 'int8 int8': tanh, 'int16 int16': tanh16, 'float32 float32': floats.elementwise(Math.tanh) },
+  RELU: { ...integer(relu), 'float32 float32': floats.elementwise((x) => (x < 0 ? 0 : x)) },
+  RELU6: {
+    ...integer(relu6),
+    'float32 float32': floats.elementwise((x) => (x < 0 ? 0 : x > 6 ? 6 : x)),
+  },
+  LEAKY_RELU: { ...integer(leakyRelu), 'float32 float32': floatLeakyRelu },
+  QUANTIZE: {
+    ...integer(requantize),
+    'int8 int16': requantize,
+    'int16 int8': requantize,
+    'float32 int8': quantize,
+    'float32 int16': quantize,
+  },
+  DEQUANTIZE: {
+    'int8 float32': dequantize,
+    'int16 float32': dequantize,
+    'float16 float32': floats.fromFloat16,
+  },
+  // These change the shape alone; their output shares the input's memory.
+  RESHAPE: {},
+  EXPAND_DIMS: {},
+  SQUEEZE: {},
+};
+
+/** The integer that stands for a real 0. */
+function zeroOf(node: Node): number {
+  return scaleOf(node, node.output).zeroPoint;
+}
+
+/** Whether the operator leaves its input's elements as and where they are. */
+function sharesMemory(op: OperatorName): boolean {
+  return op === 'RESHAPE' || op === 'EXPAND_DIMS' || op === 'SQUEEZE';
+}
+
+/** The kernel for these types, or undefined. */
+function kernelOf(op: OperatorName, input: string, output: string): Kernel | undefined {
+  // A node's options are those of its operator, by which the kernel was found.
+  return kernels[op][`${input} ${output}`] as Kernel | undefined;
 }

@@ -1,15 +1,5 @@
 import { elementCount, type Operator, type OperatorOptions, sliceAxes } from '../../formats/index.js';
-import type { Node } from './node.js';
-import { reductionPlan } from './reduction.js';
-import type { Values } from './types.js';
-import { stridesOf, walk } from './walk.js';
-
-/** y[i] = x[source[i]]. */
-function gather(x: Values, y: Values, source: Int32Array): () => void {
-  return () => {
-    for (let i = 0; i < source.length; i++) y[i] = x[source[i]!]!;
-  };
-}
+import type { Node, Values } from './node.js';
 
 /**
  * Refuses a RESHAPE, EXPAND_DIMS or SQUEEZE whose output is not what it says: as many elements; the input's shape with a 1 at a
@@ -82,7 +72,7 @@ export function pad(fill: (node: Node) => number): (node: Node) => () => void {
     const target = walk(shape, strides, start);
     const [x, y] = [node.input(0).values, node.output.values];
     y.fill(fill(node));
-    // What lies around stays filled: nothing else writes into an output.
+    // The border stays filled: nothing else writes into an output.
     return () => {
       for (let i = 0; i < target.length; i++) y[target[i]!] = x[i]!;
     };
@@ -152,5 +142,81 @@ export function reduceMax(node: Node<OperatorOptions['REDUCE_MAX']>): () => void
   return () => {
     y.fill(least);
     for (let i = 0; i < x.length; i++) if (x[i]! > y[target[i]!]!) y[target[i]!] = x[i]!;
+  };
+}
+
+/** y[i] = x[source[i]]. */
+function gather(x: Values, y: Values, source: Int32Array): () => void {
+  return () => {
+    for (let i = 0; i < source.length; i++) y[i] = x[source[i]!]!;
+  };
+}
+
+/** Distance between neighbours along each axis of a row-major tensor. */
+function stridesOf(shape: readonly number[]): number[] {
+  return shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
+}
+
+/** For every index of `shape` in row-major order: start + Σ index · stride. */
+function walk(shape: readonly number[], strides: readonly number[], start = 0): Int32Array {
+  const places = new Int32Array(elementCount(shape));
+  const position = shape.map(() => 0);
+  let at = start;
+  for (let i = 0; i < places.length; i++) {
+    places[i] = at;
+    // Count one further, like an odometer, and move the place along.
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      position[axis]! += 1;
+      at += strides[axis]!;
+      if (position[axis]! < shape[axis]!) break;
+      at -= shape[axis]! * strides[axis]!;
+      position[axis] = 0;
+    }
+  }
+  return places;
+}
+
+/**
+ * For each element of the output, the elements of inputs 0 and 1 that it is made of: NumPy's broadcasting (shapes are
+ * aligned at their last axis, a dimension of 1 is repeated).
+ */
+export function broadcastPlaces(node: Node): [a: Int32Array, b: Int32Array] {
+  const shapes = [node.input(0).tensor.shape, node.input(1).tensor.shape];
+  const rank = Math.max(...shapes.map(({ length }) => length));
+  const [a, b] = shapes.map((shape) => [...new Array<number>(rank - shape.length).fill(1), ...shape]) as [
+    number[],
+    number[],
+  ];
+  const output = a.map((size, axis) => {
+    const other = b[axis]!;
+    if (size !== other && size !== 1 && other !== 1)
+      throw node.malformed(`[${shapes[0]}] and [${shapes[1]}] do not broadcast`);
+    return Math.max(size, other);
+  });
+  node.expectOutput(...output);
+  const places = (shape: number[]) => {
+    const strides = stridesOf(shape);
+    return walk(
+      output,
+      shape.map((size, axis) => (size === 1 ? 0 : strides[axis]!)),
+    );
+  };
+  return [places(a), places(b)];
+}
+
+/**
+ * Where each input element of a MEAN or REDUCE_MAX goes: `target[i]` = index of its output element; `count` = elements
+ * in each. Axes may be negative and may repeat.
+ */
+export function reductionPlan(node: Node<OperatorOptions['MEAN']>): { target: Int32Array; count: number } {
+  const { shape } = node.input(0).tensor;
+  const reduced = new Set([...node.int32Constant(1)].map((axis) => node.axis(axis, shape)));
+  const kept = shape.map((size, axis) => (reduced.has(axis) ? 1 : size));
+  node.expectOutput(...(node.options.keepDims ? kept : kept.filter((_, axis) => !reduced.has(axis))));
+  const strides = stridesOf(kept).map((stride, axis) => (reduced.has(axis) ? 0 : stride));
+  const target = walk(shape, strides);
+  return {
+    target,
+    count: shape.reduce((count, size, axis) => (reduced.has(axis) ? count * size : count), 1),
   };
 }

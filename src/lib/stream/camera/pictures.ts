@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { AiotError, systemCode } from '../../core/index.js';
-import { pictureFacts } from '../../vision/facts/index.js';
+import { pictureFacts } from '../../vision/facts.js';
 import type { Delivery, Source } from '../message.js';
 import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 import { pictureHeaders } from './input.js';

@@ -1,0 +1,32 @@
+import { randomBytes } from 'node:crypto';
+
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
+
+/** Names people give to devices, models, datasets and contexts: they appear in topics, paths and URLs. */
+export const namePattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/;
+
+/** `prefix_` and 26 characters: 10 of time (sorts by creation), 16 random (80 bits). */
+export function newId(prefix: string, now: number = Date.now()): string {
+  let time = '';
+  for (let rest = now, i = 0; i < 10; i++) {
+    time = alphabet[rest % 32] + time;
+    rest = Math.floor(rest / 32);
+  }
+  let random = '';
+  for (const byte of randomBytes(16)) random += alphabet[byte % 32];
+  return `${prefix}_${time}${random}`;
+}
+
+/** The time, ms since 1970, in an id of `newId`. */
+export function timeOfId(id: string): number {
+  const time = id.slice(-26, -16);
+  return [...time].reduce((sum, letter) => sum * 32 + alphabet.indexOf(letter), 0);
+}
+
+/**
+ * An empty record for names that others chose. It inherits nothing: `constructor` and `__proto__` are names like any, where a plain
+ * object finds what all objects have under them, changes that, or keeps nothing.
+ */
+export function dictionary<Value>(): Record<string, Value> {
+  return Object.create(null) as Record<string, Value>;
+}

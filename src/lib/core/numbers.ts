@@ -1,0 +1,53 @@
+/** A stream of numbers in [0, 1). Passed in wherever chance plays a part, so that a seed repeats a run. */
+export type Random = () => number;
+
+/** Seeded generator (mulberry32: 32 bits of state, period 2³²). Not for keys: those come from node:crypto. */
+export function seededRandom(seed: number): Random {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** Standard normal deviate (Box–Muller). */
+export function gaussian(random: Random): number {
+  const u = 1 - random();
+  return Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * random());
+}
+
+/** The numbers below `count` as `shuffled` orders them, four bytes each. */
+export function shuffledNumbers(count: number, random: Random): Uint32Array {
+  const out = new Uint32Array(count);
+  for (let i = 0; i < count; i++) out[i] = i;
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    const last = out[i]!;
+    out[i] = out[j]!;
+    out[j] = last;
+  }
+  return out;
+}
+
+/** Fisher–Yates; returns a new array. */
+export function shuffled<T>(items: readonly T[], random: Random): T[] {
+  const out = [...items];
+  for (let i = out.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [out[i], out[j]] = [out[j] as T, out[i] as T];
+  }
+  return out;
+}
+
+/**
+ * Nearest integer, halves away from zero: C's round(), TensorFlow Lite's TfLiteRound. Not floor(x + 0.5), which is off for
+ * the number just below one half. Never −0, which no integer can hold.
+ */
+export function roundHalfAway(x: number): number {
+  const whole = Math.trunc(x) + 0;
+  if (Math.abs(x - whole) < 0.5) return whole;
+  return x < 0 ? whole - 1 : whole + 1;
+}

@@ -1,0 +1,221 @@
+import { basename, join, resolve } from 'node:path';
+import { isNode, LineCounter, parseDocument } from 'yaml';
+import { AiotError } from './errors.js';
+import { readBytes, readText } from './files.js';
+import { type Problem, problemsOf, show } from './issues.js';
+import { namePattern } from './names.js';
+import { type ProjectConfig, projectSchema } from './project-schema.js';
+import { parseYaml } from './yaml.js';
+
+export interface Project {
+  /** Absolute folder. */
+  dir: string;
+  /** Absolute path of aiot.yaml. */
+  file: string;
+  config: ProjectConfig;
+}
+
+/**
+ * Reads and checks DIR/aiot.yaml.
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID (file:line:column, field, expected, got)
+ */
+export async function loadProject(dir: string): Promise<Project> {
+  const folder = resolve(dir);
+  const file = join(folder, 'aiot.yaml');
+  const bytes = await readBytes(file).catch((error: unknown) => {
+    if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') {
+      throw new AiotError('AIOT_PROJECT_NOT_FOUND', `no aiot.yaml in ${folder}`, { cause: error });
+    }
+    throw error;
+  });
+  return { dir: folder, file, config: parseProject(bytes.toString('utf8'), file) };
+}
+
+/**
+ * The project of a folder without aiot.yaml: every default, and the folder's name. Its `file` does not exist.
+ */
+export function defaultProject(dir: string): Project {
+  const folder = resolve(dir);
+  const name = basename(folder)
+    .replaceAll(/[^A-Za-z0-9._-]/g, '-')
+    .slice(0, 64);
+  const config = projectSchema.parse({ name: namePattern.test(name) ? name : 'model' });
+  return { dir: folder, file: join(folder, 'aiot.yaml'), config };
+}
+
+/** @throws AIOT_PROJECT_INVALID; all problems are told, not the first alone. */
+export function parseProject(text: string, file: string): ProjectConfig {
+  return parseYaml(text, file, projectSchema, { code: 'AIOT_PROJECT_INVALID', check: crossChecks });
+}
+
+/** Checks over several fields. @param given the file's values as they stand, without defaults */
+function crossChecks(config: ProjectConfig, given: unknown): Problem[] {
+  return [
+    ...checkStream(config, given),
+    ...checkSignal(config),
+    ...checkLabels(config),
+    ...checkModel(config),
+  ];
+}
+
+function checkStream({ stream }: ProjectConfig, given: unknown): Problem[] {
+  const problems: Problem[] = [];
+  const hasStream = given !== null && typeof given === 'object' && 'stream' in given;
+  if (hasStream && Object.keys(stream.fields).length === 0) {
+    problems.push({ path: ['stream', 'fields'], message: 'expected at least one field; got none' });
+  }
+  for (const [name, field] of Object.entries(stream.fields)) {
+    if (field.range && field.range[0] >= field.range[1]) {
+      const path = ['stream', 'fields', name, 'range'];
+      problems.push({ path, message: `expected [low, high] with low < high; got ${show(field.range)}` });
+    }
+  }
+  return problems;
+}
+
+function checkSignal({ signal }: ProjectConfig): Problem[] {
+  const problems: Problem[] = [];
+  const { rate, lowpass, resample = rate } = signal;
+  if (lowpass !== undefined && lowpass >= rate / 2) {
+    problems.push({
+      path: ['signal', 'lowpass'],
+      message: `expected below half the rate (${rate / 2} Hz); got ${lowpass}`,
+    });
+  }
+  if (resample > rate) {
+    problems.push({
+      path: ['signal', 'resample'],
+      message: `expected at most the rate (${rate} Hz); got ${resample}`,
+    });
+  }
+  return problems;
+}
+
+function checkLabels({ model }: ProjectConfig): Problem[] {
+  const problems: Problem[] = [];
+  const owner = new Map<string, string>();
+  for (const [name, labels] of Object.entries(model.labels)) {
+    for (const label of labels) {
+      const other = owner.get(label);
+      if (other !== undefined) {
+        problems.push({
+          path: ['model', 'labels', name],
+          message: `label "${label}" is already in class "${other}"`,
+        });
+      }
+      owner.set(label, name);
+    }
+  }
+  const count = Object.keys(model.labels).length;
+  const path = ['model', 'labels'];
+  if (model.kind === 'autoencoder' || model.output === 'value' || count === 0) return problems;
+  if (model.output === 'probability' && count !== 2) {
+    problems.push({
+      path,
+      message: `expected two classes for one probability (model.output), the second is the one it is of; got ${count}`,
+    });
+  } else if (count < 2) problems.push({ path, message: 'expected at least two classes' });
+  return problems;
+}
+
+function checkModel({ model, signal }: ProjectConfig): Problem[] {
+  const { kind, layers, train } = model;
+  const problems: Problem[] = [];
+  const path = ['model', 'layers'];
+  const single = layers !== undefined && typeof layers[0] === 'object';
+  if (kind === 'layers' && !single) {
+    problems.push({
+      path,
+      message: 'expected layers one by one, such as [{ type: dense, units: 32 }], for model.kind layers',
+    });
+  }
+  if (kind !== 'layers' && single) {
+    problems.push({
+      path,
+      message: `expected numbers for model.kind ${kind}; layers one by one need model.kind: layers`,
+    });
+  }
+  const { rotation, timeWarp, gain } = train.augment;
+  if (signal.features !== 'raw' && rotation + timeWarp + gain > 0) {
+    problems.push({
+      path: ['model', 'train', 'augment'],
+      message: `expected signal.features: raw for rotation, timeWarp and gain, which change raw windows; got ${show(signal.features)}`,
+    });
+  }
+  return problems;
+}
+
+type Model = ProjectConfig['model'];
+
+/** Fields of model, and of model.train and model.signal, that take another value for one run. */
+export interface Overrides {
+  model?: Partial<Pick<Model, 'kind' | 'layers' | 'output' | 'split'>>;
+  train?: Partial<Model['train']>;
+  signal?: Partial<ProjectConfig['signal']>;
+}
+
+/**
+ * The project with other values for one run; aiot.yaml is left as it is. Another kind without layers has the kind's own.
+ * @throws AIOT_USAGE, naming the field
+ */
+export function overrideProject(
+  project: Project,
+  { model = {}, train = {}, signal = {} }: Overrides,
+): Project {
+  const { config } = project;
+  const other = model.kind !== undefined && model.kind !== config.model.kind;
+  const layers = model.layers ?? (other ? undefined : config.model.layers);
+  const changed = {
+    ...config,
+    signal: { ...config.signal, ...given(signal) },
+    model: { ...config.model, ...given(model), layers, train: { ...config.model.train, ...given(train) } },
+  };
+  const parsed = projectSchema.safeParse(changed);
+  const [problem] = parsed.success
+    ? crossChecks(parsed.data, {})
+    : problemsOf(parsed.error, { value: changed });
+  if (problem || !parsed.success) {
+    throw new AiotError('AIOT_USAGE', `${problem?.path.join('.')}: ${problem?.message}`, {
+      next: 'docs/project.md describes what fits together.',
+    });
+  }
+  return { ...project, config: parsed.data };
+}
+
+/** Without members that are undefined: they would hide what is in the file. */
+function given<T extends object>(values: T): Partial<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+export interface ProjectSetting {
+  /** Fields from the top, joined by dots. */
+  path: string;
+  /** A scalar or a list. */
+  value: unknown;
+  /** Line of aiot.yaml, from 1; null where the file says nothing and the default holds. */
+  line: number | null;
+}
+
+/** Each value of a project with the place where it is written. @throws as `readText` */
+export async function projectSettings(project: Project): Promise<ProjectSetting[]> {
+  const lines = new LineCounter();
+  const text = await readText(project.file);
+  const document = parseDocument(text, { lineCounter: lines, logLevel: 'error' });
+  return leaves(project.config, []).map(({ path, value }) => {
+    const node = document.getIn(path, true);
+    const offset = isNode(node) ? node.range?.[0] : undefined;
+    const line = offset === undefined ? null : lines.linePos(offset).line;
+    return { path: path.join('.'), value, line };
+  });
+}
+
+function leaves(value: unknown, path: string[]): { path: string[]; value: unknown }[] {
+  if (value === undefined) return [];
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return [{ path, value }];
+  return Object.entries(value).flatMap(([key, inner]) => leaves(inner, [...path, key]));
+}
+
+/** Whether a project's network learns from labels; an autoencoder learns what is usual from rows without one. */
+export function needsLabels({ model }: ProjectConfig): boolean {
+  return model.kind !== 'autoencoder';
+}

@@ -1,0 +1,85 @@
+/**
+ * Calls `listener` once when `signal` is aborted, and soon if it already was: a bare listener would never hear of that. Returns what
+ * takes the listener away again, for signals that outlive many of them. Without a signal nothing happens.
+ */
+export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
+  if (!signal) return () => {};
+  let over = false;
+  const call = () => {
+    if (over) return;
+    over = true;
+    listener();
+  };
+  signal.addEventListener('abort', call, { once: true });
+  if (signal.aborted) queueMicrotask(call);
+  return () => {
+    over = true;
+    signal.removeEventListener('abort', call);
+  };
+}
+
+/**
+ * Settles as the promise does, or rejects with the signal's reason once that is aborted. Unlike a race with one promise of the signal, it leaves nothing
+ * on a signal that lives for months.
+ */
+export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    const leave = onAbort(signal, () => reject(signal.reason));
+    promise.then(resolve, reject).finally(leave);
+  });
+}
+
+/**
+ * A signal that aborts with `signal`, or after `ms`, whichever comes first; undefined sets no limit. `AbortSignal.any` with an
+ * `AbortSignal.timeout` would say the same, but Node 20 collects that timeout when nothing else refers to it, and it never fires. The timer
+ * does not keep the process alive.
+ */
+export function timeLimit(ms: number | undefined, signal?: AbortSignal): AbortSignal {
+  const controller = new AbortController();
+  const stop = () => {
+    clearTimeout(timer);
+    controller.abort(signal?.reason);
+  };
+  const timer =
+    ms === undefined
+      ? undefined
+      : setTimeout(() => {
+          signal?.removeEventListener('abort', stop);
+          controller.abort(new DOMException(`nothing within ${ms} ms`, 'TimeoutError'));
+        }, ms);
+  timer?.unref();
+  if (signal?.aborted) stop();
+  else signal?.addEventListener('abort', stop, { once: true });
+  return controller.signal;
+}
+
+/**
+ * Does `work` for the items, `jobs` at a time, in their order. At the signal, or once one throws, no more are begun, and
+ * what is under way is waited for: nothing runs on behind the caller's back. The work handles the failures it expects.
+ * @returns the results in the order of the items, without those that were not begun @throws the first that work threw
+ */
+export async function inParallel<T, R>(
+  items: readonly T[],
+  jobs: number,
+  work: (item: T, index: number) => Promise<R>,
+  signal?: AbortSignal,
+): Promise<R[]> {
+  const results: R[] = [];
+  const failures: unknown[] = [];
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length && failures.length === 0 && !signal?.aborted) {
+      const index = next++;
+      try {
+        results[index] = await work(items[index]!, index);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, items.length)) }, worker));
+  if (failures.length > 0) throw failures[0];
+  return results;
+}

@@ -1,0 +1,97 @@
+import { createTar } from 'nanotar';
+import { AiotError } from '../core/index.js';
+
+/** One file of an archive. */
+export interface Member {
+  name: string;
+  data: Uint8Array;
+}
+
+const block = 512;
+
+/** ustar's record: the whole is filled up with zeros to a multiple of it. */
+const record = 20 * block;
+
+/** Where a header has the size of its file, in octal digits. */
+const sizeField = { at: 124, digits: 11 };
+
+/** A ustar archive without times, owners or chance, so that equal members in equal order give equal bytes. */
+export function writeArchive(members: readonly Member[]): Uint8Array<ArrayBuffer> {
+  const tar = createTar(
+    // nanotar writes the whole buffer under a view, which of a Buffer may be a shared pool.
+    members.map(({ name, data }) => ({ name, data: Uint8Array.from(data) })),
+    { attrs: { mode: '644', uid: 0, gid: 0, mtime: 0 } },
+  );
+  const used = members.reduce((at, { data }) => at + block + padded(data.length), 0);
+  // nanotar 0.3 leaves out the closing two blocks of zeros where the members fill the last record.
+  const whole = new Uint8Array(Math.ceil((used + 2 * block) / record) * record);
+  whole.set(tar.subarray(0, used));
+  return whole;
+}
+
+/**
+ * The members of an archive that `writeArchive` made of files with these names, in this order. Each byte is accounted for:
+ * headers, padding and end must be what would have been written.
+ * @param what the archive's name, for errors
+ * @throws AIOT_BUNDLE_MALFORMED naming the member and the byte
+ */
+export function readArchive(bytes: Uint8Array, names: readonly string[], what = 'the archive'): Member[] {
+  const members: Member[] = [];
+  let at = 0;
+  for (const name of names) {
+    const header = bytes.subarray(at, at + block);
+    const size = sizeOf(header);
+    if (size === null || at + block + padded(size) > bytes.length) {
+      throw malformed(
+        `${what}: ${name}: its header at byte ${at} is not that of a file in it, or it is cut off`,
+      );
+    }
+    const own = createTar([{ name, data: new Uint8Array(size) }], {
+      attrs: { mode: '644', uid: 0, gid: 0, mtime: 0 },
+    });
+    const wrong = firstDifference(header, own.subarray(0, block));
+    if (wrong >= 0) throw malformed(`${what}: ${name}: its header was changed, at byte ${at + wrong}`);
+    const start = at + block;
+    const end = start + padded(size);
+    const filled = bytes.subarray(start + size, end).findIndex((byte) => byte !== 0);
+    if (filled >= 0) {
+      throw malformed(
+        `${what}: ${name}: the padding behind it was changed, at byte ${start + size + filled}`,
+      );
+    }
+    members.push({ name, data: Uint8Array.from(bytes.subarray(start, start + size)) });
+    at = end;
+  }
+  const length = Math.ceil((at + 2 * block) / record) * record;
+  const trailing = bytes.subarray(at).findIndex((byte) => byte !== 0);
+  if (trailing >= 0)
+    throw malformed(`${what}: there is something behind its last file, at byte ${at + trailing}`);
+  if (bytes.length !== length) throw malformed(`${what}: expected ${length} bytes, got ${bytes.length}`);
+  return members;
+}
+
+/** Name of the first file in an archive: for telling one kind from another, never for trust. */
+export function firstName(bytes: Uint8Array): string {
+  const end = bytes.subarray(0, 100).indexOf(0);
+  return new TextDecoder('latin1').decode(bytes.subarray(0, end < 0 ? 100 : end));
+}
+
+function sizeOf(header: Uint8Array): number | null {
+  if (header.length < block) return null;
+  const digits = new TextDecoder('latin1').decode(
+    header.subarray(sizeField.at, sizeField.at + sizeField.digits),
+  );
+  return /^[0-7]{11}$/.test(digits) ? Number.parseInt(digits, 8) : null;
+}
+
+function padded(size: number): number {
+  return Math.ceil(size / block) * block;
+}
+
+function firstDifference(a: Uint8Array, b: Uint8Array): number {
+  return a.findIndex((byte, i) => byte !== b[i]);
+}
+
+function malformed(message: string): AiotError {
+  return new AiotError('AIOT_BUNDLE_MALFORMED', message);
+}

@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { AiotError, issueText } from '../core/index.js';
+
+/** Longest document, bytes: devices read it into memory whole. */
+export const deviceConfigBytes = 2048;
+
+const ms = z.int().min(0).max(86_400_000);
+const threshold = z.number().min(-1e9).max(1e9);
+
+/**
+ * Settings of a device that an operator changes without giving it another program or model: docs/protocol.md, "Configuration". The firmware's reader is
+ * firmware/core/src/device/config_read.c. Unknown members are refused, for half of what was meant is worse than none.
+ */
+export const deviceConfigSchema = z
+  .strictObject({
+    spec: z.literal('aiot-config/1'),
+    /** Samples a second that are used: the mean of as many as come in that time. Absent = each sample as the sensor gives it. */
+    sampleHz: z.number().min(0.001).max(1e6).optional(),
+    telemetry: z
+      .strictObject({
+        /** Whether samples are published. */
+        publish: z.boolean().default(true),
+        /** How much of them a message holds. */
+        intervalMs: z.int().min(10).max(60_000).default(1000),
+      })
+      .prefault({}),
+    report: z
+      .strictObject({
+        /** `reported` comes again after so long without a change; 0 = never. */
+        intervalMs: z.union([z.literal(0), z.int().min(1000).max(86_400_000)]).default(0),
+      })
+      .prefault({}),
+    mqtt: z
+      .strictObject({
+        /** Seconds of silence after which the broker is asked whether it is there. */
+        keepAliveS: z.int().min(5).max(3600).default(30),
+      })
+      .prefault({}),
+    /** Actions of the device on its own answers: an actuator with hysteresis, shortest times, and a fail-safe position. */
+    rule: z
+      .strictObject({
+        onAbove: threshold.default(0.8),
+        offBelow: threshold.default(0.7),
+        minOnMs: ms.default(5000),
+        minOffMs: ms.default(5000),
+        /** Without an answer for longer than this the fail-safe position is taken. */
+        lossMs: ms.min(100).default(30_000),
+        safeOn: z.boolean().default(false),
+      })
+      .prefault({}),
+  })
+  .refine(({ rule }) => rule.offBelow <= rule.onAbove, {
+    path: ['rule', 'offBelow'],
+    message: 'expected at most rule.onAbove',
+  });
+
+export type DeviceConfig = z.output<typeof deviceConfigSchema>;
+
+/** Defaults where nothing was set. */
+export const defaultDeviceConfig: DeviceConfig = deviceConfigSchema.parse({ spec: 'aiot-config/1' });
+
+/** `what` names the document in errors. @throws AIOT_CONFIG_MALFORMED with the member and what was expected */
+export function readDeviceConfig(bytes: Uint8Array, what: string): DeviceConfig {
+  const malformed = (reason: string, cause?: unknown) =>
+    new AiotError('AIOT_CONFIG_MALFORMED', `${what}: ${reason}`, { cause });
+  if (bytes.length > deviceConfigBytes)
+    throw malformed(`expected at most ${deviceConfigBytes} bytes, got ${bytes.length}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw malformed('expected JSON', error);
+  }
+  const config = deviceConfigSchema.safeParse(value);
+  if (config.success) return config.data;
+  throw malformed(issueText(config.error, 'configuration', value));
+}
+
+/** How many samples of a sensor become one; null = the sensor's rate is no multiple of the one that is set. */
+export function sampleGroup({ sampleHz }: DeviceConfig, sensorHz: number): number | null {
+  if (sampleHz === undefined) return 1;
+  const ratio = sensorHz / sampleHz;
+  const whole = Math.floor(ratio + 0.5);
+  return whole >= 1 && whole < 1e6 && Math.abs(ratio - whole) <= 1e-9 * ratio ? whole : null;
+}

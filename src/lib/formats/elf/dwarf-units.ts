@@ -1,0 +1,414 @@
+import { malformed } from '../image-errors.js';
+import { type ElfFile, type ElfSection, findSection, sectionData, stringAt } from './read.js';
+
+/** One compilation in .debug_info. */
+export interface CompilationUnit {
+  /** Offset of its header in the section: references of 4 bytes count from here. */
+  start: number;
+  /** Offset of its first entry. */
+  entries: number;
+  end: number;
+  data: DebugData;
+  abbreviations: Map<number, Abbreviation>;
+  context: FormContext;
+  /** Base address of lists of ranges. */
+  low: number;
+  ranges: AddressRange[];
+  /** The folder that the compiler ran in; empty when it does not say. */
+  folder: string;
+  /** Offset of its line table in .debug_line; null without one. */
+  lines: number | null;
+}
+
+const unitAttributes = { lines: 16, low: 17, folder: 27 } as const;
+
+/** DW_UT_…: skeletons have an identifier of 8 bytes in their header; type units hold no code. Source: DWARF 5, 7.5.1. */
+const skeletonTypes = new Set([4, 5]);
+
+const typeUnits = new Set([2, 6]);
+
+/** All units of versions 2 to 5, their first entry read; others are left out. @throws AIOT_IMAGE_MALFORMED */
+export function compilationUnits(elf: ElfFile): CompilationUnit[] {
+  const data = debugData(elf, '.debug_info');
+  const tables = debugData(elf, '.debug_abbrev');
+  if (data === null || tables === null) return [];
+  const strings = debugData(elf, '.debug_str');
+  const lineStrings = debugData(elf, '.debug_line_str');
+  const ranges = new RangeReader(elf);
+  const read = new Map<number, Map<number, Abbreviation>>();
+  const units: CompilationUnit[] = [];
+  for (const all = new Cursor(data, 0); !all.done; ) {
+    const start = all.at;
+    const { unit, wide } = all.unit();
+    const version = unit.u16();
+    if (version < 2 || version > 5) continue;
+    const type = version === 5 ? unit.u8() : 1;
+    if (typeUnits.has(type)) continue;
+    const early = version === 5 ? unit.u8() : 0;
+    const table = unit.word(wide);
+    const addressBytes = early || unit.u8();
+    if (skeletonTypes.has(type)) unit.skip(8);
+    const abbreviations = read.get(table) ?? readAbbreviations(tables, table);
+    read.set(table, abbreviations);
+    const context: FormContext = { addressBytes, wide, version, strings, lineStrings };
+    const entries = unit.at;
+    const first = firstEntry(unit, abbreviations, context);
+    const low = numberOf(first, unitAttributes.low) ?? 0;
+    const folder = first.get(unitAttributes.folder)?.value;
+    units.push({
+      start,
+      entries,
+      end: unit.end,
+      data,
+      abbreviations,
+      context,
+      low,
+      ranges: ranges.of(first, low, version),
+      folder: typeof folder === 'string' ? folder : '',
+      lines: numberOf(first, unitAttributes.lines),
+    });
+  }
+  return units;
+}
+
+function firstEntry(
+  unit: Cursor,
+  abbreviations: ReadonlyMap<number, Abbreviation>,
+  context: FormContext,
+): Map<number, Attribute> {
+  const entry = unit.done ? undefined : abbreviations.get(unit.uleb());
+  return entry === undefined ? new Map() : readAttributes(unit, entry, context);
+}
+
+function numberOf(found: ReadonlyMap<number, Attribute>, name: number): number | null {
+  const value = found.get(name)?.value;
+  return typeof value === 'number' ? value : null;
+}
+
+/** From the first address up to, and not with, the second. */
+export type AddressRange = readonly [start: number, end: number];
+
+const rangeAttributes = { low: 17, high: 18, ranges: 85 } as const;
+const largest = 0xffffffff;
+
+/** Reads the code ranges that entries of .debug_info name. */
+export class RangeReader {
+  private readonly pairs: DebugData | null;
+  private readonly lists: DebugData | null;
+
+  constructor(elf: ElfFile) {
+    this.pairs = debugData(elf, '.debug_ranges');
+    this.lists = debugData(elf, '.debug_rnglists');
+  }
+
+  /** `base` = the unit's low address. Empty where the entry has none, or names it in a way not known here. */
+  of(found: ReadonlyMap<number, Attribute>, base: number, version: number): AddressRange[] {
+    const low = found.get(rangeAttributes.low)?.value;
+    const high = found.get(rangeAttributes.high);
+    const ranges = found.get(rangeAttributes.ranges);
+    if (ranges !== undefined && typeof ranges.value === 'number') {
+      if (ranges.form === forms.listIndex) return [];
+      return version === 5 ? this.listed(ranges.value, base) : this.paired(ranges.value, base);
+    }
+    if (typeof low !== 'number' || typeof high?.value !== 'number') return [];
+    const end = high.form === forms.address ? high.value : low + high.value;
+    return end > low ? [[low, end]] : [];
+  }
+
+  /** .debug_ranges of DWARF 2 to 4: pairs, relative to a base. */
+  private paired(offset: number, base: number): AddressRange[] {
+    if (this.pairs === null) return [];
+    const found: AddressRange[] = [];
+    const cursor = new Cursor(this.pairs, offset);
+    for (let from = base; ; ) {
+      const start = cursor.u32();
+      const end = cursor.u32();
+      if (start === 0 && end === 0) return found;
+      if (start === largest) from = end;
+      else if (end > start) found.push([from + start, from + end]);
+    }
+  }
+
+  /** .debug_rnglists. Source: DWARF 5, 7.25; the kinds that index .debug_addr belong to split files alone. */
+  private listed(offset: number, base: number): AddressRange[] {
+    if (this.lists === null) return [];
+    const found: AddressRange[] = [];
+    const cursor = new Cursor(this.lists, offset);
+    for (let from = base; ; ) {
+      const kind = cursor.u8();
+      if (kind === 0) return found;
+      if (kind === 4) found.push([from + cursor.uleb(), from + cursor.uleb()]);
+      else if (kind === 5) from = cursor.u32();
+      else if (kind === 6) found.push([cursor.u32(), cursor.u32()]);
+      else if (kind === 7) {
+        const start = cursor.u32();
+        found.push([start, start + cursor.uleb()]);
+      } else return found;
+    }
+  }
+}
+
+export function inRanges(ranges: readonly AddressRange[], address: number): boolean {
+  return ranges.some(([start, end]) => start <= address && address < end);
+}
+
+interface Abbreviation {
+  tag: number;
+  children: boolean;
+  attributes: { name: number; form: number; constant: number | null }[];
+}
+
+/** Forms whose meaning a reader of entries has to know. */
+export const forms = { address: 1, sectionReference: 16, implicitConstant: 33, listIndex: 35 } as const;
+
+/** One table of .debug_abbrev, by code. Source: DWARF 5, 7.5.3. @throws AIOT_IMAGE_MALFORMED */
+function readAbbreviations(data: DebugData, offset: number): Map<number, Abbreviation> {
+  const found = new Map<number, Abbreviation>();
+  const cursor = new Cursor(data, offset);
+  for (let code = cursor.uleb(); code !== 0; code = cursor.uleb()) {
+    const entry: Abbreviation = { tag: cursor.uleb(), children: cursor.u8() === 1, attributes: [] };
+    for (;;) {
+      const name = cursor.uleb();
+      const form = cursor.uleb();
+      const constant = form === forms.implicitConstant ? cursor.sleb() : null;
+      if (name === 0 && form === 0) break;
+      entry.attributes.push({ name, form, constant });
+    }
+    found.set(code, entry);
+  }
+  return found;
+}
+
+interface Attribute {
+  form: number;
+  value: number | string;
+}
+
+/** The attributes of an entry that are numbers or strings, by name; moves the cursor behind it. */
+export function readAttributes(
+  cursor: Cursor,
+  entry: Abbreviation,
+  context: FormContext,
+): Map<number, Attribute> {
+  const found = new Map<number, Attribute>();
+  for (const { name, form, constant } of entry.attributes) {
+    const value = constant ?? readForm(cursor, form, context);
+    if (value !== null) found.set(name, { form, value });
+  }
+  return found;
+}
+
+/** Sizes that decide how long an attribute is. */
+export interface FormContext {
+  addressBytes: number;
+  wide: boolean;
+  version: number;
+  strings: DebugData | null;
+  lineStrings: DebugData | null;
+}
+
+/** Fixed lengths of forms whose values nobody here wants. Source: DWARF 5, 7.5.5 and table 7.6. */
+const skipped: Record<number, number> = {
+  32: 8, // ref_sig8
+  30: 16, // data16
+  37: 1, // strx1
+  38: 2, // strx2
+  39: 3, // strx3
+  40: 4, // strx4
+  41: 1, // addrx1
+  42: 2, // addrx2
+  43: 3, // addrx3
+  44: 4, // addrx4
+  28: 4, // ref_sup4
+  36: 8, // ref_sup8
+};
+
+/** Reads one attribute: a number, a string, or null for what is skipped. @throws AIOT_IMAGE_MALFORMED (a form not known) */
+export function readForm(cursor: Cursor, form: number, context: FormContext): number | string | null {
+  const length = skipped[form];
+  if (length !== undefined) return skip(cursor, length);
+  switch (form) {
+    case 1: // addr
+      return context.addressBytes === 8 ? cursor.u64() : cursor.u32();
+    case 3: // block2
+      return skip(cursor, cursor.u16());
+    case 4: // block4
+      return skip(cursor, cursor.u32());
+    case 9: // block
+    case 24: // exprloc
+      return skip(cursor, cursor.uleb());
+    case 10: // block1
+      return skip(cursor, cursor.u8());
+    case 11: // data1
+    case 12: // flag
+    case 17: // ref1, like its kin below from the unit's start
+      return cursor.u8();
+    case 5: // data2
+    case 18: // ref2
+      return cursor.u16();
+    case 6: // data4
+    case 19: // ref4
+      return cursor.u32();
+    case 7: // data8
+    case 20: // ref8
+      return cursor.u64();
+    case 8: // string
+      return cursor.text();
+    case 13: // sdata
+      return cursor.sleb();
+    case 15: // udata
+    case 21: // ref_udata
+    case 26: // strx
+    case 27: // addrx
+    case 34: // loclistx
+    case 35: // rnglistx
+      return cursor.uleb();
+    case 14: // strp
+      return debugString(context.strings, cursor.word(context.wide));
+    case 31: // line_strp
+      return debugString(context.lineStrings, cursor.word(context.wide));
+    case 16: // ref_addr: in version 2 as long as an address
+      return context.version === 2 && context.addressBytes === 4 ? cursor.u32() : cursor.word(context.wide);
+    case 23: // sec_offset
+    case 29: // strp_sup
+      return cursor.word(context.wide);
+    case 22: {
+      const own = cursor.uleb();
+      if (own === 22) throw cursor.refuse('an indirect form is indirect itself');
+      return readForm(cursor, own, context);
+    }
+    case 25: // flag_present
+    case 33: // implicit_const: its value is in the abbreviation
+      return null;
+    default:
+      throw cursor.refuse(`attribute form ${form} is not known`);
+  }
+}
+
+function skip(cursor: Cursor, count: number): null {
+  cursor.skip(count);
+  return null;
+}
+
+/** A debug section's bytes and where they are in the file. */
+interface DebugData {
+  what: string;
+  name: string;
+  /** Offset in the file; of a compressed section, of its start. */
+  offset: number;
+  compressed: boolean;
+  bytes: Uint8Array;
+}
+
+/** null when the file has no such section. @throws AIOT_IMAGE_MALFORMED (a compressed section that cannot be inflated) */
+export function debugData(elf: ElfFile, name: string): DebugData | null {
+  const section: ElfSection | undefined = findSection(elf, name);
+  if (section === undefined) return null;
+  const bytes = sectionData(elf, section);
+  return { what: elf.what, name, offset: section.offset, compressed: bytes.length !== section.size, bytes };
+}
+
+/** Reads forward through a part of a debug section; reading past its end is refused. Little-endian. */
+export class Cursor {
+  private readonly view: DataView;
+
+  constructor(
+    readonly data: DebugData,
+    public at: number,
+    readonly end = data.bytes.length,
+  ) {
+    this.view = new DataView(data.bytes.buffer, data.bytes.byteOffset, data.bytes.byteLength);
+    // Negative where a damaged offset was read as a signed number.
+    if (at < 0 || at > this.end || this.end > data.bytes.length) {
+      throw malformed(data.what, data.offset, `${data.name}: a part from ${at} to ${this.end} lies outside`);
+    }
+  }
+
+  get done(): boolean {
+    return this.at >= this.end;
+  }
+
+  u8(): number {
+    return this.view.getUint8(this.take(1));
+  }
+
+  i8(): number {
+    return this.view.getInt8(this.take(1));
+  }
+
+  u16(): number {
+    return this.view.getUint16(this.take(2), true);
+  }
+
+  u32(): number {
+    return this.view.getUint32(this.take(4), true);
+  }
+
+  /** Loses what is above 2^53, which no address or length of these chips is. */
+  u64(): number {
+    const at = this.take(8);
+    return this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * 2 ** 32;
+  }
+
+  /** An offset into a section: 4 bytes, 8 in 64-bit DWARF. */
+  word(wide: boolean): number {
+    return wide ? this.u64() : this.u32();
+  }
+
+  uleb(): number {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.u8();
+      if (shift < 56) value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+  }
+
+  sleb(): number {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.u8();
+      if (shift < 56) value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return byte & 0x40 && shift < 49 ? value - 2 ** (shift + 7) : value;
+    }
+  }
+
+  text(): string {
+    const end = this.data.bytes.indexOf(0, this.at);
+    if (end === -1 || end >= this.end) throw this.refuse('a string does not end');
+    const text = Buffer.from(this.data.bytes.subarray(this.at, end)).toString('utf8');
+    this.at = end + 1;
+    return text;
+  }
+
+  skip(count: number): void {
+    this.take(count);
+  }
+
+  /** The unit that begins here: a cursor over its content, this one moved behind it. */
+  unit(): { unit: Cursor; wide: boolean } {
+    const start = this.u32();
+    const wide = start === 0xffffffff;
+    const length = wide ? this.u64() : start;
+    const from = this.take(length);
+    return { unit: new Cursor(this.data, from, from + length), wide };
+  }
+
+  refuse(reason: string) {
+    const place = this.data.offset + (this.data.compressed ? 0 : this.at);
+    return malformed(this.data.what, place, `${this.data.name}: ${reason}`);
+  }
+
+  private take(count: number): number {
+    const at = this.at;
+    if (at + count > this.end)
+      throw this.refuse(`${count} more bytes are expected, ${this.end - at} are left`);
+    this.at += count;
+    return at;
+  }
+}
+
+/** A string of .debug_str or .debug_line_str; empty where it cannot be, since a name is not worth a refusal. */
+function debugString(strings: DebugData | null, offset: number): string {
+  return strings === null ? '' : (stringAt(strings.bytes, offset) ?? '');
+}

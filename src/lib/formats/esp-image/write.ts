@@ -1,0 +1,481 @@
+import { AiotError } from '../../core/index.js';
+import { type ElfFile, readElf, sectionData, sectionTypes } from '../elf/read.js';
+import { hex } from '../image-errors.js';
+import {
+  type ChipName,
+  espChips,
+  type FlashFrequency,
+  type FlashMode,
+  type FlashSize,
+  flashModes,
+  flashSizes,
+  frequenciesOf,
+  frequencyCode,
+} from './chips.js';
+import {
+  checksumOffset,
+  checksumStart,
+  hashBytes,
+  headerBytes,
+  maximumSegments,
+  segmentHeaderBytes,
+  sha256,
+  writeHeader,
+  writeProtectDisabled,
+  xorChecksum,
+} from './header.js';
+import { flashPages, isMapped, memoryTypes } from './memory.js';
+import { readAppDescription, readEspImage } from './read.js';
+
+export interface ElfImageOptions {
+  chip: ChipName;
+  /** Default qio, 1MB and the chip's half speed, which every board starts with; `aiot flash` sets the board's own. */
+  mode?: FlashMode;
+  size?: FlashSize;
+  frequency?: FlashFrequency;
+  /** Chip revisions that may run it, major · 100 + minor. Default 0 and 65535: any. */
+  minRevision?: number;
+  maxRevision?: number;
+  /** Bytes of a page of the flash cache; default: what the application description says, else the chip's default. */
+  pageBytes?: number;
+  /** Append a SHA-256 (default true). */
+  hash?: boolean;
+  /** Take the ELF's PT_LOAD segments instead of its sections. */
+  useSegments?: boolean;
+  /** Fill with 0xFF to a multiple of this many bytes. */
+  padTo?: number;
+  /** Pad so that a secure-boot signature (version 1: ESP32 only) ends at, or version 2 begins at, a page's border. */
+  securePad?: 1 | 2;
+  /** RAM segments first and alone in the count, as for a bootloader that maps the rest itself. No hash. */
+  ramOnlyHeader?: boolean;
+  /** Offset in the image for the ELF's SHA-256; default: in the application description. */
+  elfHashOffset?: number;
+}
+
+const elfHashInDescription = 0xb0;
+
+/** Bytes between the checksum and the border: the hash; in version 1 also version, signature and 12 bytes to align. */
+const afterChecksum = { 1: 32 + 4 + 64 + 12, 2: 32 };
+
+/**
+ * The image that a chip boots, byte for byte what esptool's elf2image makes. Source: ESP-IDF, "App Image Format".
+ * @throws AIOT_IMAGE_MALFORMED (the ELF is damaged, or does not fit the format); AIOT_USAGE (options the chip does not have)
+ */
+export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = 'ELF file'): Uint8Array {
+  const { chip } = options;
+  const elf = readElf(bytes, what);
+  const frequency = options.frequency === undefined ? 0 : requireFrequency(chip, options.frequency);
+  if (options.securePad === 1 && chip !== 'esp32') {
+    throw new AiotError('AIOT_USAGE', 'secure boot version 1 is of the ESP32 alone', {
+      next: 'Use version 2.',
+    });
+  }
+  requireMachine(elf, chip);
+  const page = pageOf(elf, options);
+  const pieces = requirePieces(elf, options);
+  const hashAppended = options.hash !== false && options.ramOnlyHeader !== true;
+  if (options.securePad !== undefined && !hashAppended) {
+    throw new AiotError('AIOT_USAGE', 'an image that is to be signed needs its SHA-256 appended');
+  }
+  const writer = new ImageWriter(elfHashOf(elf, options));
+  const layout = layoutOf(chip, pieces);
+  refuseSharedPages(layout.flash, page);
+  let count: number | null = null;
+  if (options.ramOnlyHeader) count = writeRamFirst(writer, chip, layout, page);
+  else {
+    writeInterleaved(writer, chip, layout, page);
+    if (options.securePad !== undefined) {
+      const taken = writer.length + segmentHeaderBytes + 16 + afterChecksum[options.securePad];
+      // The rest of the row of 16 that the checksum ends is counted as a whole row, which the alignment of the pad makes true.
+      writer.segment(padding((page - (taken % page)) % page));
+    }
+    writer.addChecksum();
+  }
+  if (options.elfHashOffset !== undefined && !writer.hashPlaced) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `offset ${hex(options.elfHashOffset)} for the ELF's SHA-256 lies in no segment`,
+    );
+  }
+  const image = writer.bytes();
+  image.set(
+    writeHeader({
+      chip,
+      segments: requireCount(count ?? writer.segments),
+      mode: flashModes.indexOf(options.mode ?? 'qio'),
+      size: flashSizes.indexOf(options.size ?? '1MB'),
+      frequency,
+      entry: elf.entry,
+      writeProtectPin: writeProtectDisabled,
+      drive: [0, 0, 0],
+      minRevisionOld: 0,
+      minRevision: options.minRevision ?? 0,
+      maxRevision: options.maxRevision ?? 0xffff,
+      hashAppended,
+    }),
+  );
+  return filled(hashAppended ? Buffer.concat([image, sha256(image)]) : image, options.padTo);
+}
+
+function requireMachine(elf: ElfFile, chip: ChipName): void {
+  const machine = espChips[chip].machine;
+  if (elf.machine === machine) return;
+  const names = { xtensa: 'Xtensa', riscv: 'RISC-V' };
+  throw unfit(
+    `${elf.what} is for ${names[elf.machine]}, an ${chip} is ${names[machine]}`,
+    'Name the chip that it was built for with --chip.',
+  );
+}
+
+function requirePieces(elf: ElfFile, options: ElfImageOptions): Piece[] {
+  const found = piecesOf(elf, options.useSegments === true);
+  const ordered = options.ramOnlyHeader ? found.toSorted((a, b) => a.address - b.address) : found;
+  const pieces = joinAdjacent(options.chip, ordered, options.ramOnlyHeader === true);
+  if (pieces.length === 0)
+    throw unfit(`${elf.what} has nothing to load: no section with data and an address`);
+  requireCount(pieces.length);
+  return pieces;
+}
+
+function requireCount(count: number): number {
+  if (count <= maximumSegments) return count;
+  throw unfit(`it needs ${count} segments, an image has at most ${maximumSegments}`);
+}
+
+function pageOf(elf: ElfFile, { chip, pageBytes }: ElfImageOptions): number {
+  const pages = flashPages(chip);
+  const [standard = 0x10000] = pages;
+  if (pageBytes !== undefined) return requirePage(chip, pageBytes);
+  const section = elf.sections.find(({ name }) => name.includes('.flash.appdesc'));
+  if (section === undefined || pages.length === 1 || !isMapped(chip, section.address)) return standard;
+  const app = readAppDescription(sectionData(elf, section));
+  if (app === null) return standard;
+  if (app.pageBytes !== null) return requirePage(chip, app.pageBytes);
+  // Old builds do not say; the description then lies right behind the image's and the segment's header in a page.
+  const descending = pages.toSorted((a, b) => b - a);
+  return descending.find((page) => (section.address - 32) % page === 0) ?? standard;
+}
+
+function requirePage(chip: ChipName, page: number): number {
+  const pages = flashPages(chip);
+  if (pages.includes(page)) return page;
+  const sizes = pages.map((bytes) => `${bytes / 1024} KiB`).join(', ');
+  throw new AiotError('AIOT_USAGE', `an ${chip} has no flash pages of ${page / 1024} KiB`, {
+    next: `It has ${sizes}.`,
+  });
+}
+
+function elfHashOf(elf: ElfFile, options: ElfImageOptions) {
+  if (options.elfHashOffset !== undefined) return { offset: options.elfHashOffset, hash: sha256(elf.bytes) };
+  if (options.useSegments) return null;
+  const app = piecesOf(elf, false).find(({ name }) => name.includes('.flash.appdesc'));
+  if (app === undefined || !isMapped(options.chip, app.address)) return null;
+  return { offset: elfHashInDescription, hash: sha256(elf.bytes) };
+}
+
+function filled(image: Uint8Array, padTo: number | undefined): Uint8Array {
+  if (padTo === undefined || image.length % padTo === 0) return image;
+  const longer = new Uint8Array(alignUp(image.length, padTo)).fill(0xff);
+  longer.set(image);
+  return longer;
+}
+
+/** The ESP32's second-stage bootloader does not map the last page when fewer bytes than this lie in it (an old defect). */
+const lastPageMinimum = 0x24;
+
+interface Layout {
+  /** Copied into RAM by the loader. */
+  ram: Piece[];
+  /** Mapped: these must lie in the file as they do in a page. */
+  flash: Piece[];
+}
+
+/** Both kinds by address; the description of an application or bootloader is put first, where its readers look for it. */
+function layoutOf(chip: ChipName, pieces: readonly Piece[]): Layout {
+  const sorted = pieces.toSorted((a, b) => a.address - b.address);
+  const first = (list: Piece[], name: string) => {
+    const found = list.find((piece) => piece.name === name);
+    return found === undefined ? list : [found, ...list.filter((piece) => piece !== found)];
+  };
+  return {
+    flash: first(
+      sorted.filter(({ address }) => isMapped(chip, address)),
+      '.flash.appdesc',
+    ),
+    ram: first(
+      sorted.filter(({ address }) => !isMapped(chip, address)),
+      '.dram0.bootdesc',
+    ),
+  };
+}
+
+/** @throws AIOT_IMAGE_MALFORMED: a page of flash cannot be mapped to two places */
+function refuseSharedPages(flash: readonly Piece[], page: number): void {
+  for (const [index, { address, name }] of flash.entries()) {
+    const before = flash[index - 1];
+    if (before === undefined || Math.floor(address / page) !== Math.floor(before.address / page)) continue;
+    throw unfit(
+      `${name} at ${hex(address, 8)} and ${before.name} at ${hex(before.address, 8)} lie in the same ${page / 1024} KiB page of flash`,
+      'Join the two sections in the linker script, or put the second into the next page.',
+    );
+  }
+}
+
+/** Flash segments each where its page wants it, the gaps filled with RAM segments cut to fit; then the rest of those. */
+function writeInterleaved(writer: ImageWriter, chip: ChipName, layout: Layout, page: number): void {
+  const ram = [...layout.ram];
+  for (const segment of layout.flash) {
+    for (
+      let gap = gapBefore(writer.length, segment, page);
+      gap !== null;
+      gap = gapBefore(writer.length, segment, page)
+    ) {
+      const filler = ram[0];
+      if (filler === undefined || gap <= segmentHeaderBytes) {
+        writer.segment(padding(gap));
+        continue;
+      }
+      writer.segment({ ...filler, data: filler.data.subarray(0, gap) });
+      ram[0] = { ...filler, address: filler.address + gap, data: filler.data.subarray(gap) };
+      if (ram[0].data.length === 0) ram.shift();
+    }
+    writer.segment(withLastPage(writer.length, chip, segment, page));
+  }
+  for (const segment of ram) writer.segment(segment);
+}
+
+/** RAM segments and their checksum, then the flash segments, which the ROM does not see. Returns how many it sees. */
+function writeRamFirst(writer: ImageWriter, chip: ChipName, layout: Layout, page: number): number {
+  for (const segment of layout.ram) writer.segment(segment);
+  const seen = writer.segments;
+  writer.addChecksum();
+  const start = espChips[chip].bootloaderOffset;
+  for (const segment of layout.flash.toReversed()) {
+    const gap = modulo(segment.address - writer.length - 2 * segmentHeaderBytes, page);
+    writer.segment(padding(gap < start ? gap + page - start : gap - start), false);
+    writer.segment(withLastPage(writer.length, chip, segment, page), false);
+  }
+  return seen;
+}
+
+function padding(length: number): Piece {
+  return { name: 'padding', address: 0, data: new Uint8Array(length), align: 4 };
+}
+
+/**
+ * Bytes of a filling segment, so that the one after it starts where its page wants it; null when it does already. It may be
+ * a page longer than the least that would do: the maker's tool counts it so, and images are compared by their bytes.
+ */
+function gapBefore(length: number, segment: Piece, page: number): number | null {
+  const missing = page - (length % page) + (segment.address % page) - segmentHeaderBytes;
+  if (missing === 0 || missing === page) return null;
+  const gap = missing - segmentHeaderBytes;
+  return gap < 0 ? gap + page : gap;
+}
+
+function withLastPage(length: number, chip: ChipName, segment: Piece, page: number): Piece {
+  if (chip !== 'esp32') return segment;
+  const inLastPage = (length + segmentHeaderBytes + segment.data.length) % page;
+  if (inLastPage >= lastPageMinimum) return segment;
+  return { ...segment, data: Buffer.concat([segment.data, new Uint8Array(lastPageMinimum - inLastPage)]) };
+}
+
+function modulo(value: number, by: number): number {
+  return ((value % by) + by) % by;
+}
+
+/** Bytes for an address, on their way from an ELF into an image. Always a multiple of 4 long. */
+interface Piece {
+  /** The section's. */
+  name: string;
+  address: number;
+  data: Uint8Array;
+  align: number;
+}
+
+const loaded = new Set<number>([
+  sectionTypes.progbits,
+  sectionTypes.initArray,
+  sectionTypes.finiArray,
+  sectionTypes.preinitArray,
+]);
+
+/** ELF sections (or the PT_LOAD segments) that have data and an address, in the file's order, padded to whole words. */
+function piecesOf(elf: ElfFile, useSegments: boolean): Piece[] {
+  if (useSegments) {
+    return elf.segments
+      .filter(({ address, size }) => address !== 0 && size > 0)
+      .map(({ address, offset, size, align }) => ({
+        name: 'PHDR',
+        address,
+        align,
+        data: padded(elf.bytes.subarray(offset, offset + size), 4),
+      }));
+  }
+  return elf.sections
+    .filter(({ address, size, type }) => address !== 0 && size > 0 && loaded.has(type))
+    .map((section) => ({
+      name: section.name,
+      address: section.address,
+      align: section.align,
+      data: padded(sectionData(elf, section), 4),
+    }));
+}
+
+/**
+ * Joins a piece with the next in the list where that begins at its end, in the same memory. With `fill`, a gap that only
+ * aligns the next one is filled first.
+ */
+function joinAdjacent(chip: ChipName, pieces: readonly Piece[], fill: boolean): Piece[] {
+  const joined: Piece[] = [];
+  const sameMemory = (a: Piece, b: Piece) =>
+    memoryTypes(chip, a.address).join() === memoryTypes(chip, b.address).join();
+  // Backwards, as the maker's tool does it: whether two pieces touch depends on what was filled behind the second.
+  for (const piece of pieces.toReversed()) {
+    const next = joined[0];
+    if (next === undefined) {
+      joined.unshift(piece);
+      continue;
+    }
+    const end = piece.address + piece.data.length;
+    const aligned = alignUp(end, Math.max(next.align, 1));
+    const filled =
+      fill && aligned === next.address ? padded(piece.data, 1, aligned - piece.address) : piece.data;
+    const touches = piece.address + filled.length === next.address;
+    if (touches && sameMemory(piece, next)) {
+      joined[0] = { ...piece, data: Buffer.concat([filled, next.data]) };
+    } else joined.unshift({ ...piece, data: filled });
+  }
+  return joined;
+}
+
+/** A program that cannot become an image. */
+function unfit(reason: string, next = 'Mend the linker script.'): AiotError {
+  return new AiotError('AIOT_IMAGE_MALFORMED', reason, { next });
+}
+
+function alignUp(value: number, step: number): number {
+  return Math.ceil(value / step) * step;
+}
+
+/** With zeros up to a multiple of `step`, or to `length`. The same array where nothing is missing. */
+function padded(data: Uint8Array, step: number, length = alignUp(data.length, step)): Uint8Array {
+  if (data.length >= length) return data;
+  const longer = new Uint8Array(length);
+  longer.set(data);
+  return longer;
+}
+
+/** The ROM's loader cannot take a longer segment. */
+const segmentLimit = 0x1000000;
+
+/** SHA-256 of the ELF, for a place in the image that is left zero for it. */
+interface ElfHash {
+  /** Offset in the image. */
+  offset: number;
+  hash: Uint8Array;
+}
+
+/** Collects an image's bytes: room for the header, then segment after segment, then the checksum. */
+class ImageWriter {
+  /** Bytes so far. */
+  length = headerBytes;
+  segments = 0;
+  hashPlaced = false;
+  private readonly parts: Uint8Array[] = [new Uint8Array(headerBytes)];
+  private checksum = checksumStart;
+
+  constructor(private readonly elfHash: ElfHash | null) {}
+
+  /** `counted` = in the checksum. @throws AIOT_IMAGE_MALFORMED (length) */
+  segment({ address, data, name }: Piece, counted = true): void {
+    if (data.length % 4 !== 0) {
+      throw unfit(
+        `${name} at ${hex(address, 8)} is ${data.length} bytes long once aligned, which is no multiple of 4`,
+      );
+    }
+    if (data.length >= segmentLimit) throw unfit(`${name} at ${hex(address, 8)} has 16 MiB or more`);
+    const header = new Uint8Array(segmentHeaderBytes);
+    const view = new DataView(header.buffer);
+    view.setUint32(0, address, true);
+    view.setUint32(4, data.length, true);
+    const placed = this.withElfHash(data, name);
+    this.add(header);
+    this.add(placed);
+    if (counted) this.checksum = xorChecksum(placed, this.checksum);
+    this.segments++;
+  }
+
+  addChecksum(): void {
+    const row = new Uint8Array(checksumOffset(this.length) + 1 - this.length);
+    row[row.length - 1] = this.checksum;
+    this.add(row);
+  }
+
+  add(bytes: Uint8Array): void {
+    this.parts.push(bytes);
+    this.length += bytes.length;
+  }
+
+  bytes(): Uint8Array {
+    return Buffer.concat(this.parts);
+  }
+
+  private withElfHash(data: Uint8Array, name: string): Uint8Array {
+    if (this.elfHash === null) return data;
+    const { offset, hash } = this.elfHash;
+    const at = offset - this.length - segmentHeaderBytes;
+    if (at < -segmentHeaderBytes || at >= data.length) return data;
+    if (at < 0 || at + hashBytes > data.length) {
+      throw unfit(
+        `the ELF's SHA-256 at offset ${hex(offset)} would not lie within ${name}`,
+        'Choose another offset.',
+      );
+    }
+    if (data.subarray(at, at + hashBytes).some((byte) => byte !== 0)) {
+      throw unfit(
+        `at offset ${hex(offset)}, where the ELF's SHA-256 belongs, ${name} has other bytes than zeros`,
+      );
+    }
+    const changed = Uint8Array.from(data);
+    changed.set(hash, at);
+    this.hashPlaced = true;
+    return changed;
+  }
+}
+
+/** How the flash is wired and clocked; what is left out stays as it is. */
+export interface FlashParameters {
+  mode?: FlashMode;
+  size?: FlashSize;
+  frequency?: FlashFrequency;
+}
+
+/**
+ * A copy with other flash parameters, and the appended SHA-256 made new; the checksum does not cover the header. What follows
+ * the image stays. A secure-boot signature over it would be void, so one who signs patches before.
+ * @throws AIOT_IMAGE_MALFORMED; AIOT_USAGE (the chip has no such speed)
+ */
+export function patchEspImage(bytes: Uint8Array, parameters: FlashParameters, what = 'image'): Uint8Array {
+  const image = readEspImage(bytes, what);
+  const patched = Uint8Array.from(bytes);
+  const { mode, size, frequency } = parameters;
+  if (mode !== undefined) patched[2] = flashModes.indexOf(mode);
+  const sizeCode = size === undefined ? image.header.size : flashSizes.indexOf(size);
+  const speed = frequency === undefined ? image.header.frequency : requireFrequency(image.chip, frequency);
+  patched[3] = (sizeCode << 4) | speed;
+  if (image.hash !== null) {
+    const end = image.length - hashBytes;
+    patched.set(sha256(patched.subarray(0, end)), end);
+  }
+  return patched;
+}
+
+/** @throws AIOT_USAGE */
+function requireFrequency(chip: ChipName, frequency: FlashFrequency): number {
+  const code = frequencyCode(chip, frequency);
+  if (code !== null) return code;
+  throw new AiotError('AIOT_USAGE', `an ${chip} has no flash frequency ${frequency}`, {
+    next: `Choose from ${frequenciesOf(chip).join(', ')}.`,
+  });
+}

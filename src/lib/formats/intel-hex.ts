@@ -1,0 +1,191 @@
+import type { AiotError } from '../core/index.js';
+import { type ByteRegion, firstOverlap, joinRegions } from './esp-image/regions.js';
+import { hex, malformed } from './image-errors.js';
+
+/** Data bytes of a record as they are written; any length is read. */
+const rowBytes = 16;
+
+const colon = 0x3a;
+const newline = 0x0a;
+const carriageReturn = 0x0d;
+const types = { data: 0, end: 1, segment: 2, startSegment: 3, linear: 4, startLinear: 5 } as const;
+
+/** Count, address, type, 255 bytes, checksum. */
+const longestRecord = 260;
+
+/** Bytes of the records that have a fixed number of them. */
+const fixedLengths: Record<number, number> = { 1: 0, 2: 2, 3: 4, 4: 2, 5: 4 };
+
+/**
+ * Intel HEX → its bytes, touching ones joined. Source: Intel, "Hexadecimal Object File Format Specification", revision A.
+ * Start addresses are read over: flash has no use for them.
+ * @throws AIOT_IMAGE_MALFORMED with the offset, the line and the reason
+ */
+export function readIntelHex(bytes: Uint8Array, what = 'HEX file'): ByteRegion[] {
+  const runs = new Runs(bytes.length >> 1);
+  eachData(bytes, what, (offset, record, count) => runs.add(offset, record, count));
+  const found = runs.regions();
+  if (firstOverlap(found) !== null) throw overlapping(bytes, what);
+  return joinRegions(found);
+}
+
+/** Bytes of records that follow each other, in one buffer: there may be a hundred thousand records. */
+class Runs {
+  private readonly data: Uint8Array;
+  private readonly runs: { offset: number; from: number }[] = [];
+  private filled = 0;
+  private next = -1;
+
+  constructor(capacity: number) {
+    this.data = new Uint8Array(capacity);
+  }
+
+  add(offset: number, record: Uint8Array, count: number): void {
+    if (offset !== this.next) this.runs.push({ offset, from: this.filled });
+    for (let index = 0; index < count; index++) this.data[this.filled + index] = record[4 + index] as number;
+    this.filled += count;
+    this.next = offset + count;
+  }
+
+  regions(): ByteRegion[] {
+    return this.runs.map(({ offset, from }, i) => ({
+      offset,
+      data: this.data.subarray(from, this.runs[i + 1]?.from ?? this.filled),
+    }));
+  }
+}
+
+/** Reads once more, record by record, to name the two that want the same place. */
+function overlapping(bytes: Uint8Array, what: string): AiotError {
+  const found: (ByteRegion & { line: number; at: number })[] = [];
+  eachData(bytes, what, (offset, record, count, line, at) => {
+    found.push({ offset, data: record.slice(4, 4 + count), line, at });
+  });
+  const [first, second] = firstOverlap(found) ?? [];
+  const place = `${hex(second?.offset ?? 0)} is also in line ${first?.line ?? 0}`;
+  return refused(what, second?.at ?? 0, second?.line ?? 0, place);
+}
+
+/** Called with the data records in their order; `record` holds a whole one only until the next. */
+type OnData = (offset: number, record: Uint8Array, count: number, line: number, at: number) => void;
+
+function eachData(bytes: Uint8Array, what: string, onData: OnData): void {
+  let base = 0;
+  let ended = false;
+  const record = new Uint8Array(longestRecord);
+  eachLine(bytes, (at, end, line) => {
+    decode(bytes, { at, end, line, what }, record);
+    if (ended) throw refused(what, at, line, 'something follows the record that ends the file');
+    const [count = 0, high = 0, low = 0, type = 0] = [record[0], record[1], record[2], record[3]];
+    const address = (high << 8) | low;
+    const fixed = fixedLengths[type];
+    if (fixed !== undefined && count !== fixed)
+      throw refused(what, at, line, `a record of type ${type} has ${fixed} bytes, this ${count}`);
+    if (fixed !== undefined && type !== types.end && address !== 0) {
+      throw refused(what, at, line, `a record of type ${type} has the address 0, this ${hex(address)}`);
+    }
+    const word = ((record[4] ?? 0) << 8) | (record[5] ?? 0);
+    if (type === types.data) {
+      const offset = base + address;
+      if (offset + count > 0x100000000)
+        throw refused(what, at, line, `${hex(offset)} and ${count} bytes pass the end of 32 bits`);
+      onData(offset, record, count, line, at);
+    } else if (type === types.end) ended = true;
+    else if (type === types.segment) base = word * 16;
+    else if (type === types.linear) base = word * 0x10000;
+    else if (type > types.startLinear) throw refused(what, at, line, `record type ${type} is not known`);
+  });
+  if (!ended)
+    throw malformed(what, bytes.length, 'the file ends without the record that ends it (:00000001FF)');
+}
+
+/** Rows of 16 bytes, upper case, `\n`; addresses above 64 KiB by linear records, as esptool and IntelHex write them. */
+export function writeIntelHex(regions: readonly ByteRegion[]): string {
+  const joined = joinRegions(regions);
+  const last = joined.at(-1);
+  const linear = last !== undefined && last.offset + last.data.length > 0x10000;
+  const lines: string[] = [];
+  let high = -1;
+  for (const { offset, data } of joined) {
+    for (let at = 0; at < data.length; ) {
+      const address = offset + at;
+      const upper = Math.floor(address / 0x10000);
+      if (linear && upper !== high) {
+        high = upper;
+        lines.push(recordText(types.linear, 0, Uint8Array.of(upper >> 8, upper & 0xff)));
+      }
+      const count = Math.min(rowBytes, data.length - at, 0x10000 - (address % 0x10000));
+      lines.push(recordText(types.data, address % 0x10000, data.subarray(at, at + count)));
+      at += count;
+    }
+  }
+  lines.push(recordText(types.end, 0, new Uint8Array(0)));
+  return `${lines.join('\n')}\n`;
+}
+
+function recordText(type: number, address: number, data: Uint8Array): string {
+  const record = Buffer.alloc(data.length + 5);
+  record.set([data.length, address >> 8, address & 0xff, type]);
+  record.set(data, 4);
+  record[record.length - 1] = -sum(record) & 0xff;
+  return `:${record.toString('hex').toUpperCase()}`;
+}
+
+/** Lines that are not empty, without what ends them. */
+function eachLine(bytes: Uint8Array, onLine: (at: number, end: number, line: number) => void): void {
+  let at = 0;
+  for (let line = 1; at < bytes.length; line++) {
+    const newlineAt = bytes.indexOf(newline, at);
+    const next = newlineAt === -1 ? bytes.length : newlineAt + 1;
+    let end = newlineAt === -1 ? bytes.length : newlineAt;
+    if (end > at && bytes[end - 1] === carriageReturn) end--;
+    if (end > at) onLine(at, end, line);
+    at = next;
+  }
+}
+
+interface Row {
+  at: number;
+  end: number;
+  line: number;
+  what: string;
+}
+
+/** One line's bytes into `record`, from its start on. */
+function decode(bytes: Uint8Array, { at, end, line, what }: Row, record: Uint8Array): void {
+  if (bytes[at] !== colon) throw refused(what, at, line, 'a record starts with a colon');
+  const count = end - at - 1;
+  if (count % 2 !== 0 || count < 10)
+    throw refused(what, at, line, `a record is at least five pairs of digits, here ${count} digits`);
+  const pairs = count / 2;
+  let total = 0;
+  for (let index = 0; index < pairs; index++) {
+    const place = at + 1 + index * 2;
+    const value =
+      ((digits[bytes[place] as number] as number) << 4) | (digits[bytes[place + 1] as number] as number);
+    if (value < 0) throw refused(what, place, line, 'this is no hexadecimal digit');
+    // Lines longer than a record can be are refused below; bytes past the end of `record` go nowhere.
+    record[index] = value;
+    total += value;
+  }
+  const said = record[0] as number;
+  if (pairs !== said + 5) throw refused(what, at, line, `the record says ${said} bytes and has ${pairs - 5}`);
+  if ((total & 0xff) !== 0) throw refused(what, end - 2, line, 'the checksum is wrong');
+}
+
+/** Value of each character as a hexadecimal digit; -1 = none, which stays negative in whatever it is or-ed into. */
+const digits = Int8Array.from({ length: 256 }, (_, code) => {
+  const value = Number.parseInt(String.fromCharCode(code), 16);
+  return Number.isNaN(value) ? -1 : value;
+});
+
+/** Not a closure in the loops above: there may be a hundred thousand records. */
+function refused(what: string, offset: number, line: number, reason: string): AiotError {
+  return malformed(what, offset, `line ${line}: ${reason}`);
+}
+
+function sum(record: Uint8Array): number {
+  let total = 0;
+  for (const byte of record) total += byte;
+  return total;
+}

@@ -1,0 +1,504 @@
+import { unsupported } from './tflite/errors.js';
+import type {
+  Activation,
+  Graph,
+  Operator,
+  OperatorName,
+  OperatorOptions,
+  Padding,
+  Tensor,
+} from './tflite/graph.js';
+import { withRealValues } from './tflite/real-values.js';
+
+/** The last version of GraphDef that changed what a graph means (core/public/version.h); every TensorFlow 2 is beyond it. */
+const producer = 27;
+
+/**
+ * saved_model.pb of a network (protobuf/saved_model.proto, meta_graph.proto): tag `serve`, and a signature `serving_default` with
+ * named inputs and outputs of float32 in the graph's shapes, batch 1 included. Weights are constants: there are no variables, and
+ * TensorFlow asks for no folder of them. A quantized network is written in the real numbers that its integers stand for.
+ * @throws AIOT_TFLITE_UNSUPPORTED for weights that are computed, and for inputs and outputs that are not numbers
+ */
+export function writeSavedModel(graph: Graph): Uint8Array {
+  const writer = new GraphWriter(withRealValues(graph));
+  const { operators } = writer.graph;
+  const names = endNames(writer.graph);
+  const inputs = names.inputs.map(({ name, index }) => [name, writer.input(index, name)]);
+  for (const operator of operators) writer.operator(operator);
+  const outputs = names.outputs.map(({ name, index }) => [name, writer.output(index, name)]);
+  const signature = message(
+    entries(1, Object.fromEntries(inputs)),
+    entries(2, Object.fromEntries(outputs)),
+    text(3, 'tensorflow/serving/predict'),
+  );
+  // Attributes that have their defaults are left out.
+  const about = message(text(4, 'serve'), integer(7, 1));
+  const metaGraph = message(
+    bytes(1, about),
+    bytes(2, writer.nodes.bytes(producer)),
+    entries(5, { serving_default: signature }),
+  );
+  return message(integer(1, 1), bytes(2, metaGraph));
+}
+
+interface NamedEnd {
+  name: string;
+  index: number;
+}
+
+/** Names as the file's signature has them, else its tensors' ones, as Python can say them: letters, digits and underscores. */
+function endNames({ inputs, outputs, tensors, signature }: Graph): Record<'inputs' | 'outputs', NamedEnd[]> {
+  const named = (indices: readonly number[], given: readonly string[] | undefined): NamedEnd[] => {
+    const taken = new Set<string>();
+    return indices.map((index, place) => {
+      const base = (given?.[place] ?? tensors[index]!.name)
+        .replace(/[^A-Za-z0-9_]+/g, '_')
+        .replace(/^(?![A-Za-z])/, 'x');
+      let name = base;
+      for (let i = 1; taken.has(name); i++) name = `${base}_${i}`;
+      taken.add(name);
+      return { name, index };
+    });
+  };
+  return { inputs: named(inputs, signature?.inputs), outputs: named(outputs, signature?.outputs) };
+}
+
+/** A graph in real numbers while it becomes TensorFlow's: what refers to each of its tensors there. */
+class GraphWriter {
+  readonly nodes = new GraphDefBuilder();
+  private readonly references = new Map<number, string>();
+
+  constructor(readonly graph: Graph) {}
+
+  /** Name that refers to a tensor; a constant is added when it is asked for. */
+  reference(index: number): string {
+    const known = this.references.get(index);
+    if (known !== undefined) return known;
+    const { name, shape, type, data } = this.graph.tensors[index]!;
+    if (!(data instanceof Float32Array) && !(data instanceof Int32Array))
+      throw unsupported(`tensor ${index} (${name})`, `a constant of ${type}`);
+    const reference = this.nodes.constant(name, shape, data);
+    this.references.set(index, reference);
+    return reference;
+  }
+
+  /** @returns TensorInfo of the input */
+  input(index: number, name: string): Uint8Array {
+    const shape = this.floatShape(index);
+    const attributes = { dtype: attribute.type('float32'), shape: attribute.shape(shape) };
+    const node = this.nodes.node('Placeholder', `serving_default_${name}`, [], attributes);
+    this.references.set(index, node);
+    return tensorInfo(`${node}:0`, shape);
+  }
+
+  operator(operator: Operator): void {
+    // A row takes its own operator, by whose name it was found.
+    const write = operations[operator.op as RealOperatorName] as (use: NodeWriter) => string | string[];
+    const made = [write(new NodeWriter(this, operator))].flat();
+    operator.outputs.forEach((index, place) => {
+      this.references.set(index, made[place]!);
+    });
+  }
+
+  /** @returns TensorInfo of the output */
+  output(index: number, name: string): Uint8Array {
+    const type = { T: attribute.type('float32') };
+    const node = this.nodes.node('Identity', name, [this.reference(index)], type);
+    return tensorInfo(`${node}:0`, this.floatShape(index));
+  }
+
+  private floatShape(index: number): readonly number[] {
+    const { name, shape, type } = this.graph.tensors[index]!;
+    if (type === 'float32') return shape;
+    throw unsupported(`tensor ${index} (${name})`, `expected an input or output of numbers, got ${type}`);
+  }
+}
+
+/** Writes an operator's nodes; gives what refers to its output, or to each of several. */
+type Write<Name extends OperatorName> = (use: NodeWriter<Name>) => string | string[];
+
+const unary =
+  (op: string) =>
+  (use: NodeWriter): string =>
+    use.node(op, [use.input(0)]);
+
+const binary =
+  (op: string) =>
+  (use: NodeWriter<'ADD' | 'SUB' | 'MUL'>): string =>
+    use.activated(use.node(op, [use.input(0), use.input(1)]), use.options.activation);
+
+const pool =
+  (op: string) =>
+  (use: NodeWriter<'MAX_POOL_2D' | 'AVERAGE_POOL_2D'>): string => {
+    const { filterH, filterW, activation } = use.options;
+    const ksize = attribute.integers([1, filterH, filterW, 1]);
+    return use.activated(use.node(op, [use.input(0)], { ksize, ...windowOf(use.options) }), activation);
+  };
+
+const reduction =
+  (op: string) =>
+  (use: NodeWriter<'MEAN' | 'REDUCE_MAX'>): string =>
+    use.node(op, [use.input(0), use.input(1)], { keep_dims: attribute.flag(use.options.keepDims) });
+
+/** All sizes are known, so that what comes out says what was done to the shape. */
+const reshape = (use: NodeWriter): string => use.reshape(use.input(0), use.outputShape);
+
+/** Operators among real numbers: all but quantization. */
+type RealOperatorName = Exclude<OperatorName, 'QUANTIZE' | 'DEQUANTIZE'>;
+
+/** Attributes of a node, besides its inputs (AttrValue, framework/attr_value.proto). */
+const attribute = {
+  text: (value: string) => text(2, value),
+  integer: (value: number) => integer(3, value),
+  float: (value: number) => float(4, value),
+  flag: (value: boolean) => integer(5, value ? 1 : 0),
+  type: (value: DataType) => integer(6, dataTypes[value]),
+  integers: (values: readonly number[]) => bytes(1, integers(3, values)),
+  shape: (sizes: readonly number[]) => bytes(7, shapeProto(sizes)),
+};
+
+/** How each operator is said in TensorFlow's operations, on float32 (core/ops/nn_ops.cc, math_ops.cc, array_ops.cc). */
+const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
+  FULLY_CONNECTED: (use) => {
+    const [outputs, inputs] = use.tensor(1).shape as [number, number];
+    const flat = use.tensor(0).shape.length === 2 && use.tensor(0).shape[1] === inputs;
+    const x = flat ? use.input(0) : use.reshape(use.input(0), [-1, inputs]);
+    const transposed = { transpose_b: attribute.flag(true) };
+    const y = use.ending(use.node('MatMul', [x, use.input(1)], transposed), 2, use.options.activation);
+    return use.outputShape.length === 2 && use.outputShape[1] === outputs
+      ? y
+      : use.reshape(y, use.outputShape);
+  },
+  CONV_2D: convolution,
+  DEPTHWISE_CONV_2D: depthwise,
+  MAX_POOL_2D: pool('MaxPool'),
+  AVERAGE_POOL_2D: pool('AvgPool'),
+  MEAN: reduction('Mean'),
+  REDUCE_MAX: reduction('Max'),
+  ADD: binary('AddV2'),
+  SUB: binary('Sub'),
+  MUL: binary('Mul'),
+  CONCATENATION: (use) => {
+    const parts = Array.from({ length: use.inputCount }, (_, place) => use.input(place));
+    const axis = use.constant('axis', [], Int32Array.of(use.options.axis));
+    const joined = use.node('ConcatV2', [...parts, axis], { N: attribute.integer(parts.length) });
+    return use.activated(joined, use.options.activation);
+  },
+  PAD: (use) => use.node('Pad', [use.input(0), use.input(1)]),
+  // TFLite takes lists of one for scalars as well, here and of SPLIT.
+  PADV2: (use) => use.node('PadV2', [use.input(0), use.input(1), use.constant('value', [], use.weights(2))]),
+  TRANSPOSE: (use) => use.node('Transpose', [use.input(0), use.input(1)]),
+  SPLIT: (use) => {
+    const { numSplits } = use.options;
+    const axis = use.constant('axis', [], use.tensor(0).data as Int32Array);
+    const parts = use.node('Split', [axis, use.input(1)], { num_split: attribute.integer(numSplits) });
+    return Array.from({ length: numSplits }, (_, part) => (part === 0 ? parts : `${parts}:${part}`));
+  },
+  STRIDED_SLICE: (use) => {
+    const { beginMask, endMask, shrinkAxisMask } = use.options;
+    return use.node(
+      'StridedSlice',
+      [0, 1, 2, 3].map((place) => use.input(place)),
+      {
+        Index: attribute.type('int32'),
+        begin_mask: attribute.integer(beginMask),
+        end_mask: attribute.integer(endMask),
+        shrink_axis_mask: attribute.integer(shrinkAxisMask),
+      },
+    );
+  },
+  LEAKY_RELU: (use) => use.node('LeakyRelu', [use.input(0)], { alpha: attribute.float(use.options.alpha) }),
+  RESHAPE: reshape,
+  EXPAND_DIMS: reshape,
+  SQUEEZE: reshape,
+  SOFTMAX: (use) => {
+    const { beta } = use.options;
+    const x = use.input(0);
+    const scaled = () => use.node('Mul', [x, use.constant('beta', [], Float32Array.of(beta))]);
+    return use.node('Softmax', [beta === 1 ? x : scaled()]);
+  },
+  LOGISTIC: unary('Sigmoid'),
+  TANH: unary('Tanh'),
+  RELU: unary('Relu'),
+  RELU6: unary('Relu6'),
+};
+
+interface Window {
+  padding: Padding;
+  strideH: number;
+  strideW: number;
+}
+
+/** Attributes of everything that moves a window over an image. */
+function windowOf({ padding, strideH, strideW }: Window) {
+  return {
+    padding: attribute.text(padding.toUpperCase()),
+    strides: attribute.integers([1, strideH, strideW, 1]),
+  };
+}
+
+function convolution(use: NodeWriter<'CONV_2D'>): string {
+  const [outputs, high, wide, taken] = use.tensor(1).shape as [number, number, number, number];
+  const channels = use.tensor(0).shape[3]!;
+  const weights = use.weights(1);
+  // TFLite has [out, height, width, in], and as many groups as the filter has fewer channels than the image.
+  const perGroup = (outputs * taken) / channels;
+  const filter = new Float32Array(high * wide * channels * outputs);
+  for (let cell = 0; cell < high * wide; cell++) {
+    for (let output = 0; output < outputs; output++) {
+      const first = Math.floor(output / perGroup) * taken;
+      for (let c = 0; c < taken; c++)
+        filter[(cell * channels + first + c) * outputs + output] =
+          weights[(output * high * wide + cell) * taken + c]!;
+    }
+  }
+  return whole(use, [high, wide, channels, outputs], filter);
+}
+
+/**
+ * TensorFlow's depthwise kernel has one stride for both axes, and on a CPU no dilation. Where that doesn't do, a whole
+ * convolution stands for it, whose filter is 0 across channels.
+ */
+function depthwise(use: NodeWriter<'DEPTHWISE_CONV_2D'>): string {
+  const { options } = use;
+  const [, high, wide, outputs] = use.tensor(1).shape as [number, number, number, number];
+  const channels = use.tensor(0).shape[3]!;
+  const multiplier = outputs / channels;
+  const dilated = options.dilationH > 1 || options.dilationW > 1;
+  const stride = dilated ? undefined : commonStride(use, [high, wide]);
+  if (stride !== undefined) {
+    const filter = use.constant('filter', [high, wide, channels, multiplier], use.weights(1));
+    const window = windowOf({ ...options, strideH: stride, strideW: stride });
+    const y = use.node('DepthwiseConv2dNative', [use.input(0), filter], window);
+    return use.ending(y, 2, options.activation);
+  }
+  const filter = new Float32Array(high * wide * channels * outputs);
+  use.weights(1).forEach((weight, i) => {
+    const [cell, output] = [Math.floor(i / outputs), i % outputs];
+    filter[(cell * channels + Math.floor(output / multiplier)) * outputs + output] = weight;
+  });
+  return whole(use, [high, wide, channels, outputs], filter);
+}
+
+/** @param filter [height, width, in, out] */
+function whole(
+  use: NodeWriter<'CONV_2D' | 'DEPTHWISE_CONV_2D'>,
+  shape: readonly number[],
+  filter: Float32Array,
+): string {
+  const { dilationH, dilationW, activation } = use.options;
+  const y = use.node('Conv2D', [use.input(0), use.constant('filter', shape, filter)], {
+    ...windowOf(use.options),
+    dilations: attribute.integers([1, dilationH, dilationW, 1]),
+  });
+  return use.ending(y, 2, activation);
+}
+
+/** One stride that does for both axes: along an axis of one step another stride changes nothing if it remains one. */
+function commonStride(use: NodeWriter<'DEPTHWISE_CONV_2D'>, filter: [number, number]): number | undefined {
+  const { strideH, strideW, padding } = use.options;
+  const own = [strideH, strideW];
+  const [, ...input] = use.tensor(0).shape;
+  const steps = (axis: 0 | 1, stride: number) =>
+    Math.ceil((input[axis]! - (padding === 'valid' ? filter[axis] - 1 : 0)) / stride);
+  const does = (stride: number) =>
+    ([0, 1] as const).every(
+      (axis) => own[axis] === stride || (steps(axis, own[axis]!) === 1 && steps(axis, stride) === 1),
+    );
+  return own.find(does);
+}
+
+/** One operator of our graph while it becomes nodes of TensorFlow's. */
+class NodeWriter<Name extends OperatorName = OperatorName> {
+  readonly options: OperatorOptions[Name];
+  /** Shape of the first output. */
+  readonly outputShape: readonly number[];
+  private readonly scope: string;
+
+  constructor(
+    private readonly writer: GraphWriter,
+    private readonly operator: Operator,
+  ) {
+    const { name, shape } = writer.graph.tensors[operator.outputs[0]!]!;
+    this.options = operator.options as OperatorOptions[Name];
+    this.outputShape = shape;
+    this.scope = name;
+  }
+
+  get inputCount(): number {
+    return this.operator.inputs.length;
+  }
+
+  tensor(place: number): Tensor {
+    return this.writer.graph.tensors[this.operator.inputs[place]!]!;
+  }
+
+  /** Name that refers to the input in this place. */
+  input(place: number): string {
+    return this.writer.reference(this.operator.inputs[place]!);
+  }
+
+  /** The values of constant weights. */
+  weights(place: number): Float32Array {
+    const { data, name } = this.tensor(place);
+    if (data instanceof Float32Array) return data;
+    throw unsupported(`${this.operator.op} (${this.scope})`, `${name}, its weights, are not constant`);
+  }
+
+  constant(name: string, shape: readonly number[], data: Float32Array | Int32Array): string {
+    return this.writer.nodes.constant(`${this.scope}/${name}`, shape, data);
+  }
+
+  integers(name: string, values: readonly number[]): string {
+    return this.constant(name, [values.length], Int32Array.from(values));
+  }
+
+  /** A node that computes with float32. */
+  node(op: string, inputs: readonly string[], attributes: Attributes = {}): string {
+    return this.writer.nodes.node(op, `${this.scope}/${op}`, inputs, {
+      T: attribute.type('float32'),
+      ...attributes,
+    });
+  }
+
+  reshape(x: string, shape: readonly number[]): string {
+    return this.node('Reshape', [x, this.integers('shape', shape)]);
+  }
+
+  /** The bias, where the operator has one, and the activation behind it. */
+  ending(x: string, bias: number, activation: Activation): string {
+    if ((this.operator.inputs[bias] ?? -1) === -1) return this.activated(x, activation);
+    const values = this.weights(bias);
+    // A list to TensorFlow; TFLite takes any shape of as many.
+    const added = this.node('BiasAdd', [x, this.constant('bias', [values.length], values)]);
+    return this.activated(added, activation);
+  }
+
+  activated(x: string, activation: Activation): string {
+    switch (activation) {
+      case 'none':
+        return x;
+      case 'relu':
+        return this.node('Relu', [x]);
+      case 'relu6':
+        return this.node('Relu6', [x]);
+      case 'relu_n1_to_1': {
+        const [one, other] = [1, -1].map((limit) => this.constant('limit', [], Float32Array.of(limit)));
+        return this.node('Maximum', [this.node('Minimum', [x, one!]), other!]);
+      }
+    }
+  }
+}
+
+/** Numbers of TensorFlow's DataType (framework/types.proto). */
+const dataTypes = { float32: 1, int32: 3 } as const;
+
+type DataType = keyof typeof dataTypes;
+
+type Attributes = Readonly<Record<string, Uint8Array>>;
+
+/** TensorInfo of a signature (protobuf/meta_graph.proto). */
+function tensorInfo(reference: string, shape: readonly number[]): Uint8Array {
+  return message(text(1, reference), integer(2, dataTypes.float32), bytes(3, shapeProto(shape)));
+}
+
+/** Puts a GraphDef together (framework/graph.proto), node by node, each after its inputs. */
+class GraphDefBuilder {
+  private readonly nodes: Uint8Array[] = [];
+  private readonly names = new Set<string>();
+
+  /**
+   * @param name as wished; what TensorFlow doesn't take in it is replaced, and a number makes it the only one
+   * @returns the node's name, which also refers to its first output
+   */
+  node(op: string, name: string, inputs: readonly string[], attributes: Attributes): string {
+    const own = this.freeName(name);
+    this.nodes.push(
+      message(text(1, own), text(2, op), ...inputs.map((input) => text(3, input)), entries(5, attributes)),
+    );
+    return own;
+  }
+
+  /** A Const; `data` in the order of `shape`, [] for a scalar. */
+  constant(name: string, shape: readonly number[], data: Float32Array | Int32Array): string {
+    const type: DataType = data instanceof Float32Array ? 'float32' : 'int32';
+    const content = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    // tensor_content is in the machine's order, which is little-endian wherever TensorFlow and Node run.
+    const tensor = message(integer(1, dataTypes[type]), bytes(2, shapeProto(shape)), bytes(4, content));
+    return this.node('Const', name, [], { dtype: attribute.type(type), value: bytes(8, tensor) });
+  }
+
+  /** @param producer which version of GraphDef this is */
+  bytes(producer: number): Uint8Array {
+    return message(...this.nodes.map((node) => bytes(1, node)), bytes(4, integer(1, producer)));
+  }
+
+  private freeName(wished: string): string {
+    const base = wished.replace(/[^A-Za-z0-9_./-]/g, '_').replace(/^(?![A-Za-z0-9.])/, 'n');
+    let name = base;
+    for (let i = 1; this.names.has(name); i++) name = `${base}_${i}`;
+    this.names.add(name);
+    return name;
+  }
+}
+
+/** TensorShapeProto (framework/tensor_shape.proto). */
+function shapeProto(sizes: readonly number[]): Uint8Array {
+  return message(...sizes.map((size) => bytes(2, integer(1, size))));
+}
+
+/**
+ * Fields of Protocol Buffers (protobuf.dev, "Encoding"): a message is its fields one after another. What has its default is left
+ * out by who writes a message.
+ */
+
+const [varintType, lengthType, fixed32Type] = [0, 2, 5];
+
+/** The fields of one message as its bytes. */
+function message(...fields: readonly Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(fields));
+}
+
+/** A whole number or an enum; a negative one takes ten bytes, as int32 and int64 want it. */
+function integer(field: number, value: number): Uint8Array {
+  return message(tag(field, varintType), varint(value));
+}
+
+/** Single precision. */
+function float(field: number, value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setFloat32(0, value, true);
+  return message(tag(field, fixed32Type), bytes);
+}
+
+/** Bytes, or a message within. */
+function bytes(field: number, content: Uint8Array): Uint8Array {
+  return message(tag(field, lengthType), varint(content.length), content);
+}
+
+function text(field: number, content: string): Uint8Array {
+  return bytes(field, new TextEncoder().encode(content));
+}
+
+/** Whole numbers, packed. */
+function integers(field: number, values: readonly number[]): Uint8Array {
+  return bytes(field, message(...values.map(varint)));
+}
+
+/** A map from names to messages. */
+function entries(field: number, values: Readonly<Record<string, Uint8Array>>): Uint8Array {
+  return message(
+    ...Object.entries(values).map(([key, value]) => bytes(field, message(text(1, key), bytes(2, value)))),
+  );
+}
+
+function tag(field: number, wireType: number): Uint8Array {
+  return varint(field * 8 + wireType);
+}
+
+function varint(value: number): Uint8Array {
+  const digits: number[] = [];
+  let rest = BigInt.asUintN(64, BigInt(value));
+  for (; rest > 0x7fn; rest >>= 7n) digits.push(Number(rest & 0x7fn) | 0x80);
+  return Uint8Array.of(...digits, Number(rest));
+}

@@ -1,0 +1,181 @@
+import { malformed } from './errors.js';
+import {
+  elementCount,
+  type Graph,
+  isDataOf,
+  type Operator,
+  type OperatorName,
+  type Quantization,
+  type Tensor,
+} from './graph.js';
+import { operatorRows } from './operators.js';
+import type { ReadRow } from './shapes.js';
+
+/**
+ * Refuses a graph that contradicts itself: indices without a tensor, data that does not fill its shape, an operator
+ * before the one that makes its input, a tensor made twice.
+ * @throws AIOT_TFLITE_MALFORMED
+ */
+export function checkGraph(graph: Graph): void {
+  graph.tensors.forEach(checkTensor);
+  const known = new Set(graph.inputs);
+  const ready = (index: number) => known.has(index) || graph.tensors[index]?.data !== undefined;
+  for (const index of graph.inputs)
+    if (graph.tensors[index] === undefined) throw malformed('inputs', `there is no tensor ${index}`);
+  graph.operators.forEach(({ op, inputs, outputs, options }, position) => {
+    const where = `operator ${position} (${op})`;
+    const row: ReadRow = operatorRows[op];
+    const made = row.outputs?.(options as never) ?? 1;
+    if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length !== made)
+      throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
+    inputs.forEach((index, place) => {
+      // Only what comes after the least number of inputs may be left out, and no part of a list.
+      if (index === -1 && place >= row.inputs[0] && op !== 'CONCATENATION') return;
+      if (!ready(index)) throw malformed(where, `its input, tensor ${index}, is not made before it`);
+    });
+    for (const output of outputs) {
+      if (graph.tensors[output] === undefined) throw malformed(where, `there is no tensor ${output}`);
+      if (ready(output)) throw malformed(where, `its output, tensor ${output}, is already made`);
+      known.add(output);
+    }
+  });
+  for (const index of graph.outputs)
+    if (!ready(index)) throw malformed('outputs', `tensor ${index} is made by no operator`);
+}
+
+function checkTensor({ name, shape, type, data, quantization }: Tensor, index: number): void {
+  const where = `tensor ${index} (${name})`;
+  if (shape.some((size) => !Number.isInteger(size) || size < 1))
+    throw malformed(where, `expected positive dimensions, got [${shape}]`);
+  if (data !== undefined && !isDataOf(type, data))
+    throw malformed(where, `its data is not an array of ${type}`);
+  if (data !== undefined && data.length !== elementCount(shape))
+    throw malformed(where, `expected ${elementCount(shape)} elements, got ${data.length}`);
+  if (quantization === undefined) return;
+  const { scale, zeroPoint, axis } = quantization;
+  if (scale.length === 0 || scale.length !== zeroPoint.length)
+    throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);
+  // A file holds single precision: a longer number would mean another network once written.
+  const long = scale.find((value) => Math.fround(value) !== value);
+  if (long !== undefined) throw malformed(where, `expected a float32 scale (Math.fround), got ${long}`);
+  if (scale.length > 1 && shape[axis] !== scale.length)
+    throw malformed(where, `${scale.length} scales for dimension ${axis} of [${shape}]`);
+}
+
+/** Operators that leave integers as they are: input and output must mean the same by them. */
+const sameScale: readonly OperatorName[] = [
+  'MAX_POOL_2D',
+  'AVERAGE_POOL_2D',
+  'RESHAPE',
+  'EXPAND_DIMS',
+  'SQUEEZE',
+  'RELU6',
+  'CONCATENATION',
+  'PAD',
+  'PADV2',
+  'REDUCE_MAX',
+  'SPLIT',
+  'STRIDED_SLICE',
+  'TRANSPOSE',
+];
+
+/** Output parameters that kernels take for granted, by operator and type. */
+const fixedOutputs: Readonly<Record<string, [scale: number, zeroPoint: number]>> = {
+  'LOGISTIC int8': [1 / 256, -128],
+  'SOFTMAX int8': [1 / 256, -128],
+  'TANH int8': [1 / 128, 0],
+  'LOGISTIC int16': [2 ** -15, 0],
+  'SOFTMAX int16': [2 ** -15, 0],
+  'TANH int16': [2 ** -15, 0],
+};
+
+const weighted: readonly OperatorName[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
+
+/**
+ * Refuses integer operators whose scales TFLite Micro would not honour: it computes as if they were right, without a
+ * word (quantization specification of TFLite; which of them TFLM checks itself is in its Prepare functions).
+ * @throws AIOT_TFLITE_MALFORMED
+ */
+export function checkQuantization({ tensors, operators }: Graph): void {
+  operators.forEach((operator, index) => {
+    const { op, inputs, outputs } = operator;
+    const where = `operator ${index} (${op})`;
+    const taken = activationPlaces(operator).map((place) => tensors[inputs[place]!]!);
+    const made = outputs.map((place) => tensors[place]!);
+    for (const tensor of [...taken, ...made]) checkActivation(tensor, where);
+    const [output] = made;
+    if (op !== 'QUANTIZE' && op !== 'DEQUANTIZE')
+      for (const { type } of [...taken, ...made])
+        if (type !== output?.type && [...taken, ...made].some(isQuantized))
+          throw malformed(where, `expected inputs and outputs of one type, got ${output?.type} and ${type}`);
+    if (output === undefined || !isQuantized(output)) return;
+    if (sameScale.includes(op))
+      for (const tensor of [...taken, ...made])
+        if (!equal(tensor.quantization, output.quantization, op === 'REDUCE_MAX' ? 0 : 1e-6))
+          throw malformed(where, 'expected inputs and outputs to have the same scale and zero point');
+    checkOptions(operator, output, where);
+    const fixed = fixedOutputs[`${op} ${output.type}`];
+    if (
+      fixed &&
+      (output.quantization?.scale[0] !== fixed[0] || output.quantization.zeroPoint[0] !== fixed[1])
+    )
+      throw malformed(where, `expected an output of scale ${fixed[0]}, zero point ${fixed[1]}`);
+    if (!weighted.includes(op)) return;
+    const [, weights, bias] = inputs.map((place) => tensors[place]);
+    if (weights?.type !== 'int8' || weights.quantization?.zeroPoint.some((zero) => zero !== 0) !== false)
+      throw malformed(where, 'expected symmetric int8 weights (all zero points 0)');
+    if (bias !== undefined && bias.type !== 'int32' && !(bias.type === 'int64' && output.type === 'int16'))
+      throw malformed(where, `a bias of ${bias.type}`);
+  });
+}
+
+/** Options that TFLite Micro refuses, or leaves unread, on integers. */
+function checkOptions({ op, inputs, options }: Operator, output: Tensor, where: string): void {
+  if (op === 'CONCATENATION' && inputs.length > 10)
+    throw malformed(where, `expected at most 10 inputs, got ${inputs.length}`);
+  if (op === 'CONCATENATION' && options.activation !== 'none')
+    throw malformed(where, `a fused activation (${options.activation})`);
+  if ((op === 'ADD' || op === 'SUB') && output.type === 'int16' && options.potScaleInt16 !== false)
+    throw malformed(where, 'expected potScaleInt16 to be false');
+}
+
+function isQuantized({ type }: Tensor): boolean {
+  return type === 'int8' || type === 'int16';
+}
+
+function checkActivation(tensor: Tensor, where: string): void {
+  if (!isQuantized(tensor)) return;
+  const { scale, zeroPoint } = tensor.quantization ?? { scale: [], zeroPoint: [] };
+  const most = tensor.type === 'int8' ? 127 : 0;
+  if (scale.length !== 1 || !(scale[0]! > 0))
+    throw malformed(where, `expected tensor ${tensor.name} to have one scale above 0`);
+  if (!(zeroPoint[0]! >= (tensor.type === 'int8' ? -128 : 0) && zeroPoint[0]! <= most))
+    throw malformed(where, `the zero point ${zeroPoint[0]} of ${tensor.name} does not fit ${tensor.type}`);
+}
+
+/** Scales may differ by a share of the larger: rounding noise of whatever wrote the file. */
+function equal(a: Quantization | undefined, b: Quantization | undefined, share: number): boolean {
+  const [one, other] = [a?.scale[0] ?? Number.NaN, b?.scale[0] ?? Number.NaN];
+  return Math.abs(one - other) <= share * Math.max(one, other) && a?.zeroPoint[0] === b?.zeroPoint[0];
+}
+
+/**
+ * Places among an operator's inputs that hold activations (or constants in their stead), not weights, axes or shapes.
+ * The first of them decides the kernel's type.
+ */
+export function activationPlaces({ op, inputs }: Operator): number[] {
+  switch (op) {
+    case 'ADD':
+    case 'SUB':
+    case 'MUL':
+      return [0, 1];
+    case 'CONCATENATION':
+      return inputs.map((_, place) => place);
+    case 'PADV2':
+      return [0, 2];
+    case 'SPLIT':
+      return [1];
+    default:
+      return [0];
+  }
+}

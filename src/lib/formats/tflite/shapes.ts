@@ -1,0 +1,298 @@
+import { malformed, unsupported } from './errors.js';
+import { elementCount, type Operator, type OperatorOptions, type Tensor } from './graph.js';
+import { flag, integer, type OptionField, optionalType } from './option-fields.js';
+import { builtinName } from './schema.js';
+
+interface Folded {
+  tensors: Tensor[];
+  operators: Operator[];
+  /** How many operators became constants. */
+  count: number;
+}
+
+/**
+ * Computes the shape arithmetic of a file now: a file with an open batch has chains such as SHAPE → STRIDED_SLICE → PACK
+ * in front of its RESHAPEs, all of int32, whose results are constants once the batch is 1. Shapes that follow from them are
+ * put right on the way.
+ * @param isOpen whether the file leaves dimensions of a tensor open
+ * @throws AIOT_TFLITE_UNSUPPORTED for a shape operator that works on activations
+ */
+export function foldShapes(
+  tensors: readonly Tensor[],
+  operators: readonly (Operator | ShapeOperator)[],
+  isOpen: (index: number) => boolean = () => false,
+): Folded {
+  const known = [...tensors];
+  const left: Operator[] = [];
+  operators.forEach((operator, index) => {
+    const output = known[operator.outputs[0] ?? -1];
+    const values = output?.type === 'int32' ? valuesOf(operator, known) : undefined;
+    if (values !== undefined && output !== undefined) {
+      if (values.length !== elementCount(output.shape))
+        throw malformed(
+          `operator ${index} (${operator.op})`,
+          `it makes ${values.length} values for a shape of [${output.shape}]`,
+        );
+      known[operator.outputs[0]!] = { ...output, data: Int32Array.from(values) };
+    } else if (isShapeOperator(operator)) throw otherOperator(index, shapeRows[operator.op].code, '');
+    else {
+      left.push(operator);
+      setShape(known, operator, isOpen);
+    }
+  });
+  return { tensors: known, operators: left, count: operators.length - left.length };
+}
+
+function setShape(tensors: Tensor[], operator: Operator, isOpen: (index: number) => boolean): void {
+  const [index = -1] = operator.outputs;
+  const output = tensors[index];
+  if (output === undefined || !isOpen(index)) return;
+  const shape = inferredShape(operator, tensors);
+  if (shape?.every((size) => Number.isInteger(size) && size > 0)) tensors[index] = { ...output, shape };
+}
+
+function isShapeOperator(operator: Operator | ShapeOperator): operator is ShapeOperator {
+  return operator.op in shapeRows;
+}
+
+/** The int32 values an operator gives, or undefined when they are not known. Vectors and scalars only. */
+function valuesOf(operator: Operator | ShapeOperator, tensors: readonly Tensor[]): number[] | undefined {
+  if (operator.op === 'SHAPE') return tensors[operator.inputs[0]!]?.shape;
+  const inputs: number[][] = [];
+  for (const place of operator.inputs) {
+    const tensor = tensors[place];
+    if (!(tensor?.data instanceof Int32Array) || tensor.shape.length > 1) return undefined;
+    inputs.push([...tensor.data]);
+  }
+  const [first = [], second = []] = inputs;
+  switch (operator.op) {
+    case 'PACK':
+    case 'CONCATENATION':
+      return inputs.flat();
+    case 'GATHER': {
+      const taken = second.map((at) => first[at]);
+      return taken.includes(undefined) ? undefined : (taken as number[]);
+    }
+    case 'REDUCE_PROD':
+      return [first.reduce((product, value) => product * value, 1)];
+    case 'STRIDED_SLICE': {
+      const bounds = [second, inputs[2] ?? [], inputs[3] ?? []] as const;
+      const axis = sliceAxes([first.length], bounds, operator.options)?.[0];
+      return axis && Array.from({ length: axis.count }, (_, i) => first[axis.first + i * axis.step]!);
+    }
+    case 'ADD':
+      return first.map((value, i) => value + second[i % second.length]!);
+    case 'MUL':
+      return first.map((value, i) => value * second[i % second.length]!);
+    case 'RESHAPE':
+    case 'EXPAND_DIMS':
+    case 'SQUEEZE':
+      return first;
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * The shape of an operator's output by those of its inputs. A file stores 1 for each dimension it leaves open, which is wrong
+ * behind a RESHAPE that makes rows of an open batch's steps. undefined for operators that keep an open batch in front:
+ * what is stored is right for them.
+ */
+function inferredShape(operator: Operator, tensors: readonly Tensor[]): number[] | undefined {
+  const { op, inputs, options } = operator;
+  const shapes = inputs.map((index) => tensors[index]?.shape ?? []);
+  const [first = [], second = []] = shapes;
+  switch (op) {
+    case 'RESHAPE': {
+      const given = tensors[inputs[1] ?? -1]?.data;
+      const wanted = given instanceof Int32Array ? [...given] : options.newShape;
+      return wanted.length === 0 ? undefined : resolved(wanted, elementCount(first));
+    }
+    case 'FULLY_CONNECTED': {
+      const [outputs = 0, columns = 1] = second;
+      if (options.keepNumDims) return [...first.slice(0, -1), outputs];
+      return [elementCount(first) / columns, outputs];
+    }
+    case 'ADD':
+    case 'SUB':
+    case 'MUL':
+      return broadcast(first, second);
+    case 'RELU':
+    case 'RELU6':
+    case 'LEAKY_RELU':
+    case 'LOGISTIC':
+    case 'TANH':
+    case 'SOFTMAX':
+      return [...first];
+    default:
+      return undefined;
+  }
+}
+
+/** The shape with its one −1 worked out. */
+function resolved(shape: readonly number[], count: number): number[] | undefined {
+  const known = shape.reduce((product, size) => (size === -1 ? product : product * size), 1);
+  return shape.map((size) => (size === -1 ? count / known : size));
+}
+
+/** NumPy's rule; undefined where it does not apply. */
+function broadcast(a: readonly number[], b: readonly number[]): number[] | undefined {
+  const rank = Math.max(a.length, b.length);
+  const at = (shape: readonly number[], axis: number) => shape[axis - rank + shape.length] ?? 1;
+  const sizes = Array.from({ length: rank }, (_, axis) => [at(a, axis), at(b, axis)] as const);
+  return sizes.every(([x, y]) => x === y || x === 1 || y === 1)
+    ? sizes.map(([x, y]) => Math.max(x, y))
+    : undefined;
+}
+
+/** One axis of a slice: elements first, first + step, … `count` of them. */
+export interface SliceAxis {
+  first: number;
+  step: number;
+  count: number;
+  /** The axis is left out of the output's shape. */
+  shrunk: boolean;
+}
+
+/**
+ * The elements that a STRIDED_SLICE takes from a tensor of this shape, by axis: Python's x[begin:end:stride], where a
+ * mask's bit leaves a bound out (TensorFlow's documentation of tf.strided_slice). Axes past the vectors are whole.
+ * @returns undefined when a stride is 0 or a shrunk axis has no such element
+ */
+export function sliceAxes(
+  shape: readonly number[],
+  [begin, end, strides]: readonly [ArrayLike<number>, ArrayLike<number>, ArrayLike<number>],
+  { beginMask, endMask, shrinkAxisMask }: OperatorOptions['STRIDED_SLICE'],
+): SliceAxis[] | undefined {
+  const axes: SliceAxis[] = [];
+  for (const [axis, size] of shape.entries()) {
+    const step = strides[axis] ?? 1;
+    if (step === 0) return undefined;
+    const wrapped = (value: number) => (value < 0 ? value + size : value);
+    if ((shrinkAxisMask >> axis) & 1) {
+      const first = (beginMask >> axis) & 1 ? 0 : wrapped(begin[axis] ?? 0);
+      if (first < 0 || first >= size) return undefined;
+      axes.push({ first, step: 1, count: 1, shrunk: true });
+      continue;
+    }
+    // Going down, the bounds are one lower: x[::-1] ends before element −1.
+    const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
+    const bound = (value: number | undefined, mask: number, open: number) =>
+      value === undefined || (mask >> axis) & 1 ? open : Math.min(Math.max(wrapped(value), low), high);
+    const first = bound(begin[axis], beginMask, step > 0 ? low : high);
+    const stop = bound(end[axis], endMask, step > 0 ? high : low);
+    axes.push({ first, step, count: Math.max(0, Math.ceil((stop - first) / step)), shrunk: false });
+  }
+  return axes;
+}
+
+/** Operators that exist in files to compute shapes for an open batch. They are folded away while reading. */
+export type ShapeOperatorName = 'SHAPE' | 'PACK' | 'GATHER' | 'REDUCE_PROD';
+
+export interface ShapeOperator {
+  op: ShapeOperatorName;
+  inputs: number[];
+  outputs: number[];
+  options: Record<string, unknown>;
+}
+
+/** The part of an operator's row that reading takes. */
+export interface ReadRow {
+  code: number;
+  optionsType: number;
+  fields: OptionField[];
+  inputs: [least: number, most: number];
+  outputs?: (options: never) => number;
+}
+
+export const shapeRows: Readonly<Record<ShapeOperatorName, ReadRow>> = {
+  SHAPE: { code: 77, optionsType: 55, fields: [optionalType(0, 'outType')], inputs: [1, 1] },
+  PACK: {
+    code: 83,
+    optionsType: 59,
+    fields: [integer(0, 'valuesCount'), integer(1, 'axis')],
+    inputs: [1, 64],
+  },
+  GATHER: {
+    code: 36,
+    optionsType: 23,
+    fields: [integer(0, 'axis'), integer(1, 'batchDims')],
+    inputs: [2, 2],
+  },
+  REDUCE_PROD: { code: 81, optionsType: 27, fields: [flag(0, 'keepDims')], inputs: [2, 2] },
+};
+
+const byCode = new Map((Object.keys(shapeRows) as ShapeOperatorName[]).map((op) => [shapeRows[op].code, op]));
+
+/** The shape operator with this builtin code, or undefined. */
+export function shapeOperatorOf(code: number): ShapeOperatorName | undefined {
+  return byCode.get(code);
+}
+
+interface Other {
+  /** Replacement that a network can use. */
+  instead: string;
+  /** Where the operator comes from, if its name does not say. */
+  origin?: string;
+}
+
+const fixedBatch = 'convert with a batch of 1 fixed in the input';
+const recurrent = 'use convolutions over time (CONV_2D of height 1)';
+const outside = 'compute it before or after the network';
+
+/** TensorFlow's converter makes FlexTensorList operators of a recurrent layer that it cannot write as one operator. */
+const recurrentPart: Other = { instead: recurrent, origin: 'a part of an LSTM or GRU' };
+
+/** Operators of the schema that are not supported here, by code; those that are have a row in operators.ts. */
+const others: Readonly<Record<number, Other>> = {
+  5: { instead: 'use RESHAPE and TRANSPOSE' }, // DEPTH_TO_SPACE
+  7: { instead: 'use FULLY_CONNECTED on a one-hot input' }, // EMBEDDING_LOOKUP
+  16: { instead: recurrent }, // LSTM
+  20: { instead: 'fuse it into the layer before, or use TANH' }, // RELU_N1_TO_1
+  23: { instead: outside }, // RESIZE_BILINEAR
+  24: { instead: recurrent }, // RNN
+  27: { instead: recurrent }, // SVDF
+  32: { instead: 'convert without custom and Flex operators' }, // CUSTOM
+  36: { instead: 'take a range (STRIDED_SLICE)' }, // GATHER
+  37: { instead: `${fixedBatch}: a dilated convolution is then one CONV_2D` }, // BATCH_TO_SPACE_ND
+  38: { instead: `${fixedBatch}: a dilated convolution is then one CONV_2D` }, // SPACE_TO_BATCH_ND
+  42: { instead: 'use MUL by the inverse where the divisor is constant' }, // DIV
+  44: { instead: recurrent }, // UNIDIRECTIONAL_SEQUENCE_LSTM
+  47: { instead: outside }, // EXP
+  53: { instead: outside }, // CAST
+  54: { instead: 'use LEAKY_RELU, with one slope' }, // PRELU
+  55: { instead: 'use RELU where one side is a constant' }, // MAXIMUM
+  56: { instead: outside }, // ARG_MAX
+  57: { instead: 'use RELU6 where one side is a constant' }, // MINIMUM
+  59: { instead: 'use MUL by −1' }, // NEG
+  65: { instead: 'use STRIDED_SLICE (x[:, a:b])' }, // SLICE
+  67: { instead: 'use FULLY_CONNECTED or RESHAPE to widen, then CONV_2D' }, // TRANSPOSE_CONV
+  74: { instead: 'use MEAN, and the count as a factor in the next layer' }, // SUM
+  75: { instead: outside }, // SQRT
+  76: { instead: 'use batch normalization, which folds into the layer before it' }, // RSQRT
+  77: { instead: fixedBatch }, // SHAPE
+  78: { instead: 'use MUL' }, // POW
+  81: { instead: fixedBatch }, // REDUCE_PROD
+  83: { instead: 'use EXPAND_DIMS and CONCATENATION' }, // PACK
+  88: { instead: 'use SPLIT and SQUEEZE' }, // UNPACK
+  92: { instead: 'use MUL of a tensor with itself' }, // SQUARE
+  97: { instead: outside }, // RESIZE_NEAREST_NEIGHBOR
+  99: { instead: 'use SUB and MUL' }, // SQUARED_DIFFERENCE
+  101: { instead: 'use RELU of x and of −x, added' }, // ABS
+  102: { instead: 'use STRIDED_SLICE once for each part' }, // SPLIT_V
+  111: { instead: 'use RELU or LEAKY_RELU' }, // ELU
+  117: { instead: 'use RELU6, or x · LOGISTIC(x)' }, // HARD_SWISH
+  119: { instead: recurrent, origin: 'a loop, as LSTM and GRU become' }, // WHILE
+  123: { instead: 'use RELU or MUL by a mask' }, // SELECT_V2
+  126: { instead: 'use FULLY_CONNECTED with constant weights' }, // BATCH_MATMUL
+  130: { instead: 'use ADD and MUL, which broadcast by themselves' }, // BROADCAST_TO
+  142: { instead: recurrent, origin: 'a variable, as LSTM and GRU keep' }, // VAR_HANDLE
+  150: { instead: 'use RELU or LEAKY_RELU' }, // GELU
+};
+
+/** The error for an operator that is not supported: its index, its name in the schema, and a replacement if there is one. */
+export function otherOperator(index: number, code: number, custom: string) {
+  const { instead, origin } = custom.startsWith('FlexTensorList') ? recurrentPart : (others[code] ?? {});
+  const title = [builtinName(code), origin && `(${origin})`, custom].filter(Boolean).join(' ');
+  return unsupported(`operator ${index}`, `${title} is not supported${instead ? `: ${instead}` : ''}`);
+}

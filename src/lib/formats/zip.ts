@@ -1,0 +1,174 @@
+import { crc32, inflateRawSync } from 'node:zlib';
+import { AiotError } from '../core/index.js';
+import type { Member } from './archive.js';
+
+const [endSignature, entrySignature, localSignature] = [0x06054b50, 0x02014b50, 0x04034b50];
+const [endBytes, entryBytes, localBytes] = [22, 46, 30];
+
+/** Most bytes that are unpacked in all: more than any model that fits a microcontroller, and little enough to be held in memory. */
+const largestTotal = 1 << 29;
+
+/** A file in the archive, as the directory tells of it. */
+interface Entry {
+  name: string;
+  /** Offset of its entry in the directory, bytes from the start. */
+  at: number;
+  method: number;
+  size: number;
+  encrypted: boolean;
+  /** Where its own header begins. */
+  begin: number;
+  /** Its packed bytes. */
+  from: number;
+  to: number;
+}
+
+/**
+ * Files of a zip archive by name, stored or deflated (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Only those asked for are
+ * unpacked. Zip64, encryption and other methods are refused, and so are entries that share bytes: with them a small archive
+ * unpacks to any size.
+ * @param wanted names; those that are not in the archive are left out
+ * @throws AIOT_FILE_MALFORMED with the offset
+ */
+export function readZip(bytes: Uint8Array, wanted: readonly string[]): Map<string, Uint8Array> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const entries = entriesOf(bytes, view);
+  requireApart(entries);
+  const files = new Map<string, Uint8Array>();
+  let total = 0;
+  for (const entry of entries) {
+    if (!wanted.includes(entry.name)) continue;
+    if (files.has(entry.name)) throw malformed(entry.at, `${entry.name} is in it twice`);
+    total += entry.size;
+    if (total > largestTotal) throw malformed(entry.at, `${entry.name} claims ${entry.size} bytes`);
+    files.set(entry.name, contentOf(bytes, entry));
+  }
+  return files;
+}
+
+function entriesOf(bytes: Uint8Array, view: DataView): Entry[] {
+  const end = findEnd(view);
+  const count = view.getUint16(end + 10, true);
+  let at = view.getUint32(end + 16, true);
+  const entries: Entry[] = [];
+  for (let n = 0; n < count; n++) {
+    if (at + entryBytes > bytes.length || view.getUint32(at, true) !== entrySignature)
+      throw malformed(at, 'expected an entry of the directory');
+    const [nameLength, extra, comment] = [28, 30, 32].map((place) => view.getUint16(at + place, true)) as [
+      number,
+      number,
+      number,
+    ];
+    const name = new TextDecoder().decode(bytes.subarray(at + entryBytes, at + entryBytes + nameLength));
+    entries.push(entryAt(view, at, name));
+    at += entryBytes + nameLength + extra + comment;
+  }
+  return entries;
+}
+
+function entryAt(view: DataView, at: number, name: string): Entry {
+  const begin = view.getUint32(at + 42, true);
+  if (begin + localBytes > view.byteLength || view.getUint32(begin, true) !== localSignature)
+    throw malformed(begin, `expected the beginning of ${name}`);
+  const from = begin + localBytes + view.getUint16(begin + 26, true) + view.getUint16(begin + 28, true);
+  const to = from + view.getUint32(at + 20, true);
+  if (to > view.byteLength) throw malformed(from, `${name} is cut off`);
+  return {
+    name,
+    at,
+    encrypted: (view.getUint16(at + 8, true) & 1) !== 0,
+    method: view.getUint16(at + 10, true),
+    size: view.getUint32(at + 24, true),
+    ...{ begin, from, to },
+  };
+}
+
+function requireApart(entries: readonly Entry[]): void {
+  const inOrder = [...entries].sort((a, b) => a.begin - b.begin);
+  inOrder.forEach((entry, k) => {
+    const next = inOrder[k + 1];
+    if (next && next.begin < entry.to)
+      throw malformed(next.begin, `${next.name} begins within ${entry.name}`);
+  });
+}
+
+/** The end record lies at the end, before a comment of up to 64 KB. */
+function findEnd(view: DataView): number {
+  const first = Math.max(0, view.byteLength - endBytes - 0xffff);
+  for (let at = view.byteLength - endBytes; at >= first; at--) {
+    if (view.getUint32(at, true) === endSignature) return at;
+  }
+  throw malformed(view.byteLength, 'it has no end record, so it is no zip archive, or it is cut off');
+}
+
+function contentOf(bytes: Uint8Array, { name, at, encrypted, method, size, from, to }: Entry): Uint8Array {
+  if (encrypted) throw malformed(at, `${name} is encrypted`);
+  const data = bytes.subarray(from, to);
+  if (method === 0) return data;
+  if (method !== 8) throw malformed(at, `${name} is packed with method ${method}; known: 0 and 8`);
+  try {
+    const content = inflateRawSync(data, { maxOutputLength: size });
+    if (content.length === size) return content;
+  } catch (cause) {
+    throw malformed(from, `${name} cannot be unpacked`, cause);
+  }
+  throw malformed(from, `${name} has other than ${size} bytes`);
+}
+
+function malformed(offset: number, what: string, cause?: unknown): AiotError {
+  return new AiotError('AIOT_FILE_MALFORMED', `byte ${offset} of the archive: ${what}`, { cause });
+}
+
+/** Names are UTF-8 (APPNOTE 4.4.4, bit 11). */
+const utf8Names = 1 << 11;
+
+/** 2.0: folders, and nothing newer. */
+const version = 20;
+
+/**
+ * A zip archive of files as they are, stored (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4): equal files and time give equal
+ * bytes. Less than 4 GiB in all and fewer than 65,536 files.
+ * @param modified ms since 1970, of all files; zip knows even seconds from 1980 on
+ */
+export function writeZip(members: readonly Member[], modified: number): Uint8Array {
+  const bodies: Buffer[] = [];
+  const directory: Buffer[] = [];
+  let offset = 0;
+  for (const { name, data } of members) {
+    const bytes = Buffer.from(name);
+    const common = Buffer.alloc(26);
+    common.writeUInt16LE(version, 0);
+    common.writeUInt16LE(utf8Names, 2);
+    common.writeUInt32LE(dosTime(modified), 6);
+    common.writeUInt32LE(crc32(data), 10);
+    common.writeUInt32LE(data.length, 14);
+    common.writeUInt32LE(data.length, 18);
+    common.writeUInt16LE(bytes.length, 22);
+    bodies.push(word(localSignature), common, bytes, Buffer.from(data));
+    const rest = Buffer.alloc(14);
+    rest.writeUInt32LE(offset, 10);
+    directory.push(word(entrySignature), Buffer.from([version, 0]), common, rest, bytes);
+    offset += 4 + common.length + bytes.length + data.length;
+  }
+  const entries = Buffer.concat(directory);
+  const end = Buffer.alloc(18);
+  end.writeUInt16LE(members.length, 4);
+  end.writeUInt16LE(members.length, 6);
+  end.writeUInt32LE(entries.length, 8);
+  end.writeUInt32LE(offset, 12);
+  return new Uint8Array(Buffer.concat([...bodies, entries, word(endSignature), end]));
+}
+
+/** Time in the lower half, date in the upper one (MS-DOS), in UTC. */
+function dosTime(at: number): number {
+  const date = new Date(Math.max(at, Date.UTC(1980, 0)));
+  const time = (date.getUTCHours() << 11) | (date.getUTCMinutes() << 5) | (date.getUTCSeconds() >> 1);
+  const day = ((date.getUTCFullYear() - 1980) << 9) | ((date.getUTCMonth() + 1) << 5) | date.getUTCDate();
+  return ((day << 16) | time) >>> 0;
+}
+
+function word(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}

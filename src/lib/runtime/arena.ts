@@ -1,0 +1,230 @@
+import {
+  checkGraph,
+  elementBytes,
+  elementCount,
+  type Graph,
+  type Operator,
+  type OperatorName,
+  type Tensor,
+} from '../formats/index.js';
+
+/** Parts of TFLite Micro's tensor arena, in bytes. */
+interface ArenaPlan {
+  /** Activations and scratch buffers; exact for the reference kernels. */
+  head: number;
+  /** Structures that stay: tensors, operators, multipliers. */
+  tail: number;
+  /** The smallest arena that works: while it is prepared a network needs room before the head is in use. */
+  smallest: number;
+  /** Contents of the head: tensors in their order, then scratch buffers. */
+  pieces: ArenaPiece[];
+}
+
+/**
+ * Plans the arena as TFLite Micro's 64-bit runtime does: the head exactly, the tail within 4 %. On a 32-bit chip the
+ * structures are smaller, so its tail needs less.
+ * @throws AIOT_TFLITE_MALFORMED
+ */
+export function planArena(graph: Graph): ArenaPlan {
+  checkGraph(graph);
+  const pieces = arenaPieces(graph);
+  const head = pieces.reduce((most, { offset, bytes }) => Math.max(most, offset + bytes), 0);
+  const tail = tailBytes(graph);
+  const preparing = tail - endpointBytes(graph) + preparingBytes(graph, pieces);
+  return { head, tail, smallest: Math.max(head + tail, preparing), pieces };
+}
+
+/**
+ * Bytes to give TFLite Micro's `tensor_arena` for this network: what its 64-bit runtime needs with reference kernels,
+ * plus 3 %, rounded up to 16. A test compares it with the smallest arena in which that runtime works. A 32-bit chip's
+ * structures are smaller, so there it is on the safe side. Vector libraries (ESP-NN, CMSIS-NN) ask for scratch memory beyond
+ * this. The model file itself stays in flash and is not counted.
+ * @throws AIOT_TFLITE_MALFORMED
+ */
+export function arenaBytes(graph: Graph): number {
+  return Math.ceil((planArena(graph).smallest * 1.03) / 16) * 16;
+}
+
+/**
+ * Bytes that TFLite Micro needs for a while beside the tail, before the head is in use: while an operator is prepared
+ * (its tensors in full, with their scales), and while the plan is made (a request and an entry for each piece).
+ * Upper bounds of what its 64-bit Python runtime was seen to need in one-operator files.
+ */
+function preparingBytes(graph: Graph, pieces: readonly ArenaPiece[]): number {
+  const scratch = pieces.filter(({ operator }) => operator !== undefined).length;
+  const planning = 32 * (graph.tensors.length + scratch) + 40 * pieces.length + 208;
+  return Math.max(planning, ...graph.operators.map((operator) => temporaryBytes(graph, operator)));
+}
+
+/** Bytes of what is allocated while an operator is prepared. */
+function temporaryBytes({ tensors }: Graph, operator: Operator): number {
+  const used = [...operator.inputs, ...operator.outputs].filter((index) => index !== -1);
+  const structures = used.map((index) => {
+    const scales = tensors[index]!.quantization?.scale.length ?? 0;
+    return scales === 0 ? 72 : 100 + 4 * scales;
+  });
+  return 128 + structures.reduce((sum, bytes) => sum + bytes, 0) + ownBytes(tensors, operator);
+}
+
+function ownBytes(tensors: Graph['tensors'], { op, inputs }: Operator): number {
+  const shape = tensors[inputs[1] ?? -1]?.shape;
+  const withoutBias = inputs.length < 3 ? 140 : 0;
+  if (op === 'CONV_2D') return 290 + withoutBias + 4 * (shape?.[0] ?? 0);
+  if (op === 'DEPTHWISE_CONV_2D') return 290 + 4 * (shape?.[3] ?? 0);
+  if (op === 'MEAN' || op === 'REDUCE_MAX') return 256;
+  return op === 'CONCATENATION' ? 96 : 0;
+}
+
+/**
+ * A piece of memory that an activation or a scratch buffer needs. Time: inputs are there at 0, operator k (from 0) runs
+ * at k + 1.
+ */
+interface ArenaPiece {
+  /** Index of the tensor that lies in it; absent = scratch memory. */
+  tensor?: number;
+  /** Index of the operator whose scratch memory it is; absent = a tensor. */
+  operator?: number;
+  /** A multiple of 16. */
+  bytes: number;
+  /** First and last time at which it is in use. */
+  first: number;
+  last: number;
+  /** From the start of the arena. */
+  offset: number;
+}
+
+const align = (bytes: number) => Math.ceil(bytes / 16) * 16;
+
+/**
+ * The arena's head: where TFLite Micro's greedy planner puts the activations and scratch buffers. Exact for the
+ * reference kernels (GreedyMemoryPlanner: largest first, each at the first gap that is free over its life).
+ */
+function arenaPieces(graph: Graph): ArenaPiece[] {
+  const placed: ArenaPiece[] = [];
+  const pieces = piecesOf(graph);
+  // Equal sizes: the later one first.
+  const order = pieces.map((piece, index) => ({ piece, index }));
+  order.sort((a, b) => b.piece.bytes - a.piece.bytes || b.index - a.index);
+  for (const { piece } of order) {
+    for (const other of placed) {
+      if (other.last < piece.first || other.first > piece.last) continue;
+      if (other.offset - piece.offset >= piece.bytes) break;
+      piece.offset = Math.max(piece.offset, other.offset + other.bytes);
+    }
+    placed.push(piece);
+    placed.sort((a, b) => a.offset - b.offset);
+  }
+  return pieces;
+}
+
+/** Sizes of the scratch buffers an operator asks for (reference kernels). */
+function scratchBytes({ op, inputs, outputs }: Operator, tensors: readonly Tensor[]): number[] {
+  if (op !== 'MEAN' && op !== 'REDUCE_MAX') return [];
+  const [input, axes, output] = [tensors[inputs[0]!]!, tensors[inputs[1]!]!, tensors[outputs[0]!]!];
+  const indices = [4 * input.shape.length, 4 * elementCount(axes.shape)];
+  return op === 'REDUCE_MAX' || output.type === 'float32'
+    ? indices
+    : [4 * elementCount(output.shape), ...indices];
+}
+
+/** Tensors in their order, then scratch buffers in the order of their operators. Operator k runs at time k + 1. */
+function piecesOf(graph: Graph): ArenaPiece[] {
+  const lives = new Map<number, ArenaPiece>();
+  const use = (index: number, time: number) => {
+    const tensor = graph.tensors[index];
+    if (tensor === undefined || tensor.data !== undefined) return;
+    const bytes = align(elementCount(tensor.shape) * elementBytes(tensor.type));
+    const piece = lives.get(index) ?? { tensor: index, bytes, first: time, last: time, offset: 0 };
+    piece.last = time;
+    lives.set(index, piece);
+  };
+  const scratch: ArenaPiece[] = [];
+  for (const index of graph.inputs) use(index, 0);
+  graph.operators.forEach((operator, position) => {
+    const time = position + 1;
+    for (const index of [...operator.outputs, ...operator.inputs]) use(index, time);
+    for (const bytes of scratchBytes(operator, graph.tensors))
+      scratch.push({ operator: position, bytes: align(bytes), first: time, last: time, offset: 0 });
+  });
+  for (const index of graph.outputs) use(index, graph.operators.length);
+  const tensors = [...lives].sort(([a], [b]) => a - b).map(([, piece]) => piece);
+  return [...tensors, ...scratch];
+}
+
+/** Bytes of TFLite Micro's own structures, as its 64-bit Python runtime reports them. */
+const structures = {
+  base: 520,
+  tensor: 24,
+  operator: 64,
+  /** Per model input and output, and more for the scale of a quantized one. */
+  endpoint: 64,
+  endpointScale: 32,
+} as const;
+
+/** Bytes of each operator's data and option structure. */
+const operatorBytes: { readonly [Name in OperatorName]: { data: number; options: number } } = {
+  FULLY_CONNECTED: { data: 72, options: 32 },
+  CONV_2D: { data: 80, options: 40 },
+  DEPTHWISE_CONV_2D: { data: 80, options: 40 },
+  MAX_POOL_2D: { data: 32, options: 40 },
+  AVERAGE_POOL_2D: { data: 32, options: 40 },
+  MEAN: { data: 44, options: 16 },
+  ADD: { data: 68, options: 8 },
+  SUB: { data: 60, options: 16 },
+  MUL: { data: 44, options: 16 },
+  REDUCE_MAX: { data: 44, options: 16 },
+  CONCATENATION: { data: 72, options: 16 },
+  PAD: { data: 56, options: 0 },
+  PADV2: { data: 56, options: 0 },
+  TRANSPOSE: { data: 0, options: 0 },
+  SPLIT: { data: 0, options: 8 },
+  STRIDED_SLICE: { data: 96, options: 24 },
+  LEAKY_RELU: { data: 24, options: 8 },
+  RESHAPE: { data: 0, options: 40 },
+  EXPAND_DIMS: { data: 0, options: 0 },
+  SQUEEZE: { data: 0, options: 40 },
+  SOFTMAX: { data: 80, options: 8 },
+  LOGISTIC: { data: 16, options: 8 },
+  TANH: { data: 16, options: 8 },
+  RELU: { data: 28, options: 8 },
+  RELU6: { data: 8, options: 0 },
+  QUANTIZE: { data: 32, options: 8 },
+  DEQUANTIZE: { data: 32, options: 8 },
+};
+
+/** Bytes of the arena's tail: what stays allocated for tensors, operators and their multipliers. */
+function tailBytes(graph: Graph): number {
+  const operators = graph.operators.map((operator) => {
+    const { data, options } = operatorBytes[operator.op];
+    const channels = 2 * align(4 * channelsOf(operator, graph.tensors));
+    return structures.operator + align(data) + options + channels + otherBytes(operator, graph.tensors);
+  });
+  return (
+    structures.base +
+    structures.tensor * graph.tensors.length +
+    endpointBytes(graph) +
+    operators.reduce((sum, bytes) => sum + bytes, 0)
+  );
+}
+
+/** The part of the tail that belongs to the network's inputs and outputs, and is allocated last. */
+function endpointBytes({ inputs, outputs, tensors }: Graph): number {
+  const ends = [...inputs, ...outputs];
+  const quantized = ends.filter((index) => (tensors[index]!.quantization?.scale.length ?? 0) > 0);
+  return structures.endpoint * ends.length + structures.endpointScale * quantized.length;
+}
+
+/** Output channels for which a layer keeps multipliers and shifts; 0 where it keeps none. */
+function channelsOf({ op, inputs }: Operator, tensors: readonly Tensor[]): number {
+  const weights = tensors[inputs[1] ?? -1];
+  if (op === 'CONV_2D') return weights?.shape[0] ?? 0;
+  if (op === 'DEPTHWISE_CONV_2D') return weights?.shape[3] ?? 0;
+  const scales = weights?.quantization?.scale.length ?? 0;
+  return op === 'FULLY_CONNECTED' && scales > 1 ? scales : 0;
+}
+
+/** Further needs of some operators: the tables of an int16 softmax, the zero bias of a convolution without one. */
+function otherBytes({ op, inputs }: Operator, tensors: readonly Tensor[]): number {
+  if (op === 'SOFTMAX') return tensors[inputs[0]!]!.type === 'int16' ? 2 * align(2 * 513) : 0;
+  return op === 'CONV_2D' && inputs.length < 3 ? 24 : 0;
+}

@@ -1,0 +1,204 @@
+import { roundHalfAway } from '../../core/index.js';
+import type { OperatorOptions } from '../../formats/index.js';
+import { activationRange, multiplyByQuantized, ratio, scaleOf, stepsOf, typeRange } from './fixed-point.js';
+import { poolKernel } from './geometry.js';
+import { broadcastPlaces, reductionPlan } from './moves.js';
+import type { Node } from './node.js';
+
+/** An operator whose output depends on one input element: on int8 computed for all 256 once. */
+export function perElement(node: Node, output: (q: number) => number): () => void {
+  const [x, y] = [node.integers(0), node.integerOutput];
+  node.expectOutputSize(x.length);
+  const { low, high } = typeRange(node);
+  const clamped = (q: number) => {
+    const value = output(q);
+    return value < low ? low : value > high ? high : value;
+  };
+  if (x instanceof Int16Array)
+    return () => {
+      for (let i = 0; i < x.length; i++) y[i] = clamped(x[i]!);
+    };
+  const table = Int16Array.from({ length: 256 }, (_, index) => clamped(index - 128));
+  return () => {
+    for (let i = 0; i < x.length; i++) y[i] = table[x[i]! + 128]!;
+  };
+}
+
+/** RELU, rescaling from the input's to the output's parameters. */
+export function relu(node: Node): () => void {
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  const quotient = input.scale / output.scale;
+  const { multiplier, shift } = ratio(
+    node,
+    node.ratioPrecision === 'single' ? Math.fround(quotient) : quotient,
+  );
+  return perElement(node, (q) =>
+    Math.max(
+      output.zeroPoint,
+      multiplyByQuantized(q - input.zeroPoint, multiplier, shift) + output.zeroPoint,
+    ),
+  );
+}
+
+/** RELU6: a clamp in the input's parameters, which the output shares. */
+export function relu6(node: Node): () => void {
+  const { scale, zeroPoint } = scaleOf(node, node.input(0));
+  const six = zeroPoint + stepsOf(node, 6, scale);
+  return perElement(node, (q) => Math.min(Math.max(q, zeroPoint), six));
+}
+
+/** LEAKY_RELU: one multiplier for what is positive, one with the slope in it for what is negative. */
+export function leakyRelu(node: Node<OperatorOptions['LEAKY_RELU']>): () => void {
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  const single = node.ratioPrecision === 'single';
+  const precise = (value: number) => (single ? Math.fround(value) : value);
+  const { alpha } = node.options;
+  const positive = ratio(node, precise(input.scale / output.scale));
+  const negative = ratio(node, precise(precise(input.scale * Math.abs(alpha)) / output.scale));
+  const slope = alpha < 0 ? -negative.multiplier : negative.multiplier;
+  return perElement(node, (q) => {
+    const d = q - input.zeroPoint;
+    const value =
+      d >= 0
+        ? multiplyByQuantized(d, positive.multiplier, positive.shift)
+        : multiplyByQuantized(d, slope, negative.shift);
+    return value + output.zeroPoint;
+  });
+}
+
+/** QUANTIZE between int8 and int16, or to another scale and zero point. */
+export function requantize(node: Node): () => void {
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  const { multiplier, shift } = ratio(node, input.scale / output.scale);
+  return perElement(
+    node,
+    (q) => multiplyByQuantized(q - input.zeroPoint, multiplier, shift) + output.zeroPoint,
+  );
+}
+
+/**
+ * ADD (sign 1) and SUB (sign −1) on int8 and int16: both sides are scaled up to twice the larger scale with 20 bits
+ * (int16: 15) of fraction, taken together, and scaled down to the output (TFLite's reference add.h and sub.h).
+ */
+export function sum(sign: 1 | -1): (node: Node<OperatorOptions['ADD' | 'SUB']>) => () => void {
+  return (node) => {
+    const [x0, x1, y] = [node.integers(0), node.integers(1), node.integerOutput];
+    const [a, b, output] = [
+      scaleOf(node, node.input(0)),
+      scaleOf(node, node.input(1)),
+      scaleOf(node, node.output),
+    ];
+    const bits = y instanceof Int16Array ? 15 : 20;
+    const single = sign === -1 && node.ratioPrecision === 'single';
+    const precise = (value: number) => (single ? Math.fround(value) : value);
+    const twice = precise(2 * Math.max(a.scale, b.scale));
+    const [ma, mb] = [ratio(node, precise(a.scale / twice)), ratio(node, precise(b.scale / twice))];
+    const last = precise(twice / precise(2 ** bits * output.scale));
+    if (!(last < 1)) throw node.malformed(`an output scale of ${output.scale} is too small for its inputs`);
+    const mo = ratio(node, last);
+    const { low, high } = activationRange(node, node.options.activation);
+    const [places0, places1] = broadcastPlaces(node);
+    return () => {
+      for (let i = 0; i < y.length; i++) {
+        const u = multiplyByQuantized((x0[places0[i]!]! - a.zeroPoint) << bits, ma.multiplier, ma.shift);
+        const v = multiplyByQuantized((x1[places1[i]!]! - b.zeroPoint) << bits, mb.multiplier, mb.shift);
+        const value = multiplyByQuantized(u + sign * v, mo.multiplier, mo.shift) + output.zeroPoint;
+        y[i] = value < low ? low : value > high ? high : value;
+      }
+    };
+  };
+}
+
+/** MUL on int8 and int16. */
+export function product(node: Node<OperatorOptions['MUL']>): () => void {
+  const [x0, x1, y] = [node.integers(0), node.integers(1), node.integerOutput];
+  const [a, b, output] = [
+    scaleOf(node, node.input(0)),
+    scaleOf(node, node.input(1)),
+    scaleOf(node, node.output),
+  ];
+  const { multiplier, shift } = ratio(node, (a.scale * b.scale) / output.scale);
+  const { low, high } = activationRange(node, node.options.activation);
+  const [places0, places1] = broadcastPlaces(node);
+  return () => {
+    for (let i = 0; i < y.length; i++) {
+      const q = (x0[places0[i]!]! - a.zeroPoint) * (x1[places1[i]!]! - b.zeroPoint);
+      const value = multiplyByQuantized(q, multiplier, shift) + output.zeroPoint;
+      y[i] = value < low ? low : value > high ? high : value;
+    }
+  };
+}
+
+/** MAX_POOL_2D on int8 and int16. */
+export function maxPool(node: Node<OperatorOptions['MAX_POOL_2D']>): () => void {
+  const { low, high } = activationRange(node, node.options.activation);
+  return poolKernel(node, node.integers(0), node.integerOutput, {
+    take: 'largest',
+    // Nothing below the activation's range matters.
+    start: low,
+    finish: (sum) => (sum > high ? high : sum),
+  });
+}
+
+/** AVERAGE_POOL_2D on int8 and int16: raw values, the quotient rounded half away from zero. */
+export function averagePool(node: Node<OperatorOptions['AVERAGE_POOL_2D']>): () => void {
+  const { low, high } = activationRange(node, node.options.activation);
+  return poolKernel(node, node.integers(0), node.integerOutput, {
+    take: 'sum',
+    start: 0,
+    finish: (sum, count) => {
+      const half = count >> 1;
+      const value = Math.trunc((sum > 0 ? sum + half : sum - half) / count);
+      return value < low ? low : value > high ? high : value;
+    },
+  });
+}
+
+/**
+ * MEAN on int8 and int16: the division by the count N is folded into the multiplier, M·2^k ÷ N with as many bits as fit
+ * (TFLite's QuantizedMeanOrSum).
+ */
+export function mean(node: Node<OperatorOptions['MEAN']>): () => void {
+  const [x, y] = [node.integers(0), node.integerOutput];
+  const { target, count } = reductionPlan(node);
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  const scales = ratio(node, input.scale / output.scale);
+  const bits = Math.min(31 - Math.clz32(count), 32, 31 + scales.shift);
+  const multiplier = Number((BigInt(scales.multiplier) << BigInt(bits)) / BigInt(count));
+  const shift = scales.shift - bits;
+  const { low, high } = typeRange(node);
+  const offset = Math.imul(input.zeroPoint, count);
+  const sums = new Int32Array(y.length);
+  return () => {
+    sums.fill(0);
+    for (let i = 0; i < x.length; i++) sums[target[i]!]! += x[i]!;
+    for (let i = 0; i < y.length; i++) {
+      const value = multiplyByQuantized((sums[i]! - offset) | 0, multiplier, shift) + output.zeroPoint;
+      y[i] = value < low ? low : value > high ? high : value;
+    }
+  };
+}
+
+/** QUANTIZE from float32 to int8 or int16: clamp(round(x / scale) + zero point), the quotient in single precision. */
+export function quantize(node: Node): () => void {
+  const [x, y] = [node.float32(0), node.integerOutput];
+  node.expectOutputSize(x.length);
+  const { scale, zeroPoint } = scaleOf(node, node.output);
+  const { low, high } = typeRange(node);
+  return () => {
+    for (let i = 0; i < x.length; i++) {
+      const value = roundHalfAway(Math.fround(x[i]! / scale)) + zeroPoint;
+      y[i] = value < low ? low : value > high ? high : value;
+    }
+  };
+}
+
+/** DEQUANTIZE from int8 or int16 to float32: scale · (q − zero point), rounded once. */
+export function dequantize(node: Node): () => void {
+  const [x, y] = [node.integers(0), node.float32Output];
+  node.expectOutputSize(x.length);
+  const { scale, zeroPoint } = scaleOf(node, node.input(0));
+  return () => {
+    for (let i = 0; i < x.length; i++) y[i] = scale * (x[i]! - zeroPoint);
+  };
+}

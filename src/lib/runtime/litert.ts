@@ -1,0 +1,236 @@
+import { createRequire } from 'node:module';
+import { compileFunction } from 'node:vm';
+import type { LiteRt } from '@litertjs/core';
+import { AiotError, vendoredFile } from '../core/index.js';
+import { type Graph, type Operator, readTflite, type Tensor, writeTflite } from '../formats/index.js';
+
+/** A network opened in LiteRT. */
+interface LiteRtModel {
+  /** Elements of the input and of the output. */
+  readonly inputs: number;
+  readonly outputs: number;
+  /** Real values in, real values out, a new array each time. @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED */
+  predict(input: Float32Array): Float32Array;
+  /** Gives its memory back. */
+  close(): void;
+}
+
+/**
+ * Opens a .tflite file in Google's LiteRT (WebAssembly, one thread, XNNPACK kernels). An int8 network is opened through
+ * its float view, because LiteRT's bindings take float32 alone; int8 results may differ from a device's by a few steps
+ * (XNNPACK rounds in floating point), so compare by accuracy.
+ * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, AIOT_LITERT_FAILED
+ */
+export async function openLiteRt(bytes: Uint8Array): Promise<LiteRtModel> {
+  // Reading first keeps damaged files away from native code, and writing makes an open batch a fixed one.
+  const graph = floatView(readTflite(bytes));
+  const ends = [...graph.inputs, ...graph.outputs];
+  if (ends.length !== 2 || ends.some((index) => graph.tensors[index]!.type !== 'float32'))
+    throw new AiotError(
+      'AIOT_TFLITE_UNSUPPORTED',
+      'expected one input and one output of float32, int16 or int8',
+    );
+  const { inputs, outputs, run, close } = await openLiteRtSession(writeTflite(graph));
+  return { inputs, outputs: outputs[0]!, predict: (input) => run(input)[0]!, close };
+}
+
+/** A file of float32 tensors, compiled: one input, any number of outputs. */
+export interface LiteRtSession {
+  /** Elements of the input, and of each output in the file's order. */
+  readonly inputs: number;
+  readonly outputs: readonly number[];
+  /** A new array for each output. @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED */
+  run(input: Float32Array): Float32Array[];
+  /** Gives its memory back. */
+  close(): void;
+}
+
+/**
+ * Compiles a .tflite file as it stands, for the CPU and one thread. The native code takes it as it is: give it only files that
+ * are known, by their hash, or that this program wrote itself (`openLiteRt` does).
+ * @throws AIOT_LITERT_FAILED
+ */
+export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession> {
+  const module = await liteRtModule();
+  const { wasm, environment } = module;
+  const pointer = wasm._malloc(file.length);
+  const undo: (() => void)[] = [() => wasm._free(pointer)];
+  const close = () => {
+    for (const step of undo.splice(0).reverse()) step();
+  };
+  try {
+    wasm.HEAPU8.set(file, pointer);
+    const model = owned(undo, wasm.loadModel(environment, pointer, file.length));
+    const options = {
+      environment,
+      accelerator: 'wasm',
+      cpuOptions: { numThreads: 1 },
+      gpuOptions: {},
+      webNNOptions: {},
+    };
+    const compiled = owned(undo, await wasm.compileModel(environment, model, options as never));
+    const type = owned(undo, model.getInputTensorType(0, 0));
+    const buffer = owned(
+      undo,
+      wasm.LiteRtTensorBuffer.createManaged(
+        environment,
+        wasm.LiteRtTensorBufferType.HOST_MEMORY,
+        type,
+        type.bytes(),
+      ),
+    );
+    const inputs = type.bytes() / 4;
+    const names = owned(undo, owned(undo, model.getSignature(0)).outputNames());
+    return {
+      inputs,
+      outputs: Array.from(
+        { length: names.size() },
+        (_, index) => owned(undo, model.getOutputTensorType(0, index)).bytes() / 4,
+      ),
+      close,
+      run: (input) => {
+        if (undo.length === 0) throw new AiotError('AIOT_LITERT_FAILED', 'the network is closed');
+        checkInput(input, inputs);
+        const at = buffer.lock(wasm.LiteRtTensorBufferLockMode.WRITE);
+        // The heap may have moved since the last run: its view is taken anew each time.
+        wasm.HEAPU8.set(new Uint8Array(input.buffer, input.byteOffset, input.byteLength), at);
+        buffer.unlock();
+        const results = compiled.run(0, [buffer]);
+        if (results instanceof Promise) throw new AiotError('AIOT_BUG', 'LiteRT ran asynchronously');
+        return takeOutputs(module, results);
+      },
+    };
+  } catch (error) {
+    close();
+    if (error instanceof AiotError) throw error;
+    const reason = module.takeMessages() || String(error);
+    throw new AiotError('AIOT_LITERT_FAILED', `LiteRT did not take the network: ${reason}`, { cause: error });
+  }
+}
+
+function checkInput(input: Float32Array, inputs: number): void {
+  if (input.length !== inputs)
+    throw new AiotError('AIOT_TFLITE_INPUT', `expected ${inputs} values, got ${input.length}`);
+  // A loop: a picture has a hundred thousand values, ten times a second.
+  for (let i = 0; i < inputs; i++)
+    if (!Number.isFinite(input[i]!))
+      throw new AiotError(
+        'AIOT_TFLITE_INPUT',
+        `value ${i} of the input is ${input[i]}, expected a finite number`,
+      );
+}
+
+type Results = Extract<
+  ReturnType<Awaited<ReturnType<LiteRtModule['wasm']['compileModel']>>['run']>,
+  unknown[]
+>;
+
+/** Copies the results and deletes them: LiteRT leaks what is not deleted. */
+function takeOutputs({ wasm }: LiteRtModule, results: Results): Float32Array[] {
+  if (results.length === 0) throw new AiotError('AIOT_LITERT_FAILED', 'LiteRT returned no output');
+  return results.map((result) => {
+    const at = result.lock(wasm.LiteRtTensorBufferLockMode.READ);
+    const output = new Float32Array(wasm.HEAPU8.slice(at, at + result.packedSize()).buffer);
+    result.unlock();
+    result.delete();
+    return output;
+  });
+}
+
+/** Registers an object of native memory to be deleted on close. */
+function owned<T extends { delete(): void }>(undo: (() => void)[], object: T): T {
+  undo.push(() => object.delete());
+  return object;
+}
+
+/** The bindings of LiteRT's WebAssembly module, as the package's own types describe them. */
+type LiteRtWasm = LiteRt['liteRtWasm'];
+
+interface LiteRtModule {
+  wasm: LiteRtWasm;
+  environment: ReturnType<LiteRtWasm['LiteRtEnvironment']['create']>;
+  /** Text that LiteRT has printed since the last call. */
+  takeMessages: () => string;
+}
+
+/**
+ * The build for every Node: relaxed SIMD (Node ≥ 21) may round differently from machine to machine, and threads would
+ * keep workers alive.
+ */
+const build = 'litert_wasm_compat_internal';
+
+let loading: Promise<LiteRtModule> | undefined;
+
+/** LiteRT, loaded on first use and shared by all models of the process. @throws AIOT_LITERT_FAILED */
+export function liteRtModule(): Promise<LiteRtModule> {
+  loading ??= load().catch((error: unknown) => {
+    loading = undefined;
+    throw new AiotError('AIOT_LITERT_FAILED', 'LiteRT could not be loaded', {
+      cause: error,
+    });
+  });
+  return loading;
+}
+
+/**
+ * Runs the package's classic script as a function with the names it looks for, so nothing becomes global. (Its own
+ * loader wants a page or a worker, `importScripts` and `self` as globals, and warns about a missing GPU.)
+ */
+async function load(): Promise<LiteRtModule> {
+  const [script, wasmBinary] = await Promise.all([
+    vendoredFile(`${build}.js`),
+    vendoredFile(`${build}.wasm.gz`),
+  ]);
+  const source = Buffer.from(script).toString('utf8');
+  const require = createRequire(import.meta.url);
+  const names = { require, __dirname: '/', __filename: `/${build}.js`, navigator: {}, self: {} };
+  const factory = compileFunction(`${source}\nreturn ModuleFactory;`, Object.keys(names), {
+    filename: names.__filename,
+  })(...Object.values(names));
+  let messages: string[] = [];
+  const keep = (line: unknown) => {
+    messages = [...messages.slice(-19), String(line)];
+  };
+  const wasm: LiteRtWasm = await factory({ wasmBinary, print: keep, printErr: keep });
+  return {
+    wasm,
+    environment: wasm.LiteRtEnvironment.create(null),
+    takeMessages: () => {
+      const text = messages.join(' ').trim();
+      messages = [];
+      return text;
+    },
+  };
+}
+
+/**
+ * The same network with float32 inputs and outputs: a QUANTIZE after each integer input, a DEQUANTIZE before
+ * each integer output. What is float32 already stays; indices of tensors stay.
+ */
+export function floatView(graph: Graph): Graph {
+  const tensors: Tensor[] = [...graph.tensors];
+  const before: Operator[] = [];
+  const after: Operator[] = [];
+  const floatTwin = (index: number): number => {
+    const { name, shape } = graph.tensors[index]!;
+    tensors.push({ name: `${name}/float`, shape, type: 'float32' });
+    return tensors.length - 1;
+  };
+  const inputs = graph.inputs.map((index) => {
+    if (!isQuantized(graph.tensors[index])) return index;
+    const twin = floatTwin(index);
+    before.push({ op: 'QUANTIZE', inputs: [twin], outputs: [index], options: {} });
+    return twin;
+  });
+  const outputs = graph.outputs.map((index) => {
+    if (!isQuantized(graph.tensors[index])) return index;
+    const twin = floatTwin(index);
+    after.push({ op: 'DEQUANTIZE', inputs: [index], outputs: [twin], options: {} });
+    return twin;
+  });
+  return { ...graph, tensors, operators: [...before, ...graph.operators, ...after], inputs, outputs };
+}
+
+function isQuantized(tensor: Tensor | undefined): boolean {
+  return tensor?.type === 'int8' || tensor?.type === 'int16';
+}

@@ -1,0 +1,107 @@
+import { createFourier } from './fourier.js';
+import { turn } from './turn.js';
+
+interface BandPower {
+  /** Hz of the strongest bin within the bands; 0 when the signal is flat. */
+  peakHz: number;
+  /** Power in each band over that in all of them; all 0 when the signal is flat. */
+  shares: Float64Array;
+  compute(signal: Float64Array, moments: Moments): void;
+}
+
+/**
+ * Power by frequency band of a signal of n samples, its mean removed.
+ * @param taper `hann` keeps a strong component from leaking into every band, as lines of a machine would; `none` weighs
+ *   all of the window alike, which events such as steps ask for (measured on the HAR recordings, five folds: macro-F1
+ *   0.968 without, 0.965 with)
+ * @param edgesHz ascending; band b holds edges[b] < f ≤ edges[b+1]. Bands above half the rate stay 0.
+ */
+export function createBandPower(
+  n: number,
+  rateHz: number,
+  edgesHz: readonly number[],
+  taper: 'hann' | 'none',
+): BandPower {
+  const fourier = createFourier(n);
+  const weight = new Float64Array(n).fill(1);
+  if (taper === 'hann') for (let i = 0; i < n; i++) weight[i] = 0.5 - 0.5 * turn(i, n).cos;
+  const work = new Float64Array(n);
+  const bands = edgesHz.length - 1;
+  const bandOf = new Int32Array(Math.floor(n / 2) + 1).fill(-1);
+  for (let k = 1; k < bandOf.length; k++) {
+    const hz = (k * rateHz) / n;
+    for (let b = 0; b < bands; b++) if (hz > edgesHz[b]! && hz <= edgesHz[b + 1]!) bandOf[k] = b;
+  }
+  const result: BandPower = {
+    peakHz: 0,
+    shares: new Float64Array(bands),
+    compute(signal, moments) {
+      result.peakHz = 0;
+      result.shares.fill(0);
+      if (moments.flat) return;
+      for (let i = 0; i < n; i++) work[i] = (signal[i]! - moments.mean) * weight[i]!;
+      fourier.transform(work);
+      let total = 0;
+      let strongest = 0;
+      for (let k = 1; k < bandOf.length; k++) {
+        const band = bandOf[k]!;
+        if (band < 0) continue;
+        const power = fourier.re[k]! * fourier.re[k]! + fourier.im[k]! * fourier.im[k]!;
+        result.shares[band] = result.shares[band]! + power;
+        total += power;
+        if (power > strongest) {
+          strongest = power;
+          result.peakHz = (k * rateHz) / n;
+        }
+      }
+      if (total > 0) for (let b = 0; b < bands; b++) result.shares[b] = result.shares[b]! / total;
+    },
+  };
+  return result;
+}
+
+/** Moments of one signal. `variance` and what follows from it are of the population (1/n). */
+interface Moments {
+  mean: number;
+  variance: number;
+  deviation: number;
+  /** Mean cube of the standardized signal; 0 when it is flat. */
+  skewness: number;
+  /** Mean fourth power of the standardized signal (3 = normal); 0 when it is flat. */
+  kurtosis: number;
+  /** No more than rounding is left of it: shares and shape mean nothing and are given as 0. */
+  flat: boolean;
+}
+
+/** Writes into `out`, so that the hot path allocates nothing. */
+export function momentsOf(signal: Float64Array, out: Moments): void {
+  const n = signal.length;
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += signal[i]!;
+  centralMoments(signal, sum / n, out);
+}
+
+/** As `momentsOf`, the mean being known. */
+export function centralMoments(signal: Float64Array, mean: number, out: Moments): void {
+  const n = signal.length;
+  let m2 = 0;
+  let m3 = 0;
+  let m4 = 0;
+  for (let i = 0; i < n; i++) {
+    const d = signal[i]! - mean;
+    m2 += d * d;
+    m3 += d * d * d;
+    m4 += d * d * d * d;
+  }
+  out.mean = mean;
+  out.variance = m2 / n;
+  out.deviation = Math.sqrt(out.variance);
+  // A millionth of the mean is below what any sensor resolves, and above what single precision leaves behind.
+  out.flat = out.variance <= 1e-12 * mean * mean + 1e-18;
+  out.skewness = out.flat ? 0 : m3 / n / (out.variance * out.deviation);
+  out.kurtosis = out.flat ? 0 : m4 / n / (out.variance * out.variance);
+}
+
+export function emptyMoments(): Moments {
+  return { mean: 0, variance: 0, deviation: 0, skewness: 0, kurtosis: 0, flat: true };
+}
