@@ -13,6 +13,8 @@ import {
 import { desiredOf } from '../../src/lib/platform/devices/desired.js';
 import { ofReports, ofSightings, type DeviceRecord } from '../../src/lib/platform/devices/devices.js';
 import { movedEvents } from '../../src/lib/platform/releases/rollout-store.js';
+import { type Rehearsal, type RehearsalObserver, rehearse } from '../../src/lib/fleet/rehearse.js';
+import type { RolloutHead, RolloutState, RolloutStep, Wish } from '../../src/lib/fleet/rollout/types.js';
 import { type RolloutPolicyInput, rolloutPlanSchema } from '../../src/lib/registry/index.js';
 import { ackBytes, connectBytes, publishBytes } from './sizes.js';
 

@@ -3,12 +3,12 @@ import { readControl, readSensorMessage } from '../../src/lib/device/guide/messa
 import { decodeMessage } from '../../src/lib/device/protocol/codec.js';
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
 import { parseTopic } from '../../src/lib/device/protocol/topics.js';
-import { readBootText } from '../../src/lib/flash/diagnose/boot-text.js';
-import { SlipReader, slipFrame } from '../../src/lib/flash/loader/slip.js';
-import { subnegotiation, TelnetReader } from '../../src/lib/flash/rfc2217/telnet.js';
 import { Frames as BrokerFrames, readConnect, readPublish, readSubscribe, readUnsubscribe } from '../../src/lib/platform/broker/wire.js';
 import { parseAttributes, parseFeedback, parseInstalled } from '../../src/lib/platform/ddi/bodies.js';
 import { parseLine } from '../../src/lib/platform/journal/entry.js';
+import { readBootText } from '../../src/lib/flash/diagnosis.js';
+import { SlipReader, slipFrame } from '../../src/lib/flash/loader/wire.js';
+import { subnegotiation, TelnetReader } from '../../src/lib/flash/port/telnet.js';
 import { sentEvents } from '../../src/lib/registry/sse.js';
 import { jpegFrames } from '../../src/lib/stream/camera/frames.js';
 import { decodeImage, decoderFor } from '../../src/lib/stream/decode/decoder.js';

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { onboardedSchema } from '../../src/lib/device/index.js';
-import { SimulatedChip, type SimulatedChipOptions, serveChip } from '../../src/lib/flash/index.js';
+import { SimulatedChip, type SimulatedChipOptions } from '../../src/lib/flash/rom/chip.js';
+import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import {
   decryptNvs,
   parsePartitionsCsv,
@@ -16,7 +17,7 @@ import {
   writeNvs,
   writePartitionTable,
 } from '../../src/lib/formats/index.js';
-import { verifiedDeviceSchema } from '../../src/lib/provision/index.js';
+import { verifiedDeviceSchema } from '../../src/lib/provision/birth.js';
 import { clientFor, deviceSchema, devicesChangedSchema } from '../../src/lib/registry/index.js';
 import { root, runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';

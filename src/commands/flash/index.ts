@@ -15,7 +15,8 @@ import {
   shared,
   writeFlags,
 } from '../../lib/cli/index.js';
-import { flashResultSchema, unhealthy } from '../../lib/flash/write/index.js';
+import { flashResultSchema } from '../../lib/flash/write/result.js';
+import { unhealthy } from '../../lib/flash/write/update-watch.js';
 
 export default class Flash extends AiotCommand {
   static override summary =

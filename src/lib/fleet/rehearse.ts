@@ -1,0 +1,354 @@
+import { z } from 'zod';
+import {
+  chanceOf,
+  type Desired,
+  isAway,
+  RehearsedDevice,
+  type RehearsedNetwork,
+  type RehearsedTraffic,
+  type Reported,
+} from '../device/index.js';
+import { type Manifest, manifestSchema } from '../formats/index.js';
+import {
+  type Release,
+  type RolloutPhase,
+  type RolloutPlan,
+  rolloutHasEnded,
+  rolloutPolicySchema,
+  rolloutStates,
+} from '../registry/index.js';
+import { afterStep, rolloutStep } from './rollout/step.js';
+import type { RolloutEvent, RolloutState, RolloutStep, UpdateReport, Wish } from './rollout/types.js';
+import { startRollout } from './rollout/waves.js';
+
+const figures = z.object({ p50: z.number(), p90: z.number(), p99: z.number(), max: z.number() });
+const share = z.number().min(0).max(1);
+
+export const rehearsalsSchema = z.object({
+  runs: z.int(),
+  seed: z.int(),
+  devices: z.int(),
+  /** Of the runs: they ended otherwise than with every device. */
+  trouble: share,
+  /** Of the runs: they stopped themselves. */
+  stopped: share,
+  /** How many ended how. */
+  ends: z.array(
+    z.object({ state: z.enum([...rolloutStates, 'unended']), code: z.string().nullable(), runs: z.int() }),
+  ),
+  /** From the beginning until it ended, or stood still, s. */
+  seconds: figures,
+  /** Devices that booted it. */
+  tried: figures,
+  /** Devices that tried it and went back, or refused it. */
+  failed: figures,
+  /** Devices that were not there, not asked, or taken out. */
+  left: figures,
+});
+
+export type Rehearsals = z.output<typeof rehearsalsSchema>;
+
+export interface RehearseOptions extends Omit<RehearsalOptions, 'outageAt' | 'observer'> {
+  runs: number;
+  /** Between two of them, so that whoever waits may stop it. @throws */
+  onRun?: (done: number) => Promise<void> | void;
+}
+
+/** In these minutes, as chance has it, an outage begins. */
+const outageWithinMs = 600_000;
+
+/** Rehearses a plan so often, each time with other chances; the same seed has the same. */
+export async function rehearseAll(plan: RolloutPlan, options: RehearseOptions): Promise<Rehearsals> {
+  const { runs, network, bytes, outageMs, onRun } = options;
+  const all: Rehearsal[] = [];
+  for (let run = 0; run < runs; run++) {
+    const seed = Math.floor(chanceOf(network.seed, run) * 2 ** 31);
+    const outageAt = Math.floor(chanceOf(network.seed, run, 1) * outageWithinMs);
+    all.push(rehearse(plan, { network: { ...network, seed }, bytes, outageMs, outageAt }));
+    await onRun?.(run + 1);
+  }
+  const of = (value: (rehearsal: Rehearsal) => number) => figuresOf(all.map(value));
+  return {
+    ...{ runs, seed: network.seed, devices: plan.waves.flat().length },
+    trouble: all.filter(({ state }) => state !== 'done').length / runs,
+    stopped: all.filter(({ state }) => state === 'paused' || state === 'rolledBack').length / runs,
+    ends: endsOf(all),
+    seconds: of(({ ms }) => ms / 1000),
+    tried: of(({ tried }) => tried),
+    failed: of(({ failed }) => failed),
+    left: of(({ left }) => left),
+  };
+}
+
+function endsOf(all: readonly Rehearsal[]): Rehearsals['ends'] {
+  const found = new Map<string, Rehearsals['ends'][number]>();
+  for (const { state, code } of all) {
+    const entry = found.get(`${state} ${code}`) ?? { state, code, runs: 0 };
+    entry.runs++;
+    found.set(`${state} ${code}`, entry);
+  }
+  return [...found.values()].sort((a, b) => b.runs - a.runs);
+}
+
+function figuresOf(values: number[]): z.output<typeof figures> {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))]!;
+  return { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: sorted.at(-1)! };
+}
+
+export interface RehearsalOptions {
+  network: RehearsedNetwork;
+  /** Of what is rolled out. */
+  bytes: number;
+  /** Once the broker is away for so long, ms; 0 = never. */
+  outageMs: number;
+  /** When that begins, ms after the beginning. */
+  outageAt: number;
+  observer?: RehearsalObserver;
+}
+
+/** Whoever counts what goes to and fro. Times are ms since 1970. */
+export interface RehearsalObserver extends RehearsedTraffic {
+  /** The platform has taken a step: what it writes down, and whom it tells what. */
+  stepped(at: number, before: RolloutState, step: RolloutStep): void;
+  /** A device has told it this. */
+  reported(at: number, device: string, kind: Release['kind'], reported: Reported): void;
+}
+
+/** How one rehearsal went. */
+export interface Rehearsal {
+  /** `unended`: it had not after a month. */
+  state: RolloutPhase | 'unended';
+  /** Why it stopped. */
+  code: string | null;
+  /** From its beginning until it ended or stood still, ms. */
+  ms: number;
+  devices: number;
+  committed: number;
+  /** They booted it. */
+  tried: number;
+  /** They tried it and went back, or refused it. */
+  failed: number;
+  /** Neither: not there, not asked, or taken out. */
+  left: number;
+}
+
+/** Reports are taken so long after the first of them, as the platform takes them between two commits, ms. */
+const gatherMs = 250;
+
+const tickMs = 5000;
+const minuteMs = 60_000;
+const longestMs = 30 * 86_400_000;
+
+/** Runs a planned rollout on a fleet that chance makes, by a clock that goes as fast as all can be computed. */
+export function rehearse(plan: RolloutPlan, options: RehearsalOptions): Rehearsal {
+  return new Run(plan, options).toTheEnd();
+}
+
+class Run {
+  private readonly agenda = new Agenda();
+  private readonly devices = new Map<string, RehearsedDevice>();
+  private readonly everyone: RehearsedDevice[];
+  private readonly begun: number;
+  private now: number;
+  private state: RolloutState;
+  private gathered: RolloutEvent[] = [];
+  private brokerAway = false;
+
+  constructor(
+    plan: RolloutPlan,
+    private readonly options: RehearsalOptions,
+  ) {
+    const { releases, rollback = null, selector } = plan.request;
+    const asked = rolloutPolicySchema.parse(plan.request.policy ?? {});
+    this.begun = Math.max(plan.made, asked.startAt ?? 0);
+    this.now = this.begun;
+    const names = plan.waves.flat();
+    this.state = startRollout({
+      ...{ id: 'ro_rehearsal', releases: [...releases], rollback, selector, devices: names },
+      ...{ policy: { ...asked, approval: false, startAt: null }, by: 'rehearsal', created: this.now },
+    });
+    const manifests = new Map<string, Manifest>();
+    const world = {
+      network: options.network,
+      now: () => this.now,
+      later: (ms: number, then: () => void) => this.agenda.add(this.now + ms, then),
+      manifest: (desired: Desired) => {
+        const known = manifests.get(desired.manifest) ?? manifestOf(desired, options.bytes, this.begun);
+        manifests.set(desired.manifest, known);
+        return known;
+      },
+      report: (device: string, kind: Release['kind'], reported: Reported) => {
+        options.observer?.reported(this.now, device, kind, reported);
+        this.gather({ type: 'reported', device, report: ofKind(kind, reported) });
+      },
+      ...(options.observer ? { traffic: options.observer } : {}),
+    };
+    this.everyone = names.map((name, index) => new RehearsedDevice(name, index, world));
+    for (const device of this.everyone) this.devices.set(device.name, device);
+  }
+
+  toTheEnd(): Rehearsal {
+    this.weather(0);
+    this.outage();
+    this.tick();
+    while (!this.over()) {
+      const entry = this.agenda.next();
+      if (!entry) break;
+      this.now = entry.at;
+      entry.then();
+    }
+    return this.told();
+  }
+
+  /** Nothing will change any more without somebody who decides. */
+  private over(): boolean {
+    const { head } = this.state;
+    if (rolloutHasEnded(head) || this.now - this.begun >= longestMs) return true;
+    return (
+      head.state === 'paused' && head.waves.every(({ counts }) => counts.updating + counts.recalled === 0)
+    );
+  }
+
+  private tick(): void {
+    this.step([{ type: 'tick' }]);
+    this.agenda.add(this.now + tickMs, () => this.tick());
+  }
+
+  private gather(event: RolloutEvent): void {
+    this.gathered.push(event);
+    if (this.gathered.length > 1) return;
+    this.agenda.add(this.now + gatherMs, () => this.step(this.gathered.splice(0)));
+  }
+
+  private step(events: readonly RolloutEvent[]): void {
+    const online = (name: string) => this.devices.get(name)?.online ?? false;
+    const step = rolloutStep(this.state, events, { at: this.now, online, shadows: () => true });
+    this.options.observer?.stepped(this.now, this.state, step);
+    this.state = afterStep(this.state, step);
+    for (const wish of step.wishes) this.devices.get(wish.device)?.hear(desiredOf(wish));
+  }
+
+  /** Who is away in this minute: each begins it in a second of its own, for devices do not come and go by the clock. */
+  private weather(second: number): void {
+    if (this.options.network.offline === 0) return;
+    if (!this.brokerAway) this.connectSome(Math.floor(second / 60), second % 60, 60);
+    this.agenda.add(this.now + minuteMs / 60, () => this.weather(second + 1));
+  }
+
+  /** The device of this index, and each so many-th after it. */
+  private connectSome(minute: number, from: number, each: number): void {
+    for (let i = from; i < this.everyone.length; i += each) {
+      this.everyone[i]!.connect(!isAway(this.options.network, i, minute));
+    }
+  }
+
+  private outage(): void {
+    const { outageMs, outageAt } = this.options;
+    if (outageMs === 0) return;
+    this.agenda.add(this.now + outageAt, () => {
+      this.brokerAway = true;
+      for (const device of this.devices.values()) device.connect(false);
+    });
+    this.agenda.add(this.now + outageAt + outageMs, () => {
+      this.brokerAway = false;
+      this.connectSome(Math.floor((this.now - this.begun) / minuteMs), 0, 1);
+    });
+  }
+
+  private told(): Rehearsal {
+    const { head, devices } = this.state;
+    const all = [...devices.values()];
+    const count = (states: string[]) => all.filter(({ state }) => states.includes(state)).length;
+    const [committed, failed] = [count(['committed']), count(['failed', 'rolledBack'])];
+    const ended = rolloutHasEnded(head) || head.state === 'paused';
+    return {
+      state: ended ? head.state : 'unended',
+      code: head.reason?.code ?? null,
+      ms: this.now - this.begun,
+      devices: all.length,
+      tried: all.filter(({ times }) => times.booted !== undefined).length,
+      ...{ committed, failed, left: all.length - committed - failed },
+    };
+  }
+}
+
+function ofKind(kind: Release['kind'], reported: Reported): UpdateReport {
+  const { rollout, state, golden, error, shadow, model: running } = reported;
+  const told = { rollout, kind, state, golden, error, shadow };
+  if (kind === 'firmware') return { ...told, model: null, firmware: { release: running } };
+  return kind === 'config' ? { ...told, model: null, config: running } : { ...told, model: running };
+}
+
+function desiredOf({ wish, release, shadow }: Wish): Desired | null {
+  if (release === null) return null;
+  const { kind, name, version, sequence } = release;
+  return {
+    rollout: wish,
+    kind,
+    name,
+    version,
+    sequence,
+    manifest: `${kind} ${sequence}`,
+    ...(shadow && { shadow }),
+  };
+}
+
+/** As good as signed: what is rehearsed is not the signatures. */
+function manifestOf(desired: Desired, bytes: number, issued: number): Manifest {
+  const { kind, name, version, sequence } = desired;
+  const digest = `sha256:${sequence.toString(16).padStart(64, '0')}`;
+  return manifestSchema.parse({
+    ...{ spec: 'aiot-manifest/1', role: 'release', kind, name, version, sequence, floor: 0 },
+    ...{ issued, expires: null, deviceTypes: ['rehearsed'], artifacts: [{ name: 'bundle', digest, bytes }] },
+  });
+}
+
+interface Entry {
+  at: number;
+  /** Of those of one moment, the first that was entered comes first. */
+  order: number;
+  then: () => void;
+}
+
+/** What is still to happen, the next thing first: a binary heap. */
+class Agenda {
+  private readonly entries: Entry[] = [];
+  private entered = 0;
+
+  add(at: number, then: () => void): void {
+    const entries = this.entries;
+    this.entered += 1;
+    const entry = { at, order: this.entered, then };
+    let i = entries.length;
+    for (; i > 0; ) {
+      const above = (i - 1) >> 1;
+      if (!before(entry, entries[above]!)) break;
+      entries[i] = entries[above]!;
+      i = above;
+    }
+    entries[i] = entry;
+  }
+
+  next(): Entry | undefined {
+    const entries = this.entries;
+    const first = entries[0];
+    const last = entries.pop();
+    if (first === undefined || last === undefined || entries.length === 0) return first;
+    let i = 0;
+    for (;;) {
+      let below = 2 * i + 1;
+      if (below >= entries.length) break;
+      if (below + 1 < entries.length && before(entries[below + 1]!, entries[below]!)) below++;
+      if (!before(entries[below]!, last)) break;
+      entries[i] = entries[below]!;
+      i = below;
+    }
+    entries[i] = last;
+    return first;
+  }
+}
+
+function before(a: Entry, b: Entry): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}

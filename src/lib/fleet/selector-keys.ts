@@ -1,0 +1,132 @@
+import { parseDuration } from '../core/index.js';
+import { deviceStates } from '../registry/index.js';
+import type { Operator, Selectable } from './selector.js';
+import { compareVersions, parseVersion } from './version.js';
+
+/** How one key of a device is tested. */
+export interface Key {
+  operators: readonly Operator[];
+  /** What a value may be, for errors; absent = any text. */
+  expected?: string;
+  accepts?: (value: string, operator: Operator) => boolean;
+  /** All values that it may have, for suggestions; absent = any. */
+  options?: readonly string[];
+  /** What `=` and `~` look at; null = it has no such thing. */
+  text?(device: Selectable): string | null;
+  /** The same where there may be several, and one match is enough. */
+  texts?(device: Selectable): readonly string[];
+  /** Where it is more than the same text. */
+  equal?: (text: string, value: string) => boolean;
+  /** Below 0, 0 or above 0; null = not to be compared. */
+  order?: (value: string, now: number) => (device: Selectable) => number | null;
+  /** A value as `=` and `~` are to see it. */
+  normal?: (value: string) => string;
+}
+
+const ordering = ['<', '<=', '>', '>='] as const;
+const texts = ['=', '!=', 'in', '~', 'has'] as const;
+const none: readonly string[] = [];
+
+const text = (of: (device: Selectable) => string | null): Key => ({
+  operators: texts,
+  text: of,
+});
+
+const moment = (of: (device: Selectable) => number | null): Key => ({
+  operators: [...ordering, 'has'],
+  expected: 'a time such as 2d (ago) or 2026-11-20',
+  accepts: (value) => agoOf(value) !== null || dateOf(value) !== null,
+  text: (device) => of(device)?.toString() ?? null,
+  order(value, now) {
+    const ago = agoOf(value);
+    const date = dateOf(value) ?? 0;
+    return (device) => {
+      const time = of(device);
+      if (time === null) return null;
+      return ago === null ? time - date : now - time - ago;
+    };
+  },
+});
+
+const oneOf = (values: readonly string[], of: (device: Selectable) => string): Key => ({
+  operators: ['=', '!=', 'in'],
+  expected: values.join(' or '),
+  accepts: (value) => values.includes(value),
+  options: values,
+  text: of,
+});
+
+/** All that is no tag. */
+export const keys: Readonly<Record<string, Key>> = {
+  name: text((device) => device.name),
+  id: text((device) => device.id),
+  type: text((device) => device.type),
+  state: oneOf(deviceStates, (device) => device.state),
+  group: { operators: texts, texts: (device) => device.groups },
+  online: oneOf(['true', 'false'], (device) => (device.online ? 'true' : 'false')),
+  model: {
+    operators: texts,
+    texts: ({ model }) => (model ? [model.name, `${model.name}@${model.version}`] : none),
+  },
+  mac: {
+    ...text((device) => device.mac),
+    normal: (value) => value.toLowerCase().replaceAll('-', ':'),
+  },
+  fw: {
+    ...text((device) => device.firmware),
+    operators: [...texts, ...ordering],
+    expected: 'a version such as 1.4 or 2.0.0-rc.1',
+    accepts: (value, operator) => !isOrdering(operator) || parseVersion(value) !== null,
+    equal: (version, value) => version === value || compareVersions(version, value) === 0,
+    order(value) {
+      // A fleet runs few versions.
+      const known = new Map<string, number | null>();
+      return ({ firmware }) => {
+        if (firmware === null) return null;
+        let order = known.get(firmware);
+        if (order === undefined) {
+          order = compareVersions(firmware, value);
+          known.set(firmware, order);
+        }
+        return order;
+      };
+    },
+  },
+  lastSeen: moment((device) => device.lastSeen),
+  created: moment((device) => device.created),
+};
+
+/** A tag: text, or with < and > a number. */
+export function tagKey(tag: string): Key {
+  const of = ({ tags }: Selectable) => (Object.hasOwn(tags, tag) ? (tags[tag] ?? null) : null);
+  return {
+    ...text(of),
+    operators: [...texts, ...ordering],
+    expected: 'a number',
+    accepts: (value, operator) => !isOrdering(operator) || isNumber(value),
+    order: (value) => (device) => {
+      const own = of(device);
+      return own !== null && isNumber(own) ? Number(own) - Number(value) : null;
+    },
+  };
+}
+
+function isOrdering(operator: Operator): boolean {
+  return (ordering as readonly Operator[]).includes(operator);
+}
+
+function isNumber(value: string): boolean {
+  return /^[+-]?\d+(\.\d+)?$/.test(value);
+}
+
+/** ms */
+function agoOf(value: string): number | null {
+  return /^\d{1,9}(\.\d{1,3})?(ms|s|m|h|d)$/.test(value) ? parseDuration(value) : null;
+}
+
+/** ms since 1970 of an ISO 8601 date, or a date with a time in UTC. */
+function dateOf(value: string): number | null {
+  if (!/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?Z)?$/.test(value)) return null;
+  const time = Date.parse(value);
+  return Number.isNaN(time) ? null : time;
+}

@@ -1,0 +1,164 @@
+import { z } from 'zod';
+import { AiotError, aiotVersion, keyIdOf, publicKeyOf, sha256Hex } from '../core/index.js';
+import {
+  type Birth,
+  type BirthChip,
+  birthSchema,
+  signBirth,
+  type TrustRoot,
+  verifyBirth,
+} from '../formats/index.js';
+import { chipIdOf, type DeviceInfo, type ProvisionReply, type RegistryClient } from '../registry/index.js';
+import { describeCertificate } from './authority.js';
+
+export type BirthClient = { devices: { birth: Pick<RegistryClient['devices']['birth'], 'put'> } };
+
+/** What was made for a device. */
+export interface Made {
+  name: string;
+  /** Place in flash; null = a file of its own. */
+  offset: number | null;
+  data: Uint8Array | string;
+}
+
+interface BirthInput {
+  reply: ProvisionReply;
+  made: readonly Made[];
+  /** null = no board was there. */
+  chip: BirthChip | null;
+  /** The operator's signing key, PKCS#8 PEM: it signs here and goes nowhere. */
+  privatePem: string;
+  /** ms since 1970 */
+  now: number;
+}
+
+/** Signs a device's birth certificate and stores it in the registry. @throws AIOT_SIGNATURE_INVALID (another key than the platform trusts) */
+export async function recordBirth(client: BirthClient, input: BirthInput): Promise<Birth> {
+  const { reply, made, chip, privatePem, now } = input;
+  const { name, id, type, mac, chipId } = reply.device;
+  const board = chip?.mac ?? mac;
+  const birth: Birth = {
+    spec: 'aiot-birth/1',
+    device: { name, id, type },
+    certificate: describeCertificate(reply.certificate),
+    chip,
+    mac: board,
+    chipId: chipId ?? (board === null ? null : chipIdOf(board)),
+    images: made.map(({ name: what, offset, data }) => ({
+      ...{ name: what, offset, sha256: sha256Hex(data) },
+      bytes: typeof data === 'string' ? Buffer.byteLength(data) : data.length,
+    })),
+    operator: keyIdOf(publicKeyOf(privatePem)),
+    aiot: aiotVersion(),
+    time: now,
+  };
+  await client.devices.birth.put(name, signBirth(birth, privatePem));
+  return birth;
+}
+
+type VerifyClient = {
+  devices: Pick<RegistryClient['devices'], 'get' | 'birth'>;
+  trust: Pick<RegistryClient['trust'], 'get'>;
+};
+
+export const checkSchema = z.object({
+  /** `signature`, `device`, `state`, `certificate`, `mac`, `chip`, `image:partitions`, … */
+  check: z.string(),
+  passed: z.boolean(),
+  expected: z.string(),
+  got: z.string(),
+});
+
+export type Check = z.output<typeof checkSchema>;
+
+export const verifiedDeviceSchema = z.object({
+  name: z.string(),
+  id: z.string(),
+  /** Whether every check passed. */
+  verified: z.boolean(),
+  checks: z.array(checkSchema),
+  birth: birthSchema,
+  /** Key ids that signed it. */
+  keys: z.array(z.string()),
+  /** When the registry took it, ms since 1970. */
+  stored: z.int(),
+});
+
+export type VerifiedDevice = z.output<typeof verifiedDeviceSchema>;
+
+/** What is found on a board, or in its files. */
+export interface Found {
+  chip?: { name: string; mac: string };
+  /** Contents by the name that the birth certificate has for them. */
+  images: ReadonlyMap<string, Uint8Array>;
+}
+
+/** The birth certificate as the registry has it, its signatures checked. @throws AIOT_NOT_FOUND, AIOT_BIRTH_MISSING, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID */
+async function fetchBirth(client: VerifyClient, name: string, trust: TrustRoot | null) {
+  const { envelope, stored } = await client.devices.birth.get(name);
+  const root = trust ?? (await client.trust.get());
+  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'nobody says whose signature counts');
+  return { ...verifyBirth(envelope, root), stored };
+}
+
+/**
+ * Compares a device with its birth certificate: what the registry has, and where given, the board or its files. What
+ * does not fit is told, not thrown.
+ * @throws as `fetchBirth`
+ */
+export async function verifyDevice(
+  client: VerifyClient,
+  name: string,
+  { trust, found }: { trust: TrustRoot | null; found?: (birth: Birth) => Promise<Found> },
+): Promise<VerifiedDevice> {
+  const device = await client.devices.get(name);
+  const { birth, keyids, stored } = await fetchBirth(client, name, trust);
+  const checks: Check[] = [
+    { check: 'signature', passed: true, expected: birth.operator, got: keyids.join(', ') },
+    equal('device', `${birth.device.name} ${birth.device.id}`, `${device.name} ${device.id}`),
+    {
+      check: 'state',
+      passed: device.state !== 'revoked',
+      expected: 'a device that is not revoked',
+      got: device.state,
+    },
+    ...certificateChecks(birth.certificate.fingerprint, device),
+    ...(birth.mac === null ? [] : [equal('mac', birth.mac, device.mac ?? birth.mac)]),
+    ...(birth.mac === null || birth.chipId === null
+      ? []
+      : [equal('chip id', birth.chipId, chipIdOf(birth.mac))]),
+    ...(found ? compare(birth, await found(birth)) : []),
+  ];
+  const verified = checks.every(({ passed }) => passed);
+  return { name, id: device.id, verified, checks, birth, keys: keyids, stored };
+}
+
+/** A rotated device has two until it uses the new one: both are named, and which of them the birth certificate is for. */
+function certificateChecks(told: string, { fingerprint, next }: DeviceInfo): Check[] {
+  const waiting = next?.fingerprint === told;
+  const all = [fingerprint, next?.fingerprint].filter(Boolean);
+  const passed = all.includes(told);
+  const got = waiting ? `${told} (made, and not used yet)` : told;
+  return [
+    { check: 'certificate', passed, expected: told, got: passed ? got : all.join(', ') || 'none' },
+    ...(waiting && fingerprint !== null ? [equal('in use until then', fingerprint, fingerprint)] : []),
+  ];
+}
+
+function compare(birth: Birth, { chip, images }: Found): Check[] {
+  const board = chip
+    ? [
+        equal('board', birth.mac ?? 'not recorded', chip.mac),
+        ...(birth.chip ? [equal('chip', birth.chip.name, chip.name)] : []),
+      ]
+    : [];
+  const contents = birth.images.flatMap(({ name, sha256 }) => {
+    const there = images.get(name);
+    return there ? [equal(`image ${name}`, sha256, sha256Hex(there))] : [];
+  });
+  return [...board, ...contents];
+}
+
+function equal(check: string, expected: string, got: string): Check {
+  return { check, passed: expected === got, expected, got };
+}

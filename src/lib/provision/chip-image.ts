@@ -1,0 +1,141 @@
+import { generateKeyPair, newId, publicKeyOf } from '../core/index.js';
+import {
+  type ChipName,
+  decryptNvs,
+  encryptNvs,
+  type NvsEntry,
+  readNvs,
+  readNvsKeys,
+  trustRootOf,
+  writeNvs,
+} from '../formats/index.js';
+import { chipIdOf, type ProvisionReply } from '../registry/index.js';
+import { selfSignedCa } from './certificates.js';
+import type { ChipOptions } from './chip-options.js';
+import { type DeviceImage, deviceImage, type ImagePart } from './device-image.js';
+import type { Enrolled } from './enroll.js';
+import { descriptionOf, type NewFile } from './identity-folder.js';
+
+/** The NVS image and the partition table of one device. @throws AIOT_NVS_UNFIT, AIOT_PARTITIONS_MALFORMED */
+export function imageFor({ key, reply }: Enrolled, options: ChipOptions): DeviceImage {
+  const { chip, wifi, nvsVersion, table, flashBytes, encrypt, old = null } = options;
+  const { device, certificate, urls, ca, trust, root, release } = reply;
+  const { name, id, type } = device;
+  const image = deviceImage(
+    { name, id, type, chip, chipId: chipIdIn(device), key, certificate },
+    {
+      platform: { ...urls, ca },
+      ...{ wifi, trust, root, release, version: nvsVersion, table, flashBytes },
+      encrypt: encrypt && old === null,
+    },
+  );
+  return old === null ? image : keepOld(image, old, nvsVersion);
+}
+
+/**
+ * Refuses what could not be made, before anybody is asked for a certificate: with a key and certificates of the usual size,
+ * and with all that the device has already.
+ * @throws AIOT_NVS_UNFIT, AIOT_PARTITIONS_MALFORMED
+ */
+export async function checkImages(
+  devices: readonly { name: string; type: string; options: ChipOptions }[],
+): Promise<void> {
+  if (devices.length === 0) return;
+  const key = generateKeyPair();
+  const certificate = await selfSignedCa(key.privatePem, 'x'.repeat(64), Date.now());
+  const platform = { http: longUrl('https'), mqtts: longUrl('mqtts'), ca: certificate };
+  const trust = trustRootOf(publicKeyOf(key.privatePem));
+  for (const { name, type, options } of devices) {
+    const { chip, wifi, nvsVersion: version, table, flashBytes, old = null } = options;
+    const encrypt = options.encrypt && old === null;
+    const identity = {
+      name,
+      id: newId('dev'),
+      type,
+      chip,
+      chipId: '16777215',
+      key: key.privatePem,
+      certificate,
+    };
+    const release = { sequence: 0, floor: 0 };
+    const image = deviceImage(identity, {
+      ...{ platform, wifi, trust, release, version, table, flashBytes, encrypt },
+    });
+    if (old) keepOld(image, old, version);
+  }
+}
+
+const longUrl = (scheme: string) => `${scheme}://${'x'.repeat(48)}:65535`;
+
+function chipIdIn({ chipId, mac }: ProvisionReply['device']): string | null {
+  return chipId ?? (mac === null ? null : chipIdOf(mac));
+}
+
+/** Files of the parts, in their order. */
+export const imageNames = { nvs: 'nvs.bin', partitions: 'partitions.bin', keys: 'nvs_keys.bin' } as const;
+
+/** All files of a chip's folder. The private key is in the NVS image and in no other of them. */
+export const chipFiles = [...Object.values(imageNames), 'device.crt', 'device.json'] as const;
+
+/** A part of an image with its name. */
+interface NamedPart extends ImagePart {
+  name: keyof typeof imageNames;
+}
+
+export function partsOf({ nvs, partitions, keys }: DeviceImage): NamedPart[] {
+  return [
+    { name: 'nvs', ...nvs },
+    { name: 'partitions', ...partitions },
+    ...(keys ? [{ name: 'keys' as const, ...keys }] : []),
+  ];
+}
+
+/** device.json is the last to be moved in: a folder is whole when it is there. */
+export function filesOfChip(image: DeviceImage, reply: ProvisionReply, chip: ChipName): NewFile[] {
+  return [
+    ...partsOf(image).map(({ name, data }) => ({
+      name: imageNames[name],
+      data,
+      secret: name !== 'partitions',
+    })),
+    { name: 'device.crt', data: reply.certificate },
+    { name: 'device.json', data: descriptionOf(reply, chip) },
+  ];
+}
+
+/** An NVS partition as it is in flash, and the nvs_keys partition where it is encrypted. */
+export interface OldNvs {
+  nvs: Uint8Array;
+  keys: Uint8Array | null;
+}
+
+/** What the device itself has written since it was made: never set back by a new certificate. */
+const itsOwn = new Set(['aiot_update/sequence', 'aiot_update/floor', 'aiot/model_slot']);
+
+/**
+ * The image with all that an earlier NVS has and the new one does not say: Wi-Fi, the firmware's own settings, what the
+ * device has committed. Encrypted again with the same keys, where it was.
+ * @param image a plain one @throws AIOT_NVS_MALFORMED, AIOT_NVS_UNFIT
+ */
+export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2): DeviceImage {
+  const keys = old.keys === null ? null : readNvsKeys(old.keys);
+  const before = readNvs(keys ? decryptNvs(old.nvs, keys) : old.nvs).entries;
+  const made = readNvs(image.nvs.data).entries;
+  // Whom to trust is told as a whole: a key or a piece of a root that was left over would be another's.
+  const told = made.some(isTrust);
+  const kept = before.filter((entry) => !told || !isTrust(entry));
+  const merged = new Map<string, NvsEntry>(kept.map((entry) => [placeOf(entry), entry]));
+  for (const entry of made) {
+    const place = placeOf(entry);
+    if (!itsOwn.has(place) || !merged.has(place)) merged.set(place, entry);
+  }
+  const { offset, data } = image.nvs;
+  const plain = writeNvs([...merged.values()], { size: data.length, version });
+  return { ...image, nvs: { offset, data: keys ? encryptNvs(plain, keys) : plain } };
+}
+
+const isTrust = ({ namespace }: NvsEntry) => namespace === 'aiot_trust';
+
+function placeOf({ namespace, key }: NvsEntry): string {
+  return `${namespace}/${key}`;
+}

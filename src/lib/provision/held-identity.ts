@@ -1,0 +1,126 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ZodType } from 'zod';
+import { AiotError, hasCode, issueText, readBytes, readJson, readText } from '../core/index.js';
+import {
+  decryptNvs,
+  type Envelope,
+  envelopeSchema,
+  type NvsEntry,
+  readNvs,
+  readNvsKeys,
+  type TrustRoot,
+  trustRootSchema,
+} from '../formats/index.js';
+import { imageNames, type OldNvs } from './chip-image.js';
+import { type Identity, identitySchema } from './identity-folder.js';
+
+/**
+ * Reads the folder that `aiot device provision` writes: of a computer its files, of a chip its NVS image, as the firmware
+ * would.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED naming the file and the member, AIOT_NVS_MALFORMED
+ */
+export async function readIdentity(folder: string): Promise<HeldIdentity> {
+  const path = (name: string) => join(folder, name);
+  const parse = async <T>(name: string, schema: ZodType<T>): Promise<T> => {
+    const result = schema.safeParse(await readJson(path(name)));
+    if (result.success) return result.data;
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path(name)}: ${issueText(result.error, 'the file')}`);
+  };
+  const identity = await parse('device.json', identitySchema).catch((error: unknown) => {
+    if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `${folder} holds no identity of a device (device.json)`, {
+      cause: error,
+      next: `aiot device provision NAME --type virtual --out ${folder}`,
+    });
+  });
+  if (identity.chip !== undefined && !existsSync(path('device.key'))) {
+    const [image, keys] = [path(imageNames.nvs), path(imageNames.keys)];
+    const nvs = await readBytes(image);
+    return identityInImage({ nvs, keys: existsSync(keys) ? await readBytes(keys) : null }, image);
+  }
+  return {
+    ...identity,
+    key: await readText(path('device.key')),
+    certificate: await readText(path('device.crt')),
+    ca: await readText(path('ca.crt')),
+    trust: await parse('trust.json', trustRootSchema.nullable()),
+    ...(existsSync(path('root.json')) && { root: await parse('root.json', envelopeSchema) }),
+  };
+}
+
+/** Which device an NVS image is of; null for what it does not say. @throws AIOT_NVS_MALFORMED */
+export function nameInImage({ nvs, keys }: OldNvs): { name: string | null; id: string | null } {
+  const { entries } = readNvs(keys === null ? nvs : decryptNvs(nvs, readNvsKeys(keys)));
+  const text = (key: string) => {
+    const found = entries.find((entry) => entry.namespace === 'aiot' && entry.key === key);
+    return found?.type === 'string' ? found.value : null;
+  };
+  return { name: text('name'), id: text('id') };
+}
+
+/** What a device holds of itself and of whom it trusts. PEM texts. */
+export interface HeldIdentity extends Identity {
+  key: string;
+  certificate: string;
+  ca: string;
+  /** null = it was given none, and takes no update. */
+  trust: TrustRoot | null;
+  /** The root that this trust is from, of a device that walks from one to the next. */
+  root?: Envelope | undefined;
+}
+
+/**
+ * The identity in a device's NVS image, as its firmware reads it (docs/nvs.md). `what` names the image in errors.
+ * @throws AIOT_NVS_MALFORMED (damaged, or of no device of ours)
+ */
+export function identityInImage({ nvs, keys }: OldNvs, what: string): HeldIdentity {
+  const plain = keys === null ? nvs : decryptNvs(nvs, readNvsKeys(keys));
+  const entries = new Map(readNvs(plain).entries.map((entry) => [`${entry.namespace}/${entry.key}`, entry]));
+  const text = (place: string): string => {
+    const entry = entries.get(place);
+    if (entry?.type === 'string') return entry.value;
+    throw new AiotError('AIOT_NVS_MALFORMED', `${what} is no device's image: it has no ${place}`);
+  };
+  return {
+    name: text('aiot/name'),
+    id: text('aiot/id'),
+    type: text('aiot/type'),
+    urls: { http: text('aiot/http'), mqtts: text('aiot/mqtts') },
+    key: text('aiot/key'),
+    certificate: text('aiot/certificate'),
+    ca: text('aiot/ca'),
+    trust: trustIn(entries, text),
+    ...rootIn(entries),
+  };
+}
+
+/** The pieces root0, root1 … of a root's envelope, put together. */
+function rootIn(entries: ReadonlyMap<string, NvsEntry>): { root?: Envelope } {
+  const pieces: Uint8Array[] = [];
+  for (;;) {
+    const entry = entries.get(`aiot_trust/root${pieces.length}`);
+    if (entry?.type !== 'blob') break;
+    pieces.push(entry.value);
+  }
+  if (pieces.length === 0) return {};
+  return { root: envelopeSchema.parse(JSON.parse(Buffer.concat(pieces).toString('utf8'))) };
+}
+
+function trustIn(entries: ReadonlyMap<string, NvsEntry>, text: (place: string) => string): TrustRoot | null {
+  const number = (key: string) => Number(entries.get(`aiot_trust/${key}`)?.value ?? 0);
+  const count = number('keys');
+  if (count === 0) return null;
+  const keyids = Array.from({ length: count }, (_, i) => text(`aiot_trust/id${i}`));
+  const keys = keyids.map((id, i) => {
+    const entry = entries.get(`aiot_trust/key${i}`);
+    const publicKey = entry?.type === 'blob' ? Buffer.from(entry.value).toString('base64') : '';
+    return [id, { algorithm: 'ecdsa-p256-sha256', publicKey }];
+  });
+  return trustRootSchema.parse({
+    spec: 'aiot-trust/1',
+    version: number('version'),
+    keys: Object.fromEntries(keys),
+    roles: { release: { keyids, threshold: number('threshold') } },
+  });
+}

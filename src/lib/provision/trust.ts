@@ -1,0 +1,395 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  AiotError,
+  generateKeyPair,
+  hasCode,
+  keyIdOf,
+  publicKeyIn,
+  publicKeyOf,
+  readText,
+  writeFileAtomic,
+} from '../core/index.js';
+import {
+  cosign,
+  type HeldRoot,
+  heldTrust,
+  type Root,
+  type RootRole,
+  rootIn,
+  rootRoles,
+  rootSchema,
+  signPayload,
+  timestampSchema,
+} from '../formats/index.js';
+import type { PublicKey, RegistryClient, TrustChain } from '../registry/index.js';
+import { operatorKey, replaceOperatorKey } from './operator-key.js';
+
+/** `aiot trust init`, `rotate` and `revoke`. */
+export const trustChangeSchema = z.object({
+  /** Of the new root. */
+  version: z.int(),
+  expires: z.int(),
+  /** Key ids that are new, and that count no longer. */
+  added: z.array(z.string()),
+  removed: z.array(z.string()),
+  /** Private keys that were written. */
+  files: z.array(z.string()),
+});
+
+export type TrustChange = z.output<typeof trustChangeSchema>;
+
+interface TrustContext {
+  client: Pick<RegistryClient, 'trust'>;
+  /** Name of the context: whose signing key it is. */
+  context: string;
+  /** How long the new root is good, ms. */
+  validMs: number;
+  /** ms since 1970 */
+  now?: number;
+}
+
+/**
+ * Takes the roles apart: offline root keys, the operator's key for releases alone, and the platform's own for timestamps.
+ * @throws AIOT_TRUST_CONFLICT, AIOT_TRUST_MISSING, AIOT_KEY_NOT_FOUND, AIOT_KEY_EXISTS, AIOT_USAGE
+ */
+export async function initTrust(
+  { client, context, validMs, now = Date.now() }: TrustContext,
+  { keys: count, threshold, out }: { keys: number; threshold: number; out: string },
+): Promise<TrustChange> {
+  if (threshold > count)
+    throw new AiotError('AIOT_USAGE', `--threshold: expected ${count} at most, got ${threshold}`);
+  const chain = await client.trust.chain();
+  if (chain.root) {
+    throw new AiotError('AIOT_TRUST_CONFLICT', 'the keys of this platform are apart already', {
+      next: 'aiot trust status',
+    });
+  }
+  const held = await heldOf(client, chain);
+  if (!held) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
+  const operator = await operatorKey(context);
+  const stamp = chain.timestampKeys.at(-1) ?? (await client.trust.newTimestampKey());
+  const offline = Array.from({ length: count }, newKey);
+  const root: Root = {
+    ...{ spec: 'aiot-root/1', version: held.version + 1, issued: now, expires: now + validMs },
+    keys: { ...held.keys, ...entries(offline.map(publicOf)), ...entries([stamp]) },
+    roles: {
+      root: { keyids: offline.map(({ keyid }) => keyid), threshold },
+      targets: held.roles.targets,
+      timestamp: { keyids: [stamp.keyid], threshold: 1 },
+    },
+  };
+  const files = await writeRootKeys(out, offline);
+  await publish(client, root, [operator, ...offline.map(({ pem }) => pem)]);
+  return changeOf(held, root, files);
+}
+
+interface Rotation {
+  role: RootRole;
+  /** Files with offline root keys. */
+  rootKeys: readonly string[];
+  /** Of root keys: makes new ones here; absent = the same keys sign a root that is good for longer. */
+  out?: string | undefined;
+  /** The one key that is to go; absent = all of the role. */
+  only?: string | undefined;
+  /** Of targets: files with the public keys of others who may sign, and how many signatures a release wants from now on. */
+  targetsKeys?: readonly string[] | undefined;
+  threshold?: number | undefined;
+}
+
+/**
+ * Replaces the keys of a role by new ones in the next root. A new signing key takes the place of the old one in this user's folder.
+ * @throws AIOT_TRUST_CONFLICT (not apart yet), AIOT_TRUST_SIGNATURES, AIOT_FILE_NOT_FOUND, AIOT_KEY_EXISTS, AIOT_MEMORY_SHORT (too many keys)
+ */
+export async function rotateTrust(trust: TrustContext, rotation: Rotation): Promise<TrustChange> {
+  const { client, context, validMs, now = Date.now() } = trust;
+  const { role, only } = rotation;
+  const before = await rootOf(client);
+  const signers = await readKeys(rotation.rootKeys);
+  requireSigners(before, signers);
+  const gone = only === undefined ? before.roles[role].keyids : [only];
+  const stay = before.roles[role].keyids.filter((id) => !gone.includes(id));
+  const others = await othersOf(rotation);
+  const own = await newKeysFor(trust, rotation, before, gone.length);
+  const made = { ...own, public: [...own.public, ...others] };
+  const renewed = made.public.length === 0 && only === undefined;
+  const keyids = renewed ? before.roles[role].keyids : [...stay, ...made.public.map(({ keyid }) => keyid)];
+  const threshold = rotation.threshold ?? before.roles[role].threshold;
+  const roles = { ...before.roles, [role]: { keyids: [...new Set(keyids)], threshold } };
+  const left = roles[role].keyids.length;
+  if (left < threshold) {
+    const message = `the role ${role} wants ${threshold} key(s), and ${left} would be left`;
+    const next = role === 'targets' ? 'Name the public keys of the others: --targets-key FILE' : undefined;
+    throw new AiotError('AIOT_USAGE', message, { next: next ?? 'Have another made in its place: --out DIR' });
+  }
+  const named = new Set(rootRoles.flatMap((each) => roles[each].keyids));
+  const all = Object.entries({ ...before.keys, ...entries(made.public) });
+  const root: Root = {
+    ...{ spec: 'aiot-root/1', version: before.version + 1, issued: now, expires: now + validMs },
+    keys: Object.fromEntries(all.filter(([id]) => named.has(id))),
+    roles,
+  };
+  const count = Object.keys(root.keys).length;
+  if (count > mostKeys)
+    throw new AiotError(
+      'AIOT_MEMORY_SHORT',
+      `expected at most ${mostKeys} keys in a root, got ${count}: devices keep no more`,
+    );
+  const files =
+    made.offline.length > 0 && rotation.out ? await writeRootKeys(rotation.out, made.offline) : [];
+  const install = made.signing && (await replaceOperatorKey(context, made.signing.pem));
+  await publish(
+    client,
+    root,
+    [...signers, ...made.offline].map(({ pem }) => pem),
+  );
+  const kept = await install?.();
+  return changeOf(before, root, kept === undefined ? files : [...files, kept]);
+}
+
+/** Keys that the firmware has room for: of releases, and of all roles together (AIOT_KEYS_MAX of manifest.h). */
+const mostTargets = 8;
+
+const mostKeys = 20;
+
+/** @throws AIOT_USAGE (another role, too many), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+async function othersOf({ role, targetsKeys = [], threshold }: Rotation): Promise<PublicKey[]> {
+  if (role !== 'targets' && (targetsKeys.length > 0 || threshold !== undefined)) {
+    throw new AiotError('AIOT_USAGE', '--targets-key and --threshold: expected --role targets');
+  }
+  if (targetsKeys.length >= mostTargets) {
+    const message = `--targets-key: expected at most ${mostTargets - 1}, got ${targetsKeys.length}; devices keep ${mostTargets} keys, one of them this user's`;
+    throw new AiotError('AIOT_USAGE', message);
+  }
+  return readPublicKeys(targetsKeys);
+}
+
+/** The role of a key, by its id or the first 8 digits or more. @throws AIOT_TRUST_KEY_UNKNOWN */
+export async function findKey(
+  client: TrustContext['client'],
+  wanted: string,
+): Promise<{ role: RootRole; keyid: string }> {
+  const { roles } = await rootOf(client);
+  const all = rootRoles.flatMap((role) => roles[role].keyids.map((keyid) => ({ role, keyid })));
+  const found = wanted.length < 8 ? [] : all.filter(({ keyid }) => keyid.startsWith(wanted));
+  const [one] = found;
+  if (one && new Set(found.map(({ keyid }) => keyid)).size === 1) return one;
+  throw new AiotError(
+    'AIOT_TRUST_KEY_UNKNOWN',
+    `expected the id of one key (8 digits or more), got ${wanted}`,
+  );
+}
+
+async function newKeysFor(
+  { client }: TrustContext,
+  { role, out }: Rotation,
+  before: Root,
+  count: number,
+): Promise<{ public: PublicKey[]; offline: PrivateKey[]; signing?: PrivateKey }> {
+  if (role === 'timestamp') {
+    // One that an earlier try has made is used before another is.
+    const { timestampKeys } = await client.trust.chain();
+    const spare = timestampKeys.findLast(({ keyid }) => !before.keys[keyid]);
+    return { public: [spare ?? (await client.trust.newTimestampKey())], offline: [] };
+  }
+  if (role === 'targets') {
+    const signing = newKey();
+    return { public: [publicOf(signing)], offline: [], signing };
+  }
+  const offline = out === undefined ? [] : Array.from({ length: count }, newKey);
+  return { public: offline.map(publicOf), offline };
+}
+
+async function rootOf(client: TrustContext['client']): Promise<Root> {
+  const { root } = await client.trust.chain();
+  if (root) return rootIn(root);
+  throw new AiotError('AIOT_TRUST_CONFLICT', 'the keys of this platform are not apart yet', {
+    next: 'aiot trust init --out DIR',
+  });
+}
+
+/** Told before a key is made. @throws AIOT_TRUST_KEY_UNKNOWN, AIOT_TRUST_SIGNATURES */
+function requireSigners({ roles: { root }, version }: Root, signers: readonly PrivateKey[]): void {
+  const stranger = signers.find(({ keyid }) => !root.keyids.includes(keyid));
+  if (stranger) {
+    throw new AiotError(
+      'AIOT_TRUST_KEY_UNKNOWN',
+      `${stranger.keyid.slice(0, 8)} is not a root key of root ${version}`,
+    );
+  }
+  const count = new Set(signers.map(({ keyid }) => keyid)).size;
+  if (count >= root.threshold) return;
+  throw new AiotError('AIOT_TRUST_SIGNATURES', `expected ${root.threshold} root key(s), got ${count}`);
+}
+
+async function publish(
+  client: TrustContext['client'],
+  root: Root,
+  [first = '', ...others]: readonly string[],
+): Promise<void> {
+  await client.trust.putRoot(others.reduce(cosign, signPayload(rootSchema.parse(root), first)));
+}
+
+function changeOf(before: HeldRoot, { version, expires, keys }: Root, files: string[]): TrustChange {
+  const added = Object.keys(keys).filter((id) => !before.keys[id]);
+  const removed = Object.keys(before.keys).filter((id) => !keys[id]);
+  return { version, expires, added, removed, files };
+}
+
+function publicOf({ pem }: PrivateKey): PublicKey {
+  const publicKey = publicKeyOf(pem);
+  return { keyid: keyIdOf(publicKey), publicKey };
+}
+
+function entries(keys: readonly PublicKey[]): Root['keys'] {
+  return Object.fromEntries(
+    keys.map(({ keyid, publicKey }) => [keyid, { algorithm: 'ecdsa-p256-sha256' as const, publicKey }]),
+  );
+}
+
+/** `aiot trust status`. Times are ms since 1970. */
+export const trustStatusSchema = z.object({
+  /** Of what is in force; null = nobody may sign yet. */
+  version: z.int().nullable(),
+  /** Whether root, targets and timestamp have keys of their own. */
+  apart: z.boolean(),
+  expires: z.int().nullable(),
+  /** Key ids that have signed the newest root. */
+  signedBy: z.array(z.string()),
+  roles: z.array(z.object({ role: z.enum(rootRoles), threshold: z.int(), keyids: z.array(z.string()) })),
+  /** The newest timestamp of the platform; null = no root names a key for it. */
+  timestamp: z.object({ version: z.int(), issued: z.int(), expires: z.int() }).nullable(),
+  warnings: z.array(z.string()),
+});
+
+export type TrustStatus = z.output<typeof trustStatusSchema>;
+
+type Client = Pick<RegistryClient, 'trust'>;
+
+/** A root is to be renewed in time: somebody has to fetch the offline keys, ms. */
+const soonMs = 30 * 86_400_000;
+
+export async function trustStatus(client: Client, now = Date.now()): Promise<TrustStatus> {
+  const chain = await client.trust.chain();
+  const held = await heldOf(client, chain);
+  const timestamp = chain.root && (await timestampOf(client));
+  const roles = rootRoles.flatMap((role) => {
+    const keys = held?.roles[role];
+    return keys ? [{ role, ...keys }] : [];
+  });
+  return {
+    version: chain.version,
+    apart: chain.root !== null,
+    expires: held?.expires ?? null,
+    signedBy: chain.root?.signatures.map(({ keyid }) => keyid) ?? [],
+    roles,
+    timestamp,
+    warnings: warningsOf(held, chain, timestamp, now),
+  };
+}
+
+/** What is in force at a platform; null = nothing. */
+async function heldOf(client: Client, { root }: TrustChain): Promise<HeldRoot | null> {
+  if (root) return rootIn(root);
+  const trust = await client.trust.get();
+  return trust && heldTrust(trust);
+}
+
+async function timestampOf(client: Client): Promise<TrustStatus['timestamp']> {
+  try {
+    const { payload } = await client.trust.timestamp();
+    const { version, issued, expires } = timestampSchema.parse(
+      JSON.parse(Buffer.from(payload, 'base64').toString('utf8')),
+    );
+    return { version, issued, expires };
+  } catch (error) {
+    if (hasCode(error, 'AIOT_NOT_FOUND')) return null;
+    throw error;
+  }
+}
+
+function warningsOf(
+  held: HeldRoot | null,
+  { root }: TrustChain,
+  timestamp: TrustStatus['timestamp'],
+  now: number,
+): string[] {
+  if (!held) return ['Nobody may sign yet.'];
+  if (!root) return ['One key does everything: whoever has it has the fleet, and nobody can replace it.'];
+  const warnings: string[] = [];
+  const { expires, roles } = held;
+  if (expires !== null && expires <= now) warnings.push('The root has expired: devices take nothing.');
+  else if (expires !== null && expires < now + soonMs) warnings.push('The root expires within 30 days.');
+  if (timestamp === null) warnings.push('The platform has no key for timestamps that the root names.');
+  else if (timestamp.expires <= now)
+    warnings.push('The timestamp has expired: look at the platform’s clock.');
+  if (roles.root.keyids.length === roles.root.threshold && roles.root.threshold > 1)
+    warnings.push('Every root key is wanted: if one is lost, no root can be signed again.');
+  if (roles.root.keyids.some((id) => roles.targets.keyids.includes(id)))
+    warnings.push('A key that signs releases is a root key as well.');
+  return warnings;
+}
+
+/** A private key: PKCS#8 PEM, and the id of its public half. */
+interface PrivateKey {
+  pem: string;
+  keyid: string;
+}
+
+function newKey(): PrivateKey {
+  return keyOf(generateKeyPair().privatePem);
+}
+
+function keyOf(pem: string): PrivateKey {
+  return { pem, keyid: keyIdOf(publicKeyOf(pem)) };
+}
+
+/** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+async function readKeys(files: readonly string[]): Promise<PrivateKey[]> {
+  const keys: PrivateKey[] = [];
+  for (const file of files) {
+    const pem = await readText(file);
+    try {
+      keys.push(keyOf(pem));
+    } catch (cause) {
+      throw new AiotError('AIOT_FILE_MALFORMED', `${file} is not a private key in PEM`, { cause });
+    }
+  }
+  return keys;
+}
+
+/** Public halves, of files in PEM. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+async function readPublicKeys(files: readonly string[]): Promise<PublicKey[]> {
+  const keys: PublicKey[] = [];
+  for (const file of files) {
+    const pem = await readText(file);
+    try {
+      const publicKey = publicKeyIn(pem);
+      keys.push({ keyid: keyIdOf(publicKey), publicKey });
+    } catch (cause) {
+      throw new AiotError('AIOT_FILE_MALFORMED', `${file} is not a public ECDSA P-256 key in PEM`, { cause });
+    }
+  }
+  return keys;
+}
+
+/** `root-1a2b3c4d.pem`: which key it is shows by its name. */
+const fileOf = ({ keyid }: PrivateKey) => `root-${keyid.slice(0, 8)}.pem`;
+
+/**
+ * Offline keys, mode 0600, in a folder that holds none yet: they are never written over, and on disk before anybody is told of them.
+ * @returns the files @throws AIOT_KEY_EXISTS, AIOT_FILE_NOT_WRITABLE
+ */
+async function writeRootKeys(out: string, keys: readonly PrivateKey[]): Promise<string[]> {
+  await mkdir(out, { recursive: true, mode: 0o700 });
+  const files: string[] = [];
+  for (const key of keys) {
+    const file = join(out, fileOf(key));
+    if (existsSync(file)) throw new AiotError('AIOT_KEY_EXISTS', `${file} is there already`);
+    await writeFileAtomic(file, key.pem, 0o600);
+    files.push(file);
+  }
+  return files;
+}
