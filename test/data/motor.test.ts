@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { motorSamples, motorStates, simulateMotor } from '../../src/lib/data/index.js';
-import { endRise, motor, outerRaceHz, runningCurrent, shaftHz } from '../../src/lib/data/motor/physics.js';
+import { endRise, motor, outerRaceHz, runningCurrent, shaftHz } from '../../src/lib/data/motor.js';
 import { createFourier } from '../../src/lib/signal/features/fourier.js';
 
 const rateHz = 200;

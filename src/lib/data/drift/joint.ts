@@ -1,6 +1,6 @@
 import { type Discriminant, trainDiscriminant } from '../features/discriminant.js';
-import { paceOf, paceWithoutStep, slowerPace } from './math/effective.js';
-import { normalAbove, widened } from './math/special.js';
+import { paceOf, paceWithoutStep, slowerPace } from './effective.js';
+import { normalAbove, widened } from './probability.js';
 import type { NumberProfile } from './profile.js';
 import type { Joint } from './result.js';
 

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { momentsShape } from '../statistics/result.js';
 
 /** Why a column counts as drifted. */
 export const reasons = [
@@ -19,6 +18,15 @@ export const reasons = [
   'type',
 ] as const;
 export type Reason = (typeof reasons)[number];
+
+/** A column's finite numbers; null where it has none. */
+export const momentsShape = {
+  min: z.number().nullable(),
+  max: z.number().nullable(),
+  mean: z.number().nullable(),
+  /** Of the population. */
+  deviation: z.number().nullable(),
+};
 
 const sideSchema = z.object({
   rows: z.int(),
