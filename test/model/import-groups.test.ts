@@ -5,9 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, readTflite, writeTflite } from '../../src/lib/formats/index.js';
 import { readSource } from '../../src/lib/model/import/sources/open.js';
-import { simplifyGraph } from '../../src/lib/model/lower/simplify.js';
-import { trainableOf } from '../../src/lib/model/network/trainable-of.js';
-import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
+import { trainableOf } from '../../src/lib/model/quantize/finetune.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { createInterpreter, floatView } from '../../src/lib/runtime/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-groups-'));

@@ -3,14 +3,14 @@ import { gaussian, type LayerConfig, seededRandom } from '../../src/lib/core/ind
 import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
 import { finishGraph } from '../../src/lib/model/lower/finish.js';
 import { buildTrainable, graphInput } from '../../src/lib/model/network/build.js';
-import { layersOf } from '../../src/lib/model/network/layers-of.js';
-import { trainableOf } from '../../src/lib/model/network/trainable-of.js';
 import {
+  layersOf,
   type NetworkKind,
   type NetworkOutput,
   type NetworkSpec,
   outputSize,
-} from '../../src/lib/model/network/types.js';
+} from '../../src/lib/model/network/layers.js';
+import { trainableOf } from '../../src/lib/model/quantize/finetune.js';
 import { openEngine } from '../../src/lib/model/train/engine/open-engine.js';
 import type { Loss } from '../../src/lib/model/train/engine/types.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';

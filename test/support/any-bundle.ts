@@ -4,7 +4,7 @@ import { endOf } from '../../src/lib/model/bundle/ends.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
 import { unknownProvenance } from '../../src/lib/model/bundle/provenance-schema.js';
 import { type AnswerSpec, type Bundle, type BundleInfo, packBundle } from '../../src/lib/model/index.js';
-import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import type { QuantizeSettings } from '../../src/lib/model/quantize/types.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { FloatNetwork } from './float-network.js';

@@ -1,8 +1,7 @@
 import { gaussian, type LayerConfig, type Random } from '../../src/lib/core/index.js';
 import type { Graph, Operator } from '../../src/lib/formats/index.js';
 import { buildTrainable } from '../../src/lib/model/network/build.js';
-import { layersOf } from '../../src/lib/model/network/layers-of.js';
-import type { NetworkKind, NetworkOutput } from '../../src/lib/model/network/types.js';
+import { layersOf, type NetworkKind, type NetworkOutput } from '../../src/lib/model/network/layers.js';
 import { graphWith, statisticsOf } from '../../src/lib/model/train/engine/trained-graph.js';
 
 interface Wanted {

@@ -13,6 +13,7 @@ export { packSigned, requireSameModel, type Verified, verifySigned } from './bun
 export type * from './bundle/types.js';
 export { compareModels } from './compare/compare-models.js';
 export { type Comparison, comparisonSchema } from './compare/result.js';
+export { type Emit, emits } from './emit/emit.js';
 export { classifierFigures } from './evaluate/classifier.js';
 export { type EvaluationRequest, evaluateModel, evaluationSchema } from './evaluate/evaluate-model.js';
 export { evaluateProject } from './evaluate/evaluate-project.js';
@@ -58,8 +59,11 @@ export {
   pushResultSchema,
 } from './push.js';
 export { isModelFile } from './push-file.js';
-export * from './quantize/index.js';
+export { compileEdgeTpu, type EdgeTpu, readEdgeTpu } from './quantize/edgetpu.js';
+export { type QuantizeModelOptions, quantizeModel, targets } from './quantize/quantize-model.js';
 export { quantizeProject } from './quantize/quantize-project.js';
+export { type QuantizeResult, quantizeResultSchema } from './quantize/result.js';
+export { calibrations } from './quantize/types.js';
 export { manifestOf, release } from './release.js';
 export { writeReport } from './report/write-report.js';
 export { signModel, signResultSchema } from './sign.js';

@@ -5,7 +5,7 @@ import { readTrained } from '../../../src/lib/model/built.js';
 import type { EvaluateResult } from '../../../src/lib/model/evaluate/result.js';
 import { buildFiles, readTraining } from '../../../src/lib/model/files.js';
 import { openModelProject, trainModel } from '../../../src/lib/model/index.js';
-import type { NetworkOutput } from '../../../src/lib/model/network/types.js';
+import type { NetworkOutput } from '../../../src/lib/model/network/layers.js';
 import type { QuantizeResult } from '../../../src/lib/model/quantize/result.js';
 import { figuresOf, linearModel } from '../../../src/lib/model/train/baseline.js';
 import type { Lesson } from '../../../src/lib/model/train/types.js';

@@ -1,4 +1,4 @@
-import { type QuantizeModelOptions, quantizeModel } from '../../model/quantize/index.js';
+import { type QuantizeModelOptions, quantizeModel } from '../../model/quantize/quantize-model.js';
 import { type QuantizeProgress, uncounted, type Watched } from '../progress.js';
 
 /** Of `quantize`; what is given stands above aiot.yaml. */

@@ -1,6 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import { type Graph, type Operator, type Tensor, withoutUnused } from '../../formats/index.js';
-import type { NetworkSpec } from '../network/types.js';
+import type { NetworkSpec } from '../network/layers.js';
 
 /**
  * The network with its outputs in the order of a project's classes.

@@ -1,6 +1,6 @@
 import type { Graph } from '../../formats/index.js';
+import { simplifyGraph } from '../network/simplify.js';
 import type { Trainable } from '../train/engine/types.js';
-import { simplifyGraph } from './simplify.js';
 
 /**
  * The graph to write of a graph that was trained: batch norms folded into the layers before them, activations fused, changes of

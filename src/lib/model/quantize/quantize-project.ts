@@ -9,12 +9,10 @@ import { isStandardizing, metadataOf } from '../file-metadata.js';
 import { buildFiles, type QuantizationFile, readNetwork } from '../files.js';
 import { stale } from '../fresh.js';
 import { standardizeAll } from '../train/standardize.js';
-import type { Evaluation } from './evaluation.js';
-import { type Answer, evaluationOf, noAnswer } from './judge-rows.js';
-import { outcomeOf } from './outcome.js';
-import { prepareGraph } from './prepare.js';
+import { type Answer, type Evaluation, evaluationOf, noAnswer } from './evaluation.js';
+import { prepareGraph } from './graph/quantize-graph.js';
+import { affordableOf, outcomeOf, rowsOf } from './quantize-model.js';
 import type { QuantizeResult } from './result.js';
-import { affordableOf, rowsOf } from './rows.js';
 import {
   type Found,
   quantizeAlike,

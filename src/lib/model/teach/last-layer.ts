@@ -3,7 +3,7 @@ import type { Graph, Operator, Tensor } from '../../formats/index.js';
 import { createInterpreter } from '../../runtime/index.js';
 import { encodeInput, valuesOf } from '../bundle/ends.js';
 import type { BundleInfo } from '../bundle/types.js';
-import { quantizeLayer } from '../quantize/weights.js';
+import { quantizeLayer } from '../quantize/graph/numbers.js';
 
 type Dense = Extract<Operator, { op: 'FULLY_CONNECTED' }>;
 

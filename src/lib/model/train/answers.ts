@@ -1,5 +1,5 @@
 import { quantile } from '../evaluate/intervals.js';
-import { type NetworkSpec, outputSize } from '../network/types.js';
+import { type NetworkSpec, outputSize } from '../network/layers.js';
 import { distance } from './fit/loss.js';
 
 /** What a network says of examples. */

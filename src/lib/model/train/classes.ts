@@ -1,4 +1,4 @@
-import type { NetworkOutput } from '../network/types.js';
+import type { NetworkOutput } from '../network/layers.js';
 import type { Classes } from './types.js';
 
 /** What an anomaly is called where no label has a name for it. */

@@ -2,7 +2,7 @@ import type { ProjectConfig } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
 import type { Standardization } from '../../signal/index.js';
 import { finishGraph } from '../lower/finish.js';
-import type { NetworkSpec } from '../network/types.js';
+import type { NetworkSpec } from '../network/layers.js';
 import { type Answers, answersOf, errorQuantile } from './answers.js';
 import { type Choice, choose } from './choose.js';
 import { unfit } from './examples.js';

@@ -1,7 +1,7 @@
 import { type Part, type Recording, type Split, windowParts } from '../../data/index.js';
 import type { SignalSpec } from '../../signal/index.js';
 import type { Material } from '../material.js';
-import type { NetworkSpec } from '../network/types.js';
+import type { NetworkSpec } from '../network/layers.js';
 import { classIndex } from './classes.js';
 import { checkNumbers, pick, unfit, windowsOf } from './examples.js';
 import { countOf, examplesOfRows, lessonsOfRows, piecesOfRows } from './rows/examples.js';

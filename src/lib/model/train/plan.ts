@@ -1,8 +1,7 @@
 import { AiotError, type Project, type ProjectConfig, plural } from '../../core/index.js';
 import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/index.js';
 import type { Material } from '../material.js';
-import { layersOf } from '../network/layers-of.js';
-import type { NetworkKind, NetworkOutput, NetworkSpec } from '../network/types.js';
+import { layersOf, type NetworkKind, type NetworkOutput, type NetworkSpec } from '../network/layers.js';
 import { classesFor } from './classes.js';
 import { unfit } from './examples.js';
 import { labelsOfRows } from './rows/classes.js';

@@ -7,7 +7,7 @@ import {
   type Split,
   splitDataset,
 } from '../../data/index.js';
-import type { NetworkOutput } from '../network/types.js';
+import type { NetworkOutput } from '../network/layers.js';
 import { classIndex } from './classes.js';
 import type { Classes } from './types.js';
 

@@ -7,7 +7,7 @@ import {
   refuseInputs,
 } from '../../core/index.js';
 import { openModelProject } from '../material.js';
-import type { NetworkKind } from '../network/types.js';
+import type { NetworkKind } from '../network/layers.js';
 import { writeReport } from '../report/write-report.js';
 import type { Backend } from './engine/types.js';
 import { type TrainResult, trainResultSchema } from './result.js';

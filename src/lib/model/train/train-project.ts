@@ -15,7 +15,7 @@ import { proportionOf } from '../evaluate/proportion.js';
 import { metadataOf } from '../file-metadata.js';
 import { buildFiles, modelName } from '../files.js';
 import { type Material, openMaterial } from '../material.js';
-import type { NetworkKind } from '../network/types.js';
+import type { NetworkKind } from '../network/layers.js';
 import { type Baseline, figuresOf, linearModel } from './baseline.js';
 import { divide, leaksOf } from './divide.js';
 import type { Backend } from './engine/types.js';

@@ -1,7 +1,7 @@
 import type { Split } from '../../data/index.js';
 import type { SignalSpec, Standardization } from '../../signal/index.js';
 import type { Lineage } from '../bundle/types.js';
-import type { NetworkSpec } from '../network/types.js';
+import type { NetworkSpec } from '../network/layers.js';
 import type { Baseline } from './baseline.js';
 import type { Choice } from './choose.js';
 

@@ -1,5 +1,5 @@
 import { buildTrainable } from '../../network/build.js';
-import { type NetworkOutput, outputSize } from '../../network/types.js';
+import { type NetworkOutput, outputSize } from '../../network/layers.js';
 import { openEngine } from '../engine/open-engine.js';
 import type { FitOptions, Fitted } from './fit-network.js';
 import { type Assessment, assess } from './loss.js';

@@ -1,5 +1,4 @@
-import type { NetworkSpec } from '../../network/types.js';
-import { outputSize } from '../../network/types.js';
+import { type NetworkSpec, outputSize } from '../../network/layers.js';
 import { hasClasses, type Part } from './part.js';
 
 /** Mean loss over rows, each by its weight, and the share of right answers where there are classes. */

@@ -1,5 +1,4 @@
-import type { NetworkOutput, NetworkSpec } from '../../network/types.js';
-import { outputSize } from '../../network/types.js';
+import { type NetworkOutput, type NetworkSpec, outputSize } from '../../network/layers.js';
 import type { Loss } from '../engine/types.js';
 
 /** Standardized examples and what they should be answered with. */

@@ -5,12 +5,11 @@ import { AiotError, hasCode, readBytes, requireFile } from '../../../core/index.
 import { type Graph, writeTflite } from '../../../formats/index.js';
 import { openLiteRt } from '../../../runtime/index.js';
 import type { Standardization } from '../../../signal/index.js';
-import { type NetworkSpec, outputSize } from '../../network/types.js';
+import { type NetworkSpec, outputSize } from '../../network/layers.js';
 import { answersOf, errorQuantile } from '../answers.js';
 import { assess } from '../fit/loss.js';
 import type { Part } from '../fit/part.js';
-import type { Learned, LearnOptions } from '../learn.js';
-import { normalOnly, requireExamples } from '../learn.js';
+import { type Learned, type LearnOptions, normalOnly, requireExamples } from '../learn.js';
 import { standardizationFor, standardizeInPlace } from '../standardize.js';
 import type { Lesson } from '../types.js';
 import { runCommand } from './run-command.js';

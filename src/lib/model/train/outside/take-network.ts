@@ -1,7 +1,7 @@
 import { AiotError } from '../../../core/index.js';
 import { elementCount, type Graph, readTflite } from '../../../formats/index.js';
-import { simplifyGraph } from '../../lower/simplify.js';
-import { type NetworkSpec, outputSize } from '../../network/types.js';
+import { type NetworkSpec, outputSize } from '../../network/layers.js';
+import { simplifyGraph } from '../../network/simplify.js';
 
 /**
  * The network that a training program left, checked against what was asked of it, and simplified.

@@ -1,7 +1,7 @@
 import { AiotError, plural, seededRandom, shuffledNumbers } from '../../../core/index.js';
 import { type Part, partSizes, type Split } from '../../../data/index.js';
 import type { Rows } from '../../material.js';
-import type { NetworkOutput } from '../../network/types.js';
+import type { NetworkOutput } from '../../network/layers.js';
 import { type RowTruth, walkRows } from './examples.js';
 import { namesTogether, rowsTogether, type Units } from './units.js';
 

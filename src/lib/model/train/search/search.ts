@@ -8,7 +8,7 @@ import {
 import { signalSpecOf } from '../../../signal/index.js';
 import { buildFiles, modelName } from '../../files.js';
 import { openMaterial } from '../../material.js';
-import { defaultLayers } from '../../network/layers-of.js';
+import { defaultLayers } from '../../network/layers.js';
 import { divide, leaksOf } from '../divide.js';
 import { planTraining } from '../plan.js';
 import type { TrainOptions } from '../train-project.js';

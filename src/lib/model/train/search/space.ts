@@ -1,5 +1,5 @@
 import type { Overrides, Project, ProjectConfig, Random } from '../../../core/index.js';
-import type { NetworkKind } from '../../network/types.js';
+import type { NetworkKind } from '../../network/layers.js';
 
 /** One network and signal part to try. */
 export interface Choice {

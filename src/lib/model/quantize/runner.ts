@@ -2,7 +2,7 @@ import type { Graph, Operator, Tensor } from '../../formats/index.js';
 import { createInterpreter, floatView, type Interpreter, type OnTensor } from '../../runtime/index.js';
 
 /** A network of any mode, from real values to real values. */
-export interface Runner {
+interface Runner {
   /** Its interpreter's tensors, overwritten by the next run; indices as in the graph given. */
   readonly tensors: Interpreter['tensors'];
   /** The array is the interpreter's own. @throws AIOT_TFLITE_INPUT */

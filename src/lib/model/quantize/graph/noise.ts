@@ -1,6 +1,6 @@
-import { elementCount, type Graph } from '../../formats/index.js';
-import { multiplyAdds } from '../inspect/costs.js';
-import { createRunner } from './run.js';
+import { elementCount, type Graph } from '../../../formats/index.js';
+import { multiplyAdds } from '../../inspect/costs.js';
+import { createRunner } from '../runner.js';
 
 /** float32 itself cannot tell more: 24 bits of a fraction. Equal values have this. */
 const mostDb = 150;

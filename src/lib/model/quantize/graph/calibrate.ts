@@ -1,6 +1,6 @@
-import { AiotError } from '../../core/index.js';
-import type { Graph } from '../../formats/index.js';
-import { createInterpreter } from '../../runtime/index.js';
+import { AiotError } from '../../../core/index.js';
+import type { Graph } from '../../../formats/index.js';
+import { createInterpreter } from '../../../runtime/index.js';
 import type { Range } from './numbers.js';
 
 /** What the representative rows make of one activation. */

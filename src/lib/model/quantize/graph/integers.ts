@@ -1,20 +1,32 @@
-import { activationPlaces, type Graph, type Operator, type Quantization } from '../../formats/index.js';
+import {
+  activationPlaces,
+  type Graph,
+  type Operator,
+  type Quantization,
+  type Tensor,
+} from '../../../formats/index.js';
+import type { Kind } from '../types.js';
 import { unfit } from './calibrate.js';
-import { uniteRanges } from './join.js';
-import { type Range, withLeastScale } from './numbers.js';
+import {
+  activationQuantization,
+  quantizeLayer,
+  quantizeValues,
+  quantizeWide,
+  type Range,
+  rangeOf,
+  wideQuantization,
+  withLeastScale,
+} from './numbers.js';
 import { channelAxis, fixedOutput, isWeighted, outputRules, type Weighted } from './rules.js';
-import { Twins } from './twins.js';
-import type { Kind } from './types.js';
-import { quantizeLayer } from './weights.js';
 
-export interface IntegerPlan {
+interface IntegerPlan {
   /** Kind of each operator of the float graph. */
   kinds: readonly Kind[];
   /** Kind of the network's input and output. */
   io: Kind;
 }
 
-export interface IntegerGraph {
+interface IntegerGraph {
   graph: Graph;
   /** Tensor of the float graph → the one that stands for it. */
   twins: Map<number, number>;
@@ -162,4 +174,125 @@ function addWeights(twins: Twins, operator: Weighted, inputScale: number, kind: 
   const typed = kind === 'int16' ? wide : ({ type: 'int32', data: layer.bias } as const);
   const name = bias?.name ?? `${weights.name}/bias`;
   return [place, twins.add({ name, shape, ...typed, quantization: layer.biasQuantization })];
+}
+
+/**
+ * Lets the inputs of each CONCATENATION have one scale: an input that `free` says may have any range, and that goes
+ * nowhere else, gets the range of the whole. (Others are brought to it by a QUANTIZE. TensorFlow's converter forces the
+ * range on upwards instead, through pools as far as the model's input, which then clips.)
+ * @returns the ranges with these replaced
+ */
+function uniteRanges(
+  { operators, outputs }: Graph,
+  ranges: ReadonlyMap<number, Range>,
+  free: (operator: Graph['operators'][number]) => boolean,
+): Map<number, Range> {
+  const united = new Map(ranges);
+  const uses = new Map<number, number>();
+  for (const index of [...outputs, ...operators.flatMap(({ inputs }) => inputs)])
+    uses.set(index, (uses.get(index) ?? 0) + 1);
+  const makers = new Map(operators.map((operator) => [operator.outputs[0], operator]));
+  // From the last to the first: the range of an outer concatenation becomes that of one within it.
+  for (const { op, inputs, outputs: made } of [...operators].reverse()) {
+    const whole = united.get(made[0] ?? -1);
+    if (op !== 'CONCATENATION' || whole === undefined) continue;
+    for (const index of inputs) {
+      const maker = makers.get(index);
+      if (maker !== undefined && uses.get(index) === 1 && free(maker)) united.set(index, whole);
+    }
+  }
+  return united;
+}
+
+/**
+ * The graph under construction: each activation of the float graph has a twin of the kind that its operator makes, and
+ * further ones, by QUANTIZE or DEQUANTIZE, where operators of other kinds read it.
+ */
+class Twins {
+  readonly tensors: Tensor[] = [];
+  readonly operators: Operator[] = [];
+  /** Float tensor → kind → tensor here. The first of each is what its operator made. */
+  readonly #made = new Map<number, Map<Kind, number>>();
+  readonly #constants = new Map<number, number>();
+
+  constructor(
+    readonly graph: Graph,
+    readonly ranges: ReadonlyMap<number, Range>,
+  ) {}
+
+  /** A tensor for what an operator makes of float tensor `index`. */
+  make(index: number, kind: Kind, quantization?: Quantization): number {
+    const { name, shape } = this.graph.tensors[index]!;
+    const kinds = this.#made.get(index) ?? new Map<Kind, number>();
+    this.#made.set(index, kinds);
+    const own = kind === 'float32' ? {} : { quantization: quantization ?? this.own(index, kind) };
+    const place = this.add({ name: kinds.size === 0 ? name : `${name}/${kind}`, shape, type: kind, ...own });
+    kinds.set(kind, place);
+    return place;
+  }
+
+  /**
+   * The twin of this kind of an activation, converted to it when there is none; a float constant becomes one.
+   * @param quantization of what is made anew here, instead of its own range's
+   */
+  of(index: number, kind: Kind, quantization?: Quantization): number {
+    if (this.graph.tensors[index]?.data !== undefined) return this.#constantOf(index, kind, quantization);
+    const kinds = this.#made.get(index);
+    const [first] = kinds ?? [];
+    if (kinds === undefined || first === undefined)
+      throw unfit(`tensor ${this.graph.tensors[index]?.name} is read before it is made`);
+    const known = kinds.get(kind);
+    if (known !== undefined) return known;
+    const place = this.make(index, kind, quantization);
+    this.operators.push({
+      op: kind === 'float32' ? 'DEQUANTIZE' : 'QUANTIZE',
+      inputs: [first[1]],
+      outputs: [place],
+      options: {},
+    });
+    return place;
+  }
+
+  /** Tensors of the float graph with what stands for them here. */
+  *native(): Iterable<[float: number, place: number]> {
+    for (const [index, kinds] of this.#made) {
+      const [first] = kinds.values();
+      if (first !== undefined) yield [index, first];
+    }
+  }
+
+  /** A constant as it stands: shapes, axes, float weights of an operator that stays float. −1 stays. */
+  constant(index: number): number {
+    if (index === -1) return -1;
+    const known = this.#constants.get(index) ?? this.add(this.graph.tensors[index]!);
+    this.#constants.set(index, known);
+    return known;
+  }
+
+  add(tensor: Tensor): number {
+    return this.tensors.push({ ...tensor }) - 1;
+  }
+
+  quantizationOf(place: number, where: string): Quantization {
+    const { quantization, name } = this.tensors[place]!;
+    if (quantization === undefined) throw unfit(`${where}: ${name} has no scale`);
+    return quantization;
+  }
+
+  /** Scale of an activation by its range. */
+  own(index: number, kind: Kind): Quantization {
+    const range = this.ranges.get(index);
+    if (range === undefined) throw unfit(`no values were seen of tensor ${this.graph.tensors[index]?.name}`);
+    return kind === 'int16' ? wideQuantization(range) : activationQuantization(range);
+  }
+
+  #constantOf(index: number, kind: Kind, given?: Quantization): number {
+    const tensor = this.graph.tensors[index]!;
+    if (kind === 'float32' || !(tensor.data instanceof Float32Array)) return this.constant(index);
+    const range = rangeOf(tensor.data);
+    const quantization =
+      given ?? (kind === 'int16' ? wideQuantization(range) : activationQuantization(range));
+    const data = (kind === 'int16' ? quantizeWide : quantizeValues)(tensor.data, quantization);
+    return this.add({ ...tensor, type: kind, data, quantization });
+  }
 }
