@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { figuresOf } from '../../src/lib/model/evaluate/figures.js';
+import { figuresOf } from '../../src/lib/model/evaluate/judge.js';
 import {
   argMaxRows,
   aucOf,

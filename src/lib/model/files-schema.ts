@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { layerSchema, quantizeModes } from '../core/index.js';
 import { bundleInfoSchema } from './bundle/info-schema.js';
+import type { EvaluationFile } from './evaluate/gates.js';
 import { evaluateResultSchema } from './evaluate/result.js';
-import type { EvaluationFile } from './evaluate/types.js';
 import { networkKinds } from './network/layers.js';
 import { baselineSchema, choiceSchema } from './train/result.js';
 import type { TrainingFile } from './train/types.js';

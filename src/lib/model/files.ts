@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { ZodType, z } from 'zod';
 import { AiotError, hasCode, issueText, type Project, readBytes, readJson, unless } from '../core/index.js';
 import { type Graph, readTflite } from '../formats/index.js';
-import type { EvaluationFile } from './evaluate/types.js';
+import type { EvaluationFile } from './evaluate/gates.js';
 import { evaluationFileSchema, quantizationFileSchema, trainingFileSchema } from './files-schema.js';
 import { type FoldsFile, foldsFileSchema } from './train/folds/types.js';
 import type { TrainingFile } from './train/types.js';

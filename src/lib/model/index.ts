@@ -11,20 +11,19 @@ export { isSigned, packBundle, unpackAny, unpackBundle } from './bundle/pack.js'
 export { createPredictor, type Invoker, type Prediction, type Predictor } from './bundle/predictor.js';
 export { packSigned, requireSameModel, type Verified, verifySigned } from './bundle/signed.js';
 export type * from './bundle/types.js';
-export { compareModels } from './compare/compare-models.js';
-export { type Comparison, comparisonSchema } from './compare/result.js';
 export { type Emit, emits } from './emit/emit.js';
-export { classifierFigures } from './evaluate/classifier.js';
 export { type EvaluationRequest, evaluateModel, evaluationSchema } from './evaluate/evaluate-model.js';
 export { evaluateProject } from './evaluate/evaluate-project.js';
-export { type FileEvaluation, fileEvaluationSchema } from './evaluate/file-result.js';
-export { gateError } from './evaluate/gates.js';
+export { type Gate, gateError } from './evaluate/gates.js';
+export { classifierFigures } from './evaluate/judge.js';
 export { macroF1Of } from './evaluate/metrics.js';
-export { outputKinds } from './evaluate/output-kind.js';
-export { type EvaluateResult, evaluateResultSchema } from './evaluate/result.js';
-export type { Gate } from './evaluate/types.js';
-export { explainRequest } from './explain/explain-request.js';
-export { type Explanation, explanationSchema } from './explain/result.js';
+export {
+  type EvaluateResult,
+  evaluateResultSchema,
+  type FileEvaluation,
+  fileEvaluationSchema,
+  outputKinds,
+} from './evaluate/result.js';
 export { fetchModel } from './fetch.js';
 export { buildFiles, modelName } from './files.js';
 export { type ChipName, chipNames, chips } from './fit/chips.js';
@@ -45,8 +44,12 @@ export {
   importModel,
   importResultSchema,
 } from './import/import-model.js';
+export { compareModels } from './inspect/compare.js';
+export { type Comparison, comparisonSchema } from './inspect/comparison.js';
+export { explainRequest } from './inspect/explain.js';
+export { type Explanation, explanationSchema } from './inspect/explanation.js';
 export { inspectModel } from './inspect/inspect.js';
-export { type Inspection, inspectionSchema } from './inspect/result.js';
+export { type Inspection, inspectionSchema } from './inspect/inspection.js';
 export { openModelProject } from './material.js';
 export * from './oci/index.js';
 export { pullModel, pullResultSchema } from './pull.js';

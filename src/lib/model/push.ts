@@ -3,7 +3,7 @@ import { AiotError, digestOf, namePattern, type Project, unless } from '../core/
 import type { RegistryClient } from '../registry/index.js';
 import { bundleProject } from './bundle/bundle-project.js';
 import type { DataSource } from './dataset.js';
-import { requireAccepted } from './evaluate/accepted.js';
+import { requireAccepted } from './evaluate/evaluate-project.js';
 import { modelName, readEvaluation, readQuantization } from './files.js';
 import { bundleOfFile } from './push-file.js';
 import { type ReleaseClient, release } from './release.js';

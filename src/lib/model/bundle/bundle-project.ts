@@ -2,9 +2,8 @@ import { AiotError, digestOf, type Project, readBytes, writeFileAtomic } from '.
 import type { NetworkMode } from '../../formats/index.js';
 import { type Built, readBuilt } from '../built.js';
 import type { DataSource } from '../dataset.js';
-import { gateFigures } from '../evaluate/accepted.js';
-import { gatesFrom } from '../evaluate/gates.js';
-import type { EvaluationFile } from '../evaluate/types.js';
+import { gateFigures } from '../evaluate/evaluate-project.js';
+import { type EvaluationFile, gatesFrom } from '../evaluate/gates.js';
 import { buildFiles, modelName, readEvaluation } from '../files.js';
 import { stale } from '../fresh.js';
 import { answeringOf } from './answer-spec.js';

@@ -2,7 +2,7 @@ import { AiotError, roundHalfAway } from '../../core/index.js';
 import type { Graph, NetworkMode } from '../../formats/index.js';
 import type { Activations } from '../../runtime/index.js';
 import { quantizeInput, type Standardization, standardize } from '../../signal/index.js';
-import { precisionOf } from '../inspect/precision.js';
+import { precisionOf } from '../inspect/costs.js';
 import type { End } from './types.js';
 
 /** The one input or output of a graph. @throws AIOT_MODEL_UNFIT for another number of them, or another type */

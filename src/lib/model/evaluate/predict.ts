@@ -7,7 +7,7 @@ import {
   withFloatConstants,
 } from '../../formats/index.js';
 import { createInterpreter, floatView, openLiteRt } from '../../runtime/index.js';
-import { refuseOffDevice } from '../inspect/refusal.js';
+import { refuseOffDevice } from '../inspect/costs.js';
 import { brokenConstant } from '../network/simplify.js';
 
 /** Google's LiteRT on this machine, or the interpreter that computes as TFLite Micro does on a device. */

@@ -5,7 +5,7 @@ import type { GuideClient } from '../../registry/index.js';
 import { bundleProject } from '../bundle/bundle-project.js';
 import { unpackAny } from '../bundle/pack.js';
 import type { DataSource } from '../dataset.js';
-import { requireAccepted } from '../evaluate/accepted.js';
+import { requireAccepted } from '../evaluate/evaluate-project.js';
 import { modelName, readEvaluation, readQuantization } from '../files.js';
 import { bundleOfFile } from '../push-file.js';
 import { guideModelName, guideNetwork, guideReads } from './network.js';

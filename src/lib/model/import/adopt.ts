@@ -1,6 +1,6 @@
 import type { Project } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
-import { type OtherOrder, orderWarning, otherOrder } from '../evaluate/class-order.js';
+import { type OtherOrder, orderWarning, otherOrder } from '../evaluate/labels.js';
 import { confusionOf } from '../evaluate/metrics.js';
 import type { learn } from '../train/learn.js';
 import { measured, partOf } from '../train/outside/learn-outside.js';

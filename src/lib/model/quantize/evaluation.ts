@@ -1,10 +1,8 @@
 import { AiotError } from '../../core/index.js';
 import { elementCount, type Graph } from '../../formats/index.js';
-import { type OtherOrder, orderWarning, otherOrder } from '../evaluate/class-order.js';
-import { bootstrapInterval } from '../evaluate/intervals.js';
-import { mapLabels } from '../evaluate/labels.js';
-import { outputKindOf } from '../evaluate/output-kind.js';
-import { pairedDifference } from '../evaluate/paired.js';
+import { bootstrapInterval, pairedDifference } from '../evaluate/intervals.js';
+import { mapLabels, type OtherOrder, orderWarning, otherOrder } from '../evaluate/labels.js';
+import { outputKindOf } from '../evaluate/result.js';
 import type { Loss } from './result.js';
 import { createRunner } from './runner.js';
 

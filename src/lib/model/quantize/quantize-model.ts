@@ -22,9 +22,9 @@ import {
 } from '../../formats/index.js';
 import { type Standardization, standardize } from '../../signal/index.js';
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
-import { requireColumns } from '../evaluate/columns.js';
+import { requireColumns } from '../evaluate/rows.js';
 import { rowsTaken } from '../file-metadata.js';
-import { arenaOf } from '../inspect/arena-of.js';
+import { arenaOf } from '../inspect/costs.js';
 import { readModelBytes } from '../inspect/model-file.js';
 import type { PartPieces } from '../train/parts.js';
 import type { QuantizeDetail } from './detail.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Proportion } from '../evaluate/proportion.js';
+import type { Proportion } from '../evaluate/intervals.js';
 import { type FoldsFile, foldsFileSchema } from './folds/types.js';
 import type { TrainingFile } from './types.js';
 

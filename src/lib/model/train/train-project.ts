@@ -11,7 +11,7 @@ import {
 } from '../../core/index.js';
 import { writeTflite } from '../../formats/index.js';
 import type { DataSource } from '../dataset.js';
-import { proportionOf } from '../evaluate/proportion.js';
+import { proportionOf } from '../evaluate/intervals.js';
 import { metadataOf } from '../file-metadata.js';
 import { buildFiles, modelName } from '../files.js';
 import { type Material, openMaterial } from '../material.js';

@@ -4,8 +4,8 @@ import {
   macroF1Of,
   metricsOf,
   proportionOf,
+  valueFigures,
 } from '../../evaluate/metrics.js';
-import { valueFigures } from '../../evaluate/values.js';
 import type { Answers } from '../answers.js';
 import type { Examples } from '../types.js';
 

@@ -2,7 +2,7 @@ import { AiotError, bytesOf, overrideProject, type Project } from '../../../core
 import { type Graph, writeTflite } from '../../../formats/index.js';
 import { arenaBytes } from '../../../runtime/index.js';
 import { chips } from '../../fit/chips.js';
-import { layerCycles } from '../../fit/cycles.js';
+import { layerCycles } from '../../fit/kernels.js';
 import { multiplyAdds } from '../../inspect/costs.js';
 import type { Material } from '../../material.js';
 import { prepareGraph, quantizePrepared } from '../../quantize/graph/quantize-graph.js';

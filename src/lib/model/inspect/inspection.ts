@@ -79,4 +79,5 @@ export const inspectionSchema = z.object({
     .object({ info: bundleInfoSchema, golden: z.object({ vectors: z.int(), passed: z.int() }) })
     .nullable(),
 });
+
 export type Inspection = z.output<typeof inspectionSchema>;

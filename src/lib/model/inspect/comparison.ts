@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { networkFiguresSchema, outputKindSchema } from '../evaluate/schemas.js';
+import { networkFiguresSchema, outputKindSchema } from '../evaluate/result.js';
 
 const sideSchema = z.object({
   file: z.string(),
@@ -14,6 +14,7 @@ const sideSchema = z.object({
   /** On the same rows; null without labelled rows. */
   figures: networkFiguresSchema.nullable(),
 });
+
 export type Side = z.output<typeof sideSchema>;
 
 export const comparisonSchema = z.object({
@@ -55,4 +56,5 @@ export const comparisonSchema = z.object({
   largestDifference: z.number().nullable(),
   notes: z.array(z.string()),
 });
+
 export type Comparison = z.output<typeof comparisonSchema>;
