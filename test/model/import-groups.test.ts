@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { readSource } from '../../src/lib/model/import/sources/open.js';
+import { readSource } from '../../src/lib/model/import/open.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { trainableOf } from '../../src/lib/model/quantize/finetune.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';

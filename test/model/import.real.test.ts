@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { writeTflite } from '../../src/lib/formats/index.js';
-import { readSource } from '../../src/lib/model/import/sources/open.js';
+import { readSource } from '../../src/lib/model/import/open.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
 import { root, runCli } from '../support/cli.js';

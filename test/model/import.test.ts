@@ -7,7 +7,7 @@ import type { Sequential } from '@tensorflow/tfjs-layers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { readTflite, readZip, writeTflite } from '../../src/lib/formats/index.js';
-import { readSource } from '../../src/lib/model/import/sources/open.js';
+import { readSource } from '../../src/lib/model/import/open.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { architectures } from '../support/architectures.js';
 import { runCli } from '../support/cli.js';

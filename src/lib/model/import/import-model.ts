@@ -6,8 +6,7 @@ import { writeTflite } from '../../formats/index.js';
 import { buildFiles } from '../files.js';
 import { brokenConstant, simplifyGraph } from '../network/simplify.js';
 import { malformed } from './errors.js';
-import { readSource } from './sources/open.js';
-import { importFormats } from './types.js';
+import { importFormats, readSource } from './open.js';
 
 const end = z.object({ name: z.string(), shape: z.array(z.int()) });
 

@@ -1,11 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, hasCode, readBytes } from '../../../core/index.js';
-import { importTflite } from '../../../formats/index.js';
-import { malformed, unsupported } from '../errors.js';
-import { kerasToGraph } from '../keras/to-graph.js';
-import type { KerasModel } from '../keras/types.js';
-import type { Imported } from '../types.js';
+import { AiotError, hasCode, readBytes } from '../../core/index.js';
+import { type Graph, importTflite } from '../../formats/index.js';
+import { malformed, unsupported } from './errors.js';
+import type { KerasModel } from './keras/config.js';
+import { kerasToGraph } from './keras/to-graph.js';
 
 const hdf5Signature = [0x89, 0x48, 0x44, 0x46];
 
@@ -34,11 +33,11 @@ async function open(path: string): Promise<Imported> {
   const bytes = await readBytes(path);
   const begins = (signature: number[], at = 0) => signature.every((byte, i) => bytes[at + i] === byte);
   if (begins([0x50, 0x4b, 3, 4])) {
-    const { readKerasZip } = await import('./keras-zip.js');
+    const { readKerasZip } = await import('./keras-files.js');
     return fromKeras('keras', await readKerasZip(bytes));
   }
   if (begins(hdf5Signature)) {
-    const { readKerasH5 } = await import('./keras-h5.js');
+    const { readKerasH5 } = await import('./keras-files.js');
     return fromKeras('keras-h5', await readKerasH5(bytes));
   }
   if (bytes.subarray(4, 8).toString('latin1') === 'TFL3') return fromTflite(bytes);
@@ -94,4 +93,19 @@ async function exists(path: string): Promise<boolean> {
 
 function unknown(what: string): AiotError {
   return malformed(`no network that can be read: ${what}`);
+}
+
+export const importFormats = ['tfjs', 'keras', 'keras-h5', 'tflite', 'saved-model'] as const;
+
+/** A network as it was found. */
+export interface Imported {
+  format: (typeof importFormats)[number];
+  /** Which program wrote it. */
+  writer: string;
+  /** Layers, or operators where the file has no layers. */
+  layers: number;
+  /** float32, batch 1. */
+  graph: Graph;
+  /** What was changed while reading, in sentences. */
+  notes: string[];
 }

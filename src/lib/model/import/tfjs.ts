@@ -1,10 +1,8 @@
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { z } from 'zod';
-import { issueText, readBytes } from '../../../core/index.js';
-import { malformed, unsupported } from '../errors.js';
-import { type NamedWeight, namedWeights } from '../keras/named-weights.js';
-import type { KerasModel, Weight } from '../keras/types.js';
-import { isModel, parseJson } from './json.js';
+import { issueText, readBytes } from '../../core/index.js';
+import { isModel, malformed, parseJson, unsupported } from './errors.js';
+import { type KerasModel, type NamedWeight, namedWeights, type Weight } from './keras/config.js';
 
 const entrySchema = z.object({
   name: z.string(),
@@ -14,6 +12,7 @@ const entrySchema = z.object({
     .object({ dtype: z.string(), scale: z.number().optional(), min: z.number().optional() })
     .optional(),
 });
+
 type Entry = z.output<typeof entrySchema>;
 
 const groupSchema = z.object({ paths: z.array(z.string()), weights: z.array(entrySchema) });

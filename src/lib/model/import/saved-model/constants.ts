@@ -1,5 +1,5 @@
-import { broadcastPlaces } from '../../../train/engine/fast/nodes/sums.js';
-import { type Constant, constant } from './value.js';
+import { broadcastPlaces } from '../../train/engine/fast/nodes/sums.js';
+import { type Constant, constant } from './graph-def.js';
 
 const unary: Readonly<Record<string, (x: number) => number>> = {
   Rsqrt: (x) => 1 / Math.sqrt(x),

@@ -1,12 +1,11 @@
-import { sliceAxes } from '../../../../formats/index.js';
-import { malformed, unsupported } from '../../errors.js';
-import { type GraphMaker, transposed } from '../../keras/maker.js';
+import { sliceAxes } from '../../../formats/index.js';
+import { malformed, unsupported } from '../errors.js';
+import { type GraphMaker, transposed } from '../keras/maker.js';
 import { resolved } from './constants.js';
-import type { NodeDef } from './graph-def.js';
-import type { Constant, Value } from './value.js';
+import type { Constant, NodeDef, Value } from './graph-def.js';
 
 /** One operation on activations. */
-export interface Operation {
+interface Operation {
   maker: GraphMaker;
   /**
    * Images that TensorFlow has cut into every n-th cell (SpaceToBatchND), so that a convolution of them is a dilated one of the
