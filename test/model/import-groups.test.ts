@@ -16,7 +16,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 type Tf = typeof import('@tensorflow/tfjs-core');
 let tf: Tf;
 beforeAll(async () => {
-  const { loadTfjs } = await import('../../src/lib/model/train/engine/tfjs/load.js');
+  const { loadTfjs } = await import('../../src/lib/model/engine/tfjs/load.js');
   ({ tf } = await loadTfjs('cpu'));
 });
 

@@ -19,7 +19,7 @@ type Tf = typeof import('@tensorflow/tfjs-core');
 type Layers = typeof import('@tensorflow/tfjs-layers');
 let [tf, layers]: [Tf, Layers] = [undefined as never, undefined as never];
 beforeAll(async () => {
-  const { loadTfjs } = await import('../../src/lib/model/train/engine/tfjs/load.js');
+  const { loadTfjs } = await import('../../src/lib/model/engine/tfjs/load.js');
   ({ tf } = await loadTfjs('cpu'));
   layers = await import('@tensorflow/tfjs-layers');
 });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, type LayerConfig, seededRandom } from '../../src/lib/core/index.js';
 import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { finishGraph } from '../../src/lib/model/lower/finish.js';
+import { openEngine } from '../../src/lib/model/engine/open-engine.js';
+import type { Loss } from '../../src/lib/model/engine/types.js';
 import { buildTrainable, graphInput } from '../../src/lib/model/network/build.js';
 import {
   layersOf,
@@ -11,8 +12,7 @@ import {
   outputSize,
 } from '../../src/lib/model/network/layers.js';
 import { trainableOf } from '../../src/lib/model/quantize/finetune.js';
-import { openEngine } from '../../src/lib/model/train/engine/open-engine.js';
-import type { Loss } from '../../src/lib/model/train/engine/types.js';
+import { finishGraph } from '../../src/lib/model/train/learn.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
 import { quantized } from '../support/architectures.js';
 import { shapes } from '../support/engines.js';

@@ -6,7 +6,7 @@ import type { DataSource } from './dataset.js';
 import { buildFiles, readNetwork, readQuantization, readTraining } from './files.js';
 import { requireSameData, stale } from './fresh.js';
 import { openMaterial, type Rows } from './material.js';
-import { divisionOf, examplesOfPart, type PartPieces, piecesOfPart } from './train/parts.js';
+import { divisionOf, examplesOfPart, type PartPieces, piecesOfPart } from './train/examples/parts.js';
 import type { Examples, TrainingFile } from './train/types.js';
 
 /** A float network with what it was trained on. */

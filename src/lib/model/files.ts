@@ -4,7 +4,7 @@ import { AiotError, hasCode, issueText, type Project, readBytes, readJson, unles
 import { type Graph, readTflite } from '../formats/index.js';
 import type { EvaluationFile } from './evaluate/gates.js';
 import { evaluationFileSchema, quantizationFileSchema, trainingFileSchema } from './files-schema.js';
-import { type FoldsFile, foldsFileSchema } from './train/folds/types.js';
+import { type FoldsFile, foldsFileSchema } from './train/result.js';
 import type { TrainingFile } from './train/types.js';
 
 export type QuantizationFile = z.output<typeof quantizationFileSchema>;

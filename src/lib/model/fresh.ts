@@ -1,9 +1,8 @@
 import { AiotError, canonicalJson, type Project } from '../core/index.js';
 import { type SignalSpec, signalSpecOf } from '../signal/index.js';
 import type { Material } from './material.js';
-import { classesFor } from './train/classes.js';
-import { labelsOfRows } from './train/rows/classes.js';
-import { signalOfRows } from './train/rows/signal.js';
+import { classesFor } from './train/examples/examples.js';
+import { labelsOfRows, signalOfRows } from './train/examples/rows.js';
 import type { TrainingFile } from './train/types.js';
 
 /**

@@ -12,6 +12,7 @@ export { createPredictor, type Invoker, type Prediction, type Predictor } from '
 export { packSigned, requireSameModel, type Verified, verifySigned } from './bundle/signed.js';
 export type * from './bundle/types.js';
 export { type Emit, emits } from './emit/emit.js';
+export { loadTfjs } from './engine/tfjs/load.js';
 export { type EvaluationRequest, evaluateModel, evaluationSchema } from './evaluate/evaluate-model.js';
 export { evaluateProject } from './evaluate/evaluate-project.js';
 export { type Gate, gateError } from './evaluate/gates.js';
@@ -72,12 +73,14 @@ export { writeReport } from './report/write-report.js';
 export { signModel, signResultSchema } from './sign.js';
 export { classOfLabel, type LabelledWindow, type Lesson, labelledWindows } from './teach/lesson.js';
 export { type RetrainOptions, retrainLastLayer, type Taught } from './teach/retrain.js';
-export { trainingConfig } from './train/config-digest.js';
-export { loadTfjs } from './train/engine/tfjs/load.js';
-export type { FoldsFile } from './train/folds/types.js';
-export { configDigestOf } from './train/lineage.js';
-export { type TrainResult, trainResultSchema } from './train/result.js';
-export { type SearchFile, searchFileSchema } from './train/search/result.js';
+export { configDigestOf, trainingConfig } from './train/lineage.js';
+export {
+  type FoldsFile,
+  type SearchFile,
+  searchFileSchema,
+  type TrainResult,
+  trainResultSchema,
+} from './train/result.js';
 export { type TrainRequest, trainedSchema, trainModel } from './train/train-model.js';
 export { trainProject } from './train/train-project.js';
 export type { EpochFigures } from './train/types.js';

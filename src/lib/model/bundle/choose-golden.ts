@@ -1,6 +1,6 @@
 import type { Recording } from '../../data/index.js';
 import { createPipeline, type SignalSpec, type Standardization } from '../../signal/index.js';
-import { columnsFor } from '../train/examples.js';
+import { columnsFor } from '../train/examples/examples.js';
 import { oneWindow, type Take } from './golden.js';
 import type { End } from './types.js';
 

@@ -1,6 +1,6 @@
 import type { Graph } from '../../formats/index.js';
 import type { Built } from '../built.js';
-import { unfit } from '../train/examples.js';
+import { unfit } from '../train/examples/examples.js';
 import { chooseGolden, chooseGoldenRows, rowsTried, vectorsPerClass } from './choose-golden.js';
 import { goldenVector, type Take } from './golden.js';
 import type { BundleInfo, GoldenVector } from './types.js';

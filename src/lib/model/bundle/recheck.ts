@@ -4,7 +4,7 @@ import type { Built } from '../built.js';
 import { macroF1Of } from '../evaluate/metrics.js';
 import { stale } from '../fresh.js';
 import { arenaOf, multiplyAdds } from '../inspect/costs.js';
-import type { PartPieces } from '../train/parts.js';
+import type { PartPieces } from '../train/examples/parts.js';
 import { answerOf } from './answers.js';
 import { encodeInput, valuesOf } from './ends.js';
 import type { BundleInfo, Figures } from './types.js';

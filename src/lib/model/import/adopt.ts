@@ -3,10 +3,9 @@ import { type Graph, type Operator, type Tensor, withoutUnused } from '../../for
 import { type OtherOrder, orderWarning, otherOrder } from '../evaluate/labels.js';
 import { confusionOf } from '../evaluate/metrics.js';
 import type { NetworkSpec } from '../network/layers.js';
+import { standardizationFor } from '../train/examples/standardize.js';
 import type { learn } from '../train/learn.js';
-import { measured, partOf } from '../train/outside/learn-outside.js';
-import { checkEnds } from '../train/outside/take-network.js';
-import { standardizationFor } from '../train/standardize.js';
+import { checkEnds, measured, partOf } from '../train/outside.js';
 import { trainProject } from '../train/train-project.js';
 import type { ImportOptions, ImportResult } from './import-model.js';
 

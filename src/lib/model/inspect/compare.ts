@@ -14,7 +14,7 @@ import { type OutputKind, outputKindOf } from '../evaluate/result.js';
 import { rowsFor } from '../evaluate/rows.js';
 import { buildFiles, readQuantization } from '../files.js';
 import { openModelProject } from '../material.js';
-import { standardizeAll } from '../train/standardize.js';
+import { standardizeAll } from '../train/examples/standardize.js';
 import { isModelPath } from '../verify.js';
 import type { Comparison, Side } from './comparison.js';
 import { arenaOf, multiplyAdds, parameterCount, precisionOf } from './costs.js';

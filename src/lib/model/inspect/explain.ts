@@ -11,7 +11,7 @@ import { openNetwork, predictRows, type RunningNetwork } from '../evaluate/predi
 import { type OutputKind, outputKindOf } from '../evaluate/result.js';
 import { rowsFor } from '../evaluate/rows.js';
 import { openModelProject } from '../material.js';
-import { standardizeAll } from '../train/standardize.js';
+import { standardizeAll } from '../train/examples/standardize.js';
 import { type Explanation, saveExplanation } from './explanation.js';
 import { readModelFile } from './model-file.js';
 

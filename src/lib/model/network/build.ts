@@ -1,6 +1,6 @@
 import { AiotError, gaussian, type LayerConfig, type Random, seededRandom } from '../../core/index.js';
 import type { Activation } from '../../formats/index.js';
-import type { Trainable } from '../train/engine/types.js';
+import type { Trainable } from '../engine/types.js';
 import { TrainableBuilder, type WindowShape } from './graph-builder.js';
 import { type NetworkSpec, outputSize } from './layers.js';
 

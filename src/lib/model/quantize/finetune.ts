@@ -1,7 +1,7 @@
 import { AiotError, seededRandom, shuffled } from '../../core/index.js';
 import { type Graph, type Operator, withoutUnused } from '../../formats/index.js';
-import { openEngine } from '../train/engine/open-engine.js';
-import type { Engine, EngineState, FakeRange, Trainable } from '../train/engine/types.js';
+import { openEngine } from '../engine/open-engine.js';
+import type { Engine, EngineState, FakeRange, Trainable } from '../engine/types.js';
 import { channelScales } from './graph/numbers.js';
 import { quantizePrepared } from './graph/quantize-graph.js';
 import { decisive } from './graph/ranges.js';

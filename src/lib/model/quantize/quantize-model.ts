@@ -26,7 +26,7 @@ import { requireColumns } from '../evaluate/rows.js';
 import { rowsTaken } from '../file-metadata.js';
 import { arenaOf } from '../inspect/costs.js';
 import { readModelBytes } from '../inspect/model-file.js';
-import type { PartPieces } from '../train/parts.js';
+import type { PartPieces } from '../train/examples/parts.js';
 import type { QuantizeDetail } from './detail.js';
 import { compileEdgeTpu, requireCompiler } from './edgetpu.js';
 import { type Evaluation, evaluationOfTable } from './evaluation.js';

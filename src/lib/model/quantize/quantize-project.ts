@@ -8,7 +8,7 @@ import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js'
 import { isStandardizing, metadataOf } from '../file-metadata.js';
 import { buildFiles, type QuantizationFile, readNetwork } from '../files.js';
 import { stale } from '../fresh.js';
-import { standardizeAll } from '../train/standardize.js';
+import { standardizeAll } from '../train/examples/standardize.js';
 import { type Answer, type Evaluation, evaluationOf, noAnswer } from './evaluation.js';
 import { prepareGraph } from './graph/quantize-graph.js';
 import { affordableOf, outcomeOf, rowsOf } from './quantize-model.js';

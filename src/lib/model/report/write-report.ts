@@ -25,7 +25,7 @@ import type { EvaluationFile } from '../evaluate/gates.js';
 import type { WorstWindow } from '../evaluate/result.js';
 import { buildFiles, readEvaluation, readFolds, readQuantization, readTraining } from '../files.js';
 import { type Explanation, readExplanation } from '../inspect/explanation.js';
-import type { FoldsFile } from '../train/folds/types.js';
+import type { FoldsFile } from '../train/result.js';
 import type { TrainingFile } from '../train/types.js';
 import { calibration, confusions, curves, findings, gates, lineage, perClass, tiles } from './figures.js';
 

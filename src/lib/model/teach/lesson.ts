@@ -1,7 +1,7 @@
 import type { Recording } from '../../data/index.js';
 import { windowFeatures } from '../../signal/index.js';
 import type { BundleInfo } from '../bundle/types.js';
-import { checkNumbers, columnsFor } from '../train/examples.js';
+import { checkNumbers, columnsFor } from '../train/examples/examples.js';
 
 /** A window of a recording whose class is known. */
 export interface LabelledWindow {

@@ -6,7 +6,7 @@ import { encodeInput, endOf, valuesOf } from '../bundle/ends.js';
 import { packBundle } from '../bundle/pack.js';
 import type { Bundle, BundleInfo, Metrics } from '../bundle/types.js';
 import { metricsOf } from '../evaluate/metrics.js';
-import { unfit as unfitData } from '../train/examples.js';
+import { unfit as unfitData } from '../train/examples/examples.js';
 import { fitSoftmax, type Hidden, layerOutputs } from './fit-softmax.js';
 import { createHidden, type LastLayer, lastLayerOf, unfit, withLastLayer } from './last-layer.js';
 import { type LabelledWindow, type Lesson, weightsOf } from './lesson.js';

@@ -2,10 +2,8 @@ import { AiotError, type Project, type ProjectConfig, plural } from '../../core/
 import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/index.js';
 import type { Material } from '../material.js';
 import { layersOf, type NetworkKind, type NetworkOutput, type NetworkSpec } from '../network/layers.js';
-import { classesFor } from './classes.js';
-import { unfit } from './examples.js';
-import { labelsOfRows } from './rows/classes.js';
-import { signalOfRows } from './rows/signal.js';
+import { classesFor, unfit } from './examples/examples.js';
+import { labelsOfRows, signalOfRows } from './examples/rows.js';
 import type { Classes } from './types.js';
 
 /** What is to be trained, settled before anything is computed. */

@@ -2,8 +2,8 @@ import type { Split } from '../../data/index.js';
 import type { SignalSpec, Standardization } from '../../signal/index.js';
 import type { Lineage } from '../bundle/types.js';
 import type { NetworkSpec } from '../network/layers.js';
-import type { Baseline } from './baseline.js';
-import type { Choice } from './choose.js';
+import type { Choice } from './learn.js';
+import type { Baseline } from './train-project.js';
 
 /** What a network learns from: inputs before standardization, each with what it should be answered with. */
 export interface Lesson {

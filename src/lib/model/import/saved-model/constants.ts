@@ -1,4 +1,4 @@
-import { broadcastPlaces } from '../../train/engine/fast/nodes/sums.js';
+import { broadcastPlaces } from '../../engine/fast/pooling.js';
 import { type Constant, constant } from './graph-def.js';
 
 const unary: Readonly<Record<string, (x: number) => number>> = {

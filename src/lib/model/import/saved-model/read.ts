@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { AiotError, readBytes } from '../../../core/index.js';
 import type { Graph } from '../../../formats/index.js';
-import { loadTfjs } from '../../train/engine/tfjs/load.js';
+import { loadTfjs } from '../../engine/tfjs/load.js';
 import { malformed, unsupported } from '../errors.js';
 import { GraphMaker } from '../keras/maker.js';
 import type { Imported } from '../open.js';

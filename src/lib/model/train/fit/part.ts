@@ -1,5 +1,5 @@
+import type { Loss } from '../../engine/types.js';
 import { type NetworkOutput, type NetworkSpec, outputSize } from '../../network/layers.js';
-import type { Loss } from '../engine/types.js';
 
 /** Standardized examples and what they should be answered with. */
 export interface Part {
