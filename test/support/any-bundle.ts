@@ -2,7 +2,7 @@ import { digestOf, gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, type NetworkMode, writeTflite } from '../../src/lib/formats/index.js';
 import { endOf } from '../../src/lib/model/bundle/ends.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
-import { unknownProvenance } from '../../src/lib/model/bundle/provenance-schema.js';
+import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';
 import { type AnswerSpec, type Bundle, type BundleInfo, packBundle } from '../../src/lib/model/index.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import type { QuantizeSettings } from '../../src/lib/model/quantize/types.js';

@@ -1,12 +1,13 @@
 import { join } from 'node:path';
-import { digestOf, type Project } from '../core/index.js';
+import { AiotError, canonicalJson, digestOf, type Project } from '../core/index.js';
 import type { Dataset, Part } from '../data/index.js';
 import type { Graph } from '../formats/index.js';
-import type { DataSource } from './dataset.js';
+import { type SignalSpec, signalSpecOf } from '../signal/index.js';
 import { buildFiles, readNetwork, readQuantization, readTraining } from './files.js';
-import { requireSameData, stale } from './fresh.js';
-import { openMaterial, type Rows } from './material.js';
+import { type DataSource, type Material, openMaterial, type Rows } from './material.js';
+import { classesFor } from './train/examples/examples.js';
 import { divisionOf, examplesOfPart, type PartPieces, piecesOfPart } from './train/examples/parts.js';
+import { labelsOfRows, signalOfRows } from './train/examples/rows.js';
 import type { Examples, TrainingFile } from './train/types.js';
 
 /** A float network with what it was trained on. */
@@ -64,4 +65,62 @@ export async function readBuilt(project: Project, source: DataSource): Promise<B
     throw stale('the quantized network was made from another training', 'aiot model quantize');
   }
   return { ...trained, int8: { ...int8, file: quantization.file, digest } };
+}
+
+/**
+ * The steps after training go on with what was trained: the same network file, recordings or rows, signal part and labels. Limits,
+ * the vote and training options may change in between.
+ * @throws AIOT_MODEL_STALE
+ */
+function requireSameData(
+  project: Project,
+  training: TrainingFile,
+  material: Material,
+  floatDigest: string,
+): void {
+  const { dataset, rows } = material;
+  if (floatDigest !== training.digest)
+    throw stale('model.float.tflite is not the network that training.json tells of');
+  if ((rows !== null) !== (training.source.kind === 'table')) {
+    throw stale(
+      rows
+        ? 'it was trained on recordings, not on rows'
+        : 'it was trained on rows of a table, not on recordings',
+    );
+  }
+  if (dataset.digest !== training.lineage.dataset.digest) {
+    throw stale(
+      rows
+        ? `${rows.file} is not the table that was trained on: its digest differs`
+        : `the recordings have changed since training (now ${dataset.recordings.length} of them)`,
+    );
+  }
+  const { labels, signal } = wanted(project, training, material);
+  if (canonicalJson(labels) !== canonicalJson(training.labels)) {
+    const column =
+      rows &&
+      `the labels that were trained on are not those of column ${rows.label} of ${rows.file}, or of model.labels`;
+    throw stale(column ?? 'model.labels in aiot.yaml has changed since training');
+  }
+  if (canonicalJson(signal) !== canonicalJson(training.signal)) {
+    throw stale('the signal part of aiot.yaml has changed since training');
+  }
+}
+
+/** Labels and signal part as today's aiot.yaml has them. */
+function wanted(
+  project: Project,
+  { network }: TrainingFile,
+  { rows }: Material,
+): { labels: Record<string, string[]>; signal: SignalSpec } {
+  const { kind } = network.output;
+  const given = project.config.model.labels;
+  if (!rows) return { labels: classesFor(kind, given).labels, signal: signalSpecOf(project.config) };
+  const { columns, kinds, rows: count } = rows.table;
+  const found = kinds === null || kind === 'value' ? {} : labelsOfRows(kinds, count, given).labels;
+  return { labels: classesFor(kind, found).labels, signal: signalOfRows(project, columns).signal };
+}
+
+export function stale(message: string, next?: string): AiotError {
+  return new AiotError('AIOT_MODEL_STALE', message, next === undefined ? {} : { next });
 }

@@ -1,13 +1,12 @@
 import { type Project, writeJsonAtomic } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
 import { createInterpreter } from '../../runtime/index.js';
-import { type Built, readBuilt } from '../built.js';
+import { type Built, readBuilt, stale } from '../built.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
-import { voteAll } from '../bundle/vote.js';
-import type { DataSource } from '../dataset.js';
+import { voteAll } from '../bundle/predictor.js';
 import { buildFiles, readFolds } from '../files.js';
-import { stale } from '../fresh.js';
 import { arenaOf, multiplyAdds, precisionOf, refusalOfMicro, refuseOffDevice } from '../inspect/costs.js';
+import type { DataSource } from '../material.js';
 import { unfit } from '../train/examples/examples.js';
 import type { PartPieces } from '../train/examples/parts.js';
 import { partLetters } from '../train/examples/row-split.js';

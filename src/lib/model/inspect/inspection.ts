@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { bundleInfoSchema } from '../bundle/info-schema.js';
+import { bundleInfoSchema } from '../bundle/schema.js';
 
 const quantization = z
   .object({ scale: z.array(z.number()), zeroPoint: z.array(z.number()), axis: z.int() })

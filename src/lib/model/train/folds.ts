@@ -1,5 +1,5 @@
 import { AiotError, seededRandom, shuffled, writeJsonAtomic } from '../../core/index.js';
-import { voteAll } from '../bundle/vote.js';
+import { voteAll } from '../bundle/predictor.js';
 import {
   bootstrapInterval,
   confusionOf,

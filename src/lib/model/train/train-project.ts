@@ -10,12 +10,11 @@ import {
   writeJsonAtomic,
 } from '../../core/index.js';
 import { writeTflite } from '../../formats/index.js';
-import type { DataSource } from '../dataset.js';
 import type { Backend } from '../engine/types.js';
 import { proportionOf } from '../evaluate/intervals.js';
 import { metadataOf } from '../file-metadata.js';
 import { buildFiles, modelName } from '../files.js';
-import { type Material, openMaterial } from '../material.js';
+import { type DataSource, type Material, openMaterial } from '../material.js';
 import type { NetworkKind } from '../network/layers.js';
 import { divide, leaksOf } from './examples/divide.js';
 import { type Division, lessonsOf, piecesOfPart } from './examples/parts.js';

@@ -1,15 +1,24 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, hasCode, readBytes, sha256Hex } from '../core/index.js';
-import { networkModes, type TrustRoot } from '../formats/index.js';
-import { type RegistryClient, resolveModel } from '../registry/index.js';
-import { checkGolden } from './bundle/golden.js';
-import { isSigned, requireBundle, unpackAny } from './bundle/pack.js';
-import { signedNames, type Verified, verifyMembers, verifySigned } from './bundle/signed.js';
-import type { Bundle } from './bundle/types.js';
-import { type FetchClient, fetchModel } from './fetch.js';
-import { isModelFile } from './push-file.js';
+import {
+  AiotError,
+  hasCode,
+  issueText,
+  publicKeyIn,
+  readBytes,
+  readJson,
+  readText,
+  sha256Hex,
+} from '../../core/index.js';
+import { networkModes, type TrustRoot, trustRootOf, trustRootSchema } from '../../formats/index.js';
+import { type RegistryClient, resolveModel } from '../../registry/index.js';
+import { checkGolden } from '../bundle/golden.js';
+import { isSigned, requireBundle, unpackAny } from '../bundle/pack.js';
+import { signedNames, type Verified, verifyMembers, verifySigned } from '../bundle/signed.js';
+import type { Bundle } from '../bundle/types.js';
+import { type FetchClient, fetchModel } from './pull.js';
+import { isModelFile } from './push.js';
 
 export const verifyResultSchema = z.object({
   /** What was verified: a file, a folder, or NAME@VERSION. */
@@ -35,6 +44,7 @@ export const verifyResultSchema = z.object({
   /** Null of a network alone, which has none. */
   golden: z.object({ vectors: z.int(), passed: z.int() }).nullable(),
 });
+
 export type VerifyResult = z.output<typeof verifyResultSchema>;
 
 /** Whether what was typed is on disk rather than in the registry. */
@@ -42,7 +52,7 @@ export async function isModelPath(text: string): Promise<boolean> {
   return isModelFile(text) || (await stat(text).catch(() => null)) !== null;
 }
 
-export interface VerifyOptions {
+interface VerifyOptions {
   what: string;
   /** `what` is a file or a folder, and no version. */
   path: boolean;
@@ -131,7 +141,7 @@ async function verifyFolder(
 }
 
 /** What is told of a verified bundle. @throws AIOT_GOLDEN_MISMATCH */
-export function verifyResult(what: string, verified: Verified, now: number): VerifyResult {
+function verifyResult(what: string, verified: Verified, now: number): VerifyResult {
   const { manifest, keyids, bundle, content, members } = verified;
   const { name, version, sequence, issued, expires, artifacts } = manifest;
   return {
@@ -165,4 +175,34 @@ function goldenResult(bundle: Bundle, what: string): { vectors: number; passed: 
     'AIOT_GOLDEN_MISMATCH',
     `${what}: golden vector of ${first.recording}: ${first.reason}`,
   );
+}
+
+interface TrustFiles {
+  /** A trust root, JSON: `trust.json` of a device's identity is one. */
+  trust?: string | undefined;
+  /** A public key, PEM. */
+  key?: string | undefined;
+}
+
+/**
+ * Whose signatures count, from a file; null when none is named. Nothing is asked of a platform.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
+ */
+export async function readTrust({ trust, key }: TrustFiles): Promise<TrustRoot | null> {
+  if (trust !== undefined) {
+    const read = trustRootSchema.safeParse(await readJson(trust));
+    if (read.success) return read.data;
+    throw malformed(`${trust}: ${issueText(read.error, 'the file')}`);
+  }
+  if (key === undefined) return null;
+  const pem = await readText(key);
+  try {
+    return trustRootOf(publicKeyIn(pem));
+  } catch (error) {
+    throw malformed(`${key} is not an ECDSA P-256 key in PEM`, error);
+  }
+}
+
+function malformed(message: string, cause?: unknown): AiotError {
+  return new AiotError('AIOT_FILE_MALFORMED', message, { cause });
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { TrustRoot } from '../formats/index.js';
-import { type RegistryClient, stages } from '../registry/index.js';
-import { provenanceSchema } from './bundle/provenance-schema.js';
-import { type FetchClient, fetchModel } from './fetch.js';
+import type { TrustRoot } from '../../formats/index.js';
+import { type RegistryClient, stages } from '../../registry/index.js';
+import { provenanceSchema } from '../bundle/schema.js';
+import { type FetchClient, fetchModel } from './pull.js';
 
 const { training, dataset, recordings, evaluation, run } = provenanceSchema.shape;
 const file = z.object({ digest: z.string() }).nullable();
@@ -42,6 +42,7 @@ export const whySchema = z.object({
   /** Links that are missing, in words. */
   unknown: z.array(z.string()),
 });
+
 export type Why = z.output<typeof whySchema>;
 
 /**
