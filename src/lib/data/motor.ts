@@ -148,7 +148,7 @@ export const motorStates = ['healthy', 'bearing', 'blocked', 'imbalance', 'worn'
 
 export type MotorState = (typeof motorStates)[number];
 
-/** What the sensors on the motor say, in this order: A (RMS), degC, mm/s, dB. */
+/** Fields of the sensors on the motor, in this order: A (RMS), degC, mm/s, dB. */
 export const motorFields = ['current', 'temperature', 'vibration', 'sound'] as const;
 
 /**

@@ -58,7 +58,7 @@ async function readSchema(file: string): Promise<DataSchema> {
   });
 }
 
-/** What aiot.yaml says of its stream: no value may be missing there. */
+/** The schema that aiot.yaml declares for its stream: no value may be missing. */
 function declaredFields({ config }: Project): SchemaField[] {
   return Object.entries(config.stream.fields).map(([name, { type, unit, range }]) => ({
     name,
@@ -87,7 +87,7 @@ const schemaFieldSchema = z.strictObject({
 
 type SchemaField = z.output<typeof schemaFieldSchema>;
 
-/** What rows are to be like: a file that is read, changed and committed. */
+/** Schema of rows: a file that people read, change and commit. */
 const dataSchemaSchema = z.strictObject({
   spec: z.literal('aiot-schema/1'),
   name: z.string(),
@@ -102,7 +102,7 @@ const violationSchema = z.object({
   /** An `error` ends with exit code 6. */
   severity: z.enum(['error', 'warning']),
   column: z.string(),
-  /** Which schema says so. */
+  /** The schema that is violated. */
   against: z.string(),
   /** Rows that break it. */
   count: z.int(),
@@ -115,7 +115,7 @@ type Violation = z.output<typeof violationSchema>;
 
 export const schemaResultSchema = z.object({
   schema: dataSchemaSchema,
-  /** What it was held against: a file, or stream.fields of a project. */
+  /** The schema that was applied: a file, or stream.fields of a project. */
   against: z.array(z.string()),
   violations: z.array(violationSchema),
   /** No violation is an error. */
@@ -221,7 +221,7 @@ interface Rule {
   whole: boolean;
 }
 
-/** What breaks a schema, worst first, each with the rows that do. */
+/** Violations of a schema, worst first, each with its rows. */
 function checkRows(rows: Rows, { fields, against, whole }: Rule): Violation[] {
   const columns: Column[] = [rows.label, rows.prediction, ...rows.features].filter(
     (column) => column !== null,
@@ -349,7 +349,7 @@ function checkNumbers(
     return found;
   }
   if (words > 0) {
-    // Of a CSV file: line 2 is row 1.
+    // In a CSV file, line 2 is row 1.
     const places = first.map(({ line, cell }) => ({ row: line - 1, recording: null, value: cell }));
     const message = `${name}: ${plural(words, 'cell')} that ${words === 1 ? 'is' : 'are'} no number, such as "${first[0]?.cell ?? ''}"`;
     found.push(violation('type', name, against, words, places, message));

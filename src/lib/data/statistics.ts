@@ -17,7 +17,7 @@ interface StatisticsOptions extends RowsOptions {
 }
 
 /**
- * What rows are like: by column, by label, by recording.
+ * Computes the statistics of rows: by column, by label, by recording.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_*, AIOT_DATA_*, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
  */
 export async function dataStatistics(options: StatisticsOptions): Promise<Statistics> {

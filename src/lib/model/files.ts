@@ -21,7 +21,7 @@ import type { TrainingFile } from './train/types.js';
 
 export type QuantizationFile = z.output<typeof quantizationFileSchema>;
 
-/** What the steps leave in a project: train, quantize, evaluate, bundle. */
+/** Files that the steps write to a project: train, quantize, evaluate, bundle. */
 export function buildFiles(project: Project) {
   const build = join(project.dir, 'build');
   return {

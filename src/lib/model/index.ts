@@ -7,14 +7,19 @@ export { bundleProject } from './bundle/bundle-project.js';
 export { checkGolden } from './bundle/golden.js';
 export { describeBundle, isSigned, packBundle, unpackAny, unpackBundle } from './bundle/pack.js';
 export { createPredictor, type Invoker, type Prediction, type Predictor } from './bundle/predictor.js';
-export { filesOf, packSigned, requireSameModel, type Verified, verifySigned } from './bundle/signed.js';
+export {
+  filesOf,
+  packSigned,
+  requireSameModel,
+  type Verified,
+  verifySigned,
+} from './bundle/signed-bundle.js';
 export type * from './bundle/types.js';
 export { type Emit, emits } from './emit/emit.js';
 export { loadTfjs } from './engine/tfjs/load.js';
 export { type EvaluationRequest, evaluateModel, evaluationSchema } from './evaluate/evaluate-model.js';
 export { evaluateProject } from './evaluate/evaluate-project.js';
 export { type Gate, gateError } from './evaluate/gates.js';
-export { classifierFigures } from './evaluate/judge.js';
 export { macroF1Of } from './evaluate/metrics.js';
 export {
   type EvaluateResult,
@@ -23,6 +28,7 @@ export {
   fileEvaluationSchema,
   outputKinds,
 } from './evaluate/result.js';
+export { classifierFigures } from './evaluate/verdict.js';
 export { buildFiles, modelName } from './files.js';
 export { type ChipName, chipNames, chips } from './fit/chips.js';
 export { fitModel, refusalOf } from './fit/fit-model.js';

@@ -21,9 +21,9 @@ export interface Rows {
   label: string;
 }
 
-/** What a model is made of: recordings, or the rows of a table. */
+/** Material of a model: recordings, or the rows of a table. */
 export interface Material {
-  /** Of a table: its digest and columns, without recordings. */
+  /** For a table: its digest and columns; it has no recordings. */
   dataset: Dataset;
   rows: Rows | null;
 }

@@ -169,11 +169,11 @@ export interface LabelledWindow {
   recording: string;
 }
 
-/** What a model is taught with. */
+/** Windows that a model is taught with. */
 export interface Lesson {
-  /** What it learned before; none = it is not on this machine. */
+  /** Windows that it learned from before; none = they are not on this machine. */
   old: LabelledWindow[];
-  /** What was marked on the spot. */
+  /** Windows labelled on the device. */
   taught: LabelledWindow[];
   /** Held out of both: what the new model is measured by, beside the old one. */
   heldOut: LabelledWindow[];
@@ -261,7 +261,7 @@ function lastLayerOf({ operators, tensors, outputs }: Graph): LastLayer {
   };
 }
 
-/** What a constant stands for; `block` elements share a scale where there are several. */
+/** Real values of a constant; `block` elements share a scale where there are several. */
 function realValues(tensor: Tensor | undefined, block: number): Float64Array {
   const { data, quantization } = tensor ?? {};
   if (data instanceof Float32Array) return Float64Array.from(data);

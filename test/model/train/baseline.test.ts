@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { digestOf, gaussian, seededRandom } from '../../../src/lib/core/index.js';
-import { readTrained } from '../../../src/lib/model/built.js';
+import { readTrained } from '../../../src/lib/model/build-folder.js';
 import type { EvaluateResult } from '../../../src/lib/model/evaluate/result.js';
 import { buildFiles, readTraining } from '../../../src/lib/model/files.js';
 import { openModelProject, trainModel } from '../../../src/lib/model/index.js';

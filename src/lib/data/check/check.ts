@@ -25,7 +25,7 @@ export interface CheckContext {
 }
 
 /**
- * What is wrong with a dataset, worst first; nothing found = an empty list.
+ * Finds the problems of a dataset, worst first; an empty list means none.
  * @param split when given, copies on two sides of it are errors
  */
 export function checkDataset(

@@ -24,7 +24,7 @@ const findingSchema = z.object({
 });
 
 export const checkReportSchema = z.object({
-  /** What was checked: recordings of a project, recordings of none, or tables of rows. */
+  /** Kind of the checked data: recordings of a project, loose recordings, or tables of rows. */
   of: z.enum(['project', 'recordings', 'table']),
   digest: z.string(),
   /** Recordings, or files of rows. */

@@ -11,7 +11,7 @@ const leastAccuracy = 0.9;
 /** Share of deals of the labels that may do as well. */
 const mostChance = 0.05;
 
-/** What a property is to a model that looks at windows. */
+/** A property of recordings that a model could learn instead of the signal. */
 interface Property {
   by: string;
   told: Told | null;
@@ -137,7 +137,7 @@ function findingOf(
   };
 }
 
-/** What is known of a recording without looking at what it shows. */
+/** Properties of a recording that do not depend on what it shows. */
 interface Metadata {
   /** Samples. */
   length: number;

@@ -1,7 +1,7 @@
 import type { Dataset } from '../types.js';
-import { nearCopies } from './near.js';
-import { partialCopies } from './partial.js';
-import { stretchedCopies } from './stretched.js';
+import { nearCopies } from './near-copies.js';
+import { partialCopies } from './partial-copies.js';
+import { stretchedCopies } from './stretched-copies.js';
 
 export interface CopyPair {
   a: string;
@@ -12,11 +12,11 @@ export interface CopyPair {
    */
   kind: 'exact' | 'near' | 'part' | 'stretched';
   share: number;
-  /** Of a stretch: seconds, and from which second on in a and in b. */
+  /** For a stretch: its seconds, and its start in a and in b. */
   seconds?: number;
   fromA?: number;
   fromB?: number;
-  /** Of stretched ones: length of b over length of a. */
+  /** For stretched copies: length of b over length of a. */
   factor?: number;
 }
 

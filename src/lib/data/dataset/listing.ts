@@ -13,9 +13,10 @@ const recordingEntry = z.strictObject({
   /** Messages known to be lost from it. */
   missing: z.int().min(0).optional(),
   samples: z.int().min(1),
-  /** Of the CSV file's bytes, 64 hex digits. */
+  /** SHA-256 of the CSV file's bytes, 64 hex digits. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
+export type ListingEntry = z.output<typeof recordingEntry>;
 
 /** DATA/dataset.json: what the CSV files in DATA/recordings cannot say themselves. */
 export const listingSchema = z.strictObject({
@@ -25,8 +26,6 @@ export const listingSchema = z.strictObject({
 });
 
 export type Listing = z.output<typeof listingSchema>;
-
-export type ListingEntry = z.output<typeof recordingEntry>;
 
 export function listingFile(folder: string): string {
   return join(folder, 'dataset.json');

@@ -6,7 +6,7 @@ import type { Dataset, Recording } from '../types.js';
 import { readListing } from './listing.js';
 import { csvFilesIn, type Expected, readListed, readLoose } from './read.js';
 
-/** What a project asks of its recordings. */
+/** Requirements of a project for its recordings. */
 export function expectedOf(config: ProjectConfig): Expected {
   return {
     fields: Object.keys(config.stream.fields),

@@ -3,7 +3,7 @@ import { parseCsv, writeCsv } from '../../formats/index.js';
 import type { DatasetListing, StoredRecording } from '../../registry/index.js';
 import { type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
 
-/** What is asked of the platform's client. */
+/** The calls of the platform's client that a pull needs. */
 interface PulledDatasets {
   get(stream: string): Promise<
     Pick<DatasetListing, 'fields'> & {

@@ -5,7 +5,7 @@ import { parseCsv } from '../../formats/index.js';
 import type { Recording } from '../types.js';
 import { type Listing, listingFile, recordingFile } from './listing.js';
 
-/** What recordings must be like. */
+/** Requirements for recordings. */
 export interface Expected {
   fields: string[];
   /** Hz */

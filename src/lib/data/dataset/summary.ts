@@ -32,7 +32,7 @@ export const summarySchema = z.object({
 
 type DatasetSummary = z.output<typeof summarySchema>;
 
-/** What a project's recordings hold. */
+/** Counts of a project's recordings. */
 export async function summarizeProject(project: Project, folder?: string): Promise<DatasetSummary> {
   return datasetSummary(await openDataset(project, folder));
 }

@@ -41,7 +41,7 @@ export function countsBetween(sorted: Float64Array, cuts: Float64Array): Float64
   return counts;
 }
 
-/** Which bin a value is in: so many cuts are not above it. */
+/** The bin of a value: the number of cuts that are not above it. */
 export function binOf(value: number, cuts: Float64Array): number {
   let low = 0;
   let high = cuts.length;

@@ -10,7 +10,7 @@ import {
   stretches,
   windowsOf,
 } from './course.js';
-import { compareTogether, notableAuc } from './joint.js';
+import { compareTogether, notableAuc } from './joint-drift.js';
 import { type Compared, compareNumbers, effectiveNow, fewest, notable } from './numbers.js';
 import { chiSquareAbove, normalAbove, quantileAbove, widened } from './probability.js';
 import type { NumberProfile, Profile, TextProfile } from './profile.js';
@@ -170,7 +170,7 @@ function otherType(base: Profile, now: Profile, unit: string | null): Compared {
   };
 }
 
-/** Of all tests together (Holm 1979): that any of them is called wrongly has the chance that each would have alone. */
+/** Corrects for all tests together (Holm 1979): the chance of any false alarm is what each test would have alone. */
 function holm(ps: number[]): number[] {
   const order = [...ps.keys()].sort((a, b) => ps[a]! - ps[b]!);
   const out = new Array<number>(ps.length);
@@ -198,7 +198,7 @@ function finish(
   { alpha, tests, course, now, nowRows, bounds }: Finish,
 ): FeatureDrift {
   const cut = course && adjusted < alpha ? changeIn(one, course, alpha) : 0;
-  // What is small over all of NOW may be large since it began.
+  // A change that is small over all of NOW may be large since it began.
   const slow = Math.min(one.effective.base, one.effective.now) < fewest;
   const late = course !== undefined && !large && !slow && cut > 0 && largeSince(one, course, cut);
   const drifted = certain || (adjusted < alpha && (large || late));

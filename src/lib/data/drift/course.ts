@@ -261,7 +261,7 @@ function sum(values: Float64Array): number {
   return total;
 }
 
-/** What a row is in time. @param row from 0 */
+/** The time of a row. @param row from 0 */
 export function momentOf(row: number, rows: number, time: RowTimes | null, rateHz: number | null): Since {
   const told = time?.seconds[row];
   const seconds = told !== undefined && Number.isFinite(told) ? told : rateHz === null ? null : row / rateHz;

@@ -8,7 +8,7 @@ import {
   sharesOf,
   stabilityIndex,
 } from './bins.js';
-import { type Pace, slowerPace } from './effective.js';
+import { type Pace, slowerPace } from './effective-count.js';
 import {
   chiSquareAbove,
   kolmogorovAbove,
@@ -198,7 +198,7 @@ function isStuck(base: NumberProfile, now: NumberProfile): boolean {
   return base.deviation > 0 && now.longestRun >= Math.max(stuckRun.rows, stuckRun.times * base.longestRun);
 }
 
-/** What no change stays below, but for the share `alpha` of comparisons. */
+/** Limits that unchanged columns exceed in a share of `alpha` of comparisons. */
 function limits(alpha: number, n: number, m: number, degrees: number): FeatureDrift['limits'] {
   const worth = 1 / n + 1 / m;
   const root = Math.sqrt(1 / worth);

@@ -2,9 +2,9 @@ import { seededRandom, shuffled } from '../../core/index.js';
 import type { Column, NumberColumn, TextColumn } from '../../formats/index.js';
 import type { Rows } from '../tables/rows.js';
 import { binOf, countsBetween, cutsOf, quantileOf } from './bins.js';
-import { type Pace, paceOf, paceWithoutStep } from './effective.js';
+import { type Pace, paceOf, paceWithoutStep } from './effective-count.js';
 
-/** What is kept of a column of numbers once its rows are gone. */
+/** Summary of a column of numbers, kept after its rows are gone. */
 export interface NumberProfile {
   name: string;
   kind: 'number';
@@ -15,7 +15,7 @@ export interface NumberProfile {
   missing: number;
   infinite: number;
   mean: number;
-  /** Of the population. */
+  /** Standard deviation of the population. */
   deviation: number;
   /** Mean of the distances from the median. */
   absolute: number;

@@ -24,7 +24,7 @@ export const momentsShape = {
   min: z.number().nullable(),
   max: z.number().nullable(),
   mean: z.number().nullable(),
-  /** Of the population. */
+  /** Standard deviation of the population. */
   deviation: z.number().nullable(),
 };
 
@@ -71,11 +71,11 @@ export const featureDriftSchema = z.object({
   p: z.number(),
   drifted: z.boolean(),
   reasons: z.array(z.enum(reasons)),
-  /** What it looks like, such as a change of unit: a guess. */
+  /** Likely cause, such as a change of unit: a guess. */
   hint: z.string().nullable(),
   /** Since when; null where it has not drifted. */
   since: sinceSchema.nullable(),
-  /** What columns without change stay below; `expectedPsi` is the mean PSI of those. */
+  /** Limits that unchanged columns stay below; `expectedPsi` is their mean PSI. */
   limits: z
     .object({ ks: z.number().nullable(), psi: z.number().nullable(), expectedPsi: z.number() })
     .nullable(),

@@ -136,7 +136,7 @@ const textSchema = z.strictObject({
 
 const columnSchema = z.discriminatedUnion('kind', [numberSchema, textSchema]);
 
-/** What a comparison needs of a base, without its rows. */
+/** The parts of a base that a comparison needs, without its rows. */
 const referenceSchema = z.strictObject({
   spec: z.literal(spec),
   name: z.string(),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { AiotError, dictionary, type Project, refuseInputs, writeFileAtomic } from '../../core/index.js';
 import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/index.js';
 import { openDataset } from '../dataset/open.js';
-import { type LabelFrom, openLoose } from '../tables/loose.js';
+import { type LabelFrom, openLoose } from '../tables/loose-recordings.js';
 import type { Dataset, Recording } from '../types.js';
 import { type Ranking, rankFeatures } from './rank.js';
 import { completeRows, type FeatureTable, featureTable, tableText } from './table.js';

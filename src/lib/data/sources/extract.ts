@@ -32,7 +32,7 @@ interface ExtractOptions {
   out: string;
   /** Instead of the project's own data: a folder of recordings, or a table. */
   data?: string;
-  /** Of the platform; null = none is in use. */
+  /** The platform's client; null = no platform is in use. */
   client: Pick<RegistryClient, 'datasets'> | null;
   /** An installation of the guide; it has rows, and no recordings. */
   guide: Pick<GuideClient, 'listing' | 'rows'> | null;
@@ -220,10 +220,10 @@ function told(
   return { out, source, kind: 'recordings', recordings, rows, unlabelled, malformed: 0 };
 }
 
-/** What a board of the guide measures, which a network takes unless the project names its inputs. */
+/** Measurements of a board of the guide: a network's inputs unless the project names others. */
 const measured = ['current', 'temperature', 'vibration', 'sound'];
 
-/** Of its files, in their order; the last is there where rows are labelled. */
+/** Columns of the guide's files, in order; the last exists only where rows are labelled. */
 const columns = ['deviceID', 'timeStamp', ...measured, 'label'];
 
 interface GuideRowsOptions {

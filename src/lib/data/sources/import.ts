@@ -11,7 +11,7 @@ import { csvFilesIn, type Expected, idOfFile, readListed, readLoose } from '../d
 import { recordingLine, recordingLineSchema } from '../dataset/summary.js';
 import { addRecordings, changeData, listingOf } from '../dataset/write.js';
 import type { Recording } from '../types.js';
-import { isExported, isParquet, readExported } from './exported.js';
+import { isExported, isParquet, readExported } from './platform-export.js';
 
 interface ImportOptions {
   project: Project;
@@ -19,9 +19,9 @@ interface ImportOptions {
   from?: string | undefined;
   /** Instead: what a platform has of this stream. */
   stream?: { name: string; client: Pick<RegistryClient, 'datasets'> } | undefined;
-  /** What all of them show; absent = what dataset.json or the file names say. */
+  /** Label of all of them; absent = as dataset.json or the file names say. */
   label?: string;
-  /** Which device made them. */
+  /** The device that made them. */
   device?: string;
   /** Hz; must be the project's signal.rate. */
   rateHz?: number;
@@ -116,7 +116,7 @@ export function refuseLabel(label: string, { labels }: Expected, id?: string): v
 
 interface Found {
   recording: Recording;
-  /** Of the file's bytes; null when a listing has checked it. */
+  /** Digest of the file's bytes; null when a listing has checked it. */
   sha256: string | null;
 }
 

@@ -13,11 +13,11 @@ import { createTake, samplesOf, type Take } from './take.js';
 
 interface RecordOptions {
   project: Project;
-  /** Of the stream; absent = the project's stream on the platform in use. */
+  /** Address of the stream; absent = the project's stream on the platform in use. */
   url?: string;
   /** How to open it: credentials, context. */
   stream?: StreamOptions;
-  /** What is being recorded; absent = not labelled. */
+  /** Label of the recording; absent = not labelled. */
   label?: string;
   /** Ends after this time, ms. */
   forMs?: number;

@@ -1,4 +1,4 @@
-/** What the columns of a CSV file are, by their names: the rest are fields of the sensor. */
+/** Roles of a CSV file's columns, by their names; all others are fields of the sensor. */
 const timeNames = [
   't',
   'time',
@@ -15,7 +15,7 @@ const timeNames = [
 const labelNames = ['label', 'activity', 'class', 'state'];
 const deviceNames = ['device', 'device_id', 'deviceid', 'sensor_id', 'subject', 'user'];
 
-/** Of exports of the platform: says which take a row is of, and is no field. */
+/** Columns of the platform's exports with the take of a row; they are no fields. */
 const takeNames = ['recording', 'recording_id'];
 
 const counterNames = ['index', 'row', 'seq', 'sample', 'n'];
@@ -65,7 +65,7 @@ export function isEpoch(seconds: number): boolean {
   return seconds > epochSeconds;
 }
 
-/** What one of a time column's numbers is in seconds. */
+/** Seconds per unit of a time column. */
 export function secondsPerUnit(name: string, values: Float64Array): number {
   if (/ms$/i.test(name)) return 1e-3;
   if (/us$/i.test(name)) return 1e-6;

@@ -14,7 +14,7 @@ import { openDataset, sampleCount } from '../dataset/open.js';
 import { readListed } from '../dataset/read.js';
 import type { Recording } from '../types.js';
 import { isEpoch, rolesOf, secondsPerUnit } from './columns.js';
-import { openLoose } from './loose.js';
+import { openLoose } from './loose-recordings.js';
 
 /** Rows kept by column, wherever they come from; their order is the order of time. */
 export interface Rows {
@@ -25,9 +25,9 @@ export interface Rows {
   /** What a sensor measured, or any other column that is neither of the following. */
   features: Column[];
   label: TextColumn | null;
-  /** What a model said. */
+  /** Predictions of a model. */
   prediction: Column | null;
-  /** Which take or device each row is of; rows of one are alike. */
+  /** Take or device of each row; rows of one are alike. */
   take: TextColumn | null;
   time: RowTimes | null;
   /** Samples a second, where a project tells it. */
@@ -108,7 +108,7 @@ interface Roles {
   label: string | null;
   prediction: string | null;
   time: string | null;
-  /** What rows belong to: a take or, without one, a device. */
+  /** Group of a row: its take or, without one, its device. */
   take: string | null;
   ignored: string[];
 }

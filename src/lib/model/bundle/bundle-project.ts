@@ -10,7 +10,7 @@ import type { Recording } from '../../data/index.js';
 import type { Graph, NetworkMode } from '../../formats/index.js';
 import { createInterpreter } from '../../runtime/index.js';
 import { createPipeline, type SignalSpec, type Standardization } from '../../signal/index.js';
-import { type Built, readBuilt, stale } from '../built.js';
+import { type Built, readBuilt, stale } from '../build-folder.js';
 import { gateFigures } from '../evaluate/evaluate-project.js';
 import { type EvaluationFile, gatesFrom } from '../evaluate/gates.js';
 import { macroF1Of } from '../evaluate/metrics.js';
@@ -118,7 +118,7 @@ function runnable({ arenaBytes }: EvaluationFile): number {
 /** Where a probability becomes the second class, unless training chose another place. */
 const evenOdds = 0.5;
 
-/** What the outputs of a trained network mean. */
+/** Meaning of a trained network's outputs. */
 function answerSpecOf({ network, threshold, source }: TrainingFile): AnswerSpec {
   const { output } = network;
   switch (output.kind) {

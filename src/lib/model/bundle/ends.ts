@@ -62,7 +62,7 @@ function quantizeInput16(
   }
 }
 
-/** What the numbers of an end stand for. */
+/** Real values of an end's numbers. */
 export function decode(values: ArrayLike<number>, { scale, zeroPoint }: End): number[] {
   return Array.from(values, (q) => scale * (q - zeroPoint));
 }

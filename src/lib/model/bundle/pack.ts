@@ -14,10 +14,10 @@ import { endOf } from './ends.js';
 import { anyInfoSchema, goldenSchema, provenanceSchema } from './schema.js';
 import type { Bundle, BundleInfo, NetworkBundle } from './types.js';
 
-/** What a bundle is made of, in this order. */
+/** Members of a bundle, in this order. */
 export const contentNames = ['bundle.json', 'model.tflite', 'golden.json', 'lineage.json'] as const;
 
-/** What a signed bundle begins with: the manifest's exact bytes, and the signatures over them. */
+/** Leading members of a signed bundle: the manifest's exact bytes, and the signatures over them. */
 export const signingNames = ['manifest.json', 'signatures.json'] as const;
 
 /** As sha256sum writes it, so that `sha256sum -c` checks an unpacked bundle. */

@@ -80,9 +80,9 @@ export function createPredictor({ info, model }: Bundle, runs?: Invoker): Predic
   };
 }
 
-/** What a network's output means. */
+/** A decoded output of a network. */
 interface Answer {
-  /** Of the class; null where it answers with values. */
+  /** Score of the class; null where the model answers with values. */
   index: number | null;
   /** A share of each class, the values, or the reconstruction error. */
   scores: number[];

@@ -94,6 +94,7 @@ export const goldenSchema = z.array(
 
 const digest = z.string().regex(digestPattern);
 const part = z.enum(['train', 'validation', 'test', 'none']);
+export type RecordingPart = z.output<typeof part>;
 
 /**
  * lineage.json: how a bundle's network came about, back to the devices that recorded its data. Null is what nobody wrote
@@ -114,7 +115,7 @@ export const provenanceSchema = z.object({
       seed: z.int().nullable(),
       epochs: z.int().nullable(),
       bestEpoch: z.int().nullable(),
-      /** What computed it: `wasm`, `cpu`, `node`, … */
+      /** The engine that computed it: `wasm`, `cpu`, `node`, … */
       backend: z.string().nullable(),
       /** Name of a tool → its version. */
       tools: z.record(z.string(), z.string()),
@@ -151,7 +152,7 @@ export const provenanceSchema = z.object({
   run: z
     .object({
       id: z.string(),
-      /** What started it, in a few words. */
+      /** Cause of the run, in a few words. */
       cause: z.string().nullable(),
     })
     .optional(),
@@ -169,8 +170,6 @@ export const provenanceSchema = z.object({
 });
 
 export type Provenance = z.output<typeof provenanceSchema>;
-
-export type RecordingPart = z.output<typeof part>;
 
 /** Nothing is known of it but the file. */
 export function unknownProvenance(modelDigest: string, mode: string): Provenance {

@@ -16,7 +16,7 @@ export interface GoldenVector {
   /** The network's input and output, in their own types. */
   input: number[];
   output: number[];
-  /** What is said of that output, threshold and all. */
+  /** The expected answer for that output, threshold included. */
   answer: { label: string | null; value: number | null };
 }
 

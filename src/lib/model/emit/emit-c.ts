@@ -11,6 +11,7 @@ import { createInterpreter } from '../../runtime/index.js';
 import { cFloat, cText } from './c-text.js';
 import type { EmitOptions } from './emit.js';
 import { type Helper, indent, type Piece, type Site, scaleOf, siteOf, table } from './piece.js';
+import { convolution, depthwise, fullyConnected } from './weighted-layers.js';
 import {
   arithmetic,
   concatenation,
@@ -23,8 +24,7 @@ import {
   stridedSlice,
   transpose,
   whole,
-} from './unweighted.js';
-import { convolution, depthwise, fullyConnected } from './weighted.js';
+} from './weightless-operators.js';
 
 /**
  * A network as a function of C11 that needs nothing but the compiler: `model.c` and `model.h` in the folder `out`, and
@@ -446,7 +446,7 @@ function lookupAfter(graph: Graph, { outputs }: Operator): number | undefined {
   return users.length === 1 && lookups.has(graph.operators[user!]!.op) ? user : undefined;
 }
 
-/** What an operator makes of −128 … 127. */
+/** Results of an operator for each of −128 … 127. */
 function answersOf(graph: Graph, operator: Operator): Int8Array {
   const [x, y] = [graph.tensors[operator.inputs[0]!]!, graph.tensors[operator.outputs[0]!]!];
   const alone: Graph = {

@@ -23,7 +23,7 @@ export interface Piece {
   helpers: readonly Helper[];
   /** Whether it is compiled for several widths of vectors, where the loader can choose between them. */
   cloned: boolean;
-  /** What a reader sees above it. */
+  /** Comment above it in the source. */
   about: string;
 }
 

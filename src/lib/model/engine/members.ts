@@ -14,7 +14,7 @@ export function membersEngine(engines: readonly Engine[]): Engine {
   if (!first) throw new RangeError('expected at least one engine');
   if (engines.length === 1) return first;
   const joined = () => joinMembers(engines.map((engine) => engine.graph()));
-  // What cannot be joined is refused before anything is learned.
+  // Networks that cannot be joined are refused before anything is learned.
   joined();
   return {
     name: first.name,

@@ -82,7 +82,7 @@ export interface EngineOptions {
   fakeQuant?: FakeQuantization;
 }
 
-/** What an engine has learned so far; plain arrays, to be kept in memory or in a file. */
+/** State of an engine as plain arrays, to be kept in memory or in a file. */
 export interface EngineState {
   /** Steps taken. */
   steps: number;

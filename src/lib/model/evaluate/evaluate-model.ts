@@ -11,7 +11,6 @@ import { fileEvaluationPage } from '../report/file-page.js';
 import { writeReport } from '../report/write-report.js';
 import { evaluateProject } from './evaluate-project.js';
 import { gateError, gatesFrom, type Limit, parseLimits } from './gates.js';
-import { type Answers, judge, unjudged, type Verdict } from './judge.js';
 import { mapLabels, orderWarning, otherOrder, valuesOfLabels } from './labels.js';
 import { openNetwork, predictRows, type Runtime } from './predict.js';
 import {
@@ -22,12 +21,13 @@ import {
   outputKindOf,
 } from './result.js';
 import { rowsFor } from './rows.js';
+import { type Answers, judge, unjudged, type Verdict } from './verdict.js';
 
 export const evaluationSchema = z.union([fileEvaluationSchema, evaluateResultSchema]);
 
 type Evaluation = z.output<typeof evaluationSchema>;
 
-/** What `model evaluate` was asked, as text. */
+/** Options of `model evaluate`, as text. */
 export interface EvaluationRequest {
   file?: string;
   project: string;
@@ -116,7 +116,7 @@ interface EvaluateFileOptions {
   /** Name of the label column. Without it `label`, and a table need not have one when outputs are written. */
   label?: string;
   runtime: Runtime;
-  /** What the outputs mean, where the file does not tell. */
+  /** Meaning of the outputs, for a file that does not state it. */
   output?: OutputKind;
   /** Names of the classes in the order of the outputs. */
   classes?: readonly string[];

@@ -1,7 +1,7 @@
 import { type Project, writeJsonAtomic } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
 import { createInterpreter } from '../../runtime/index.js';
-import { type Built, readBuilt, stale } from '../built.js';
+import { type Built, readBuilt, stale } from '../build-folder.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
 import { voteAll } from '../bundle/predictor.js';
 import { buildFiles, readFolds } from '../files.js';
@@ -13,10 +13,10 @@ import { partLetters } from '../train/examples/row-split.js';
 import { standardizeAll } from '../train/examples/standardize.js';
 import type { Lesson, TrainingFile } from '../train/types.js';
 import { type EvaluationFile, type GateName, gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
-import { judge, reconstructionErrors, type Verdict, type Worst } from './judge.js';
 import { metricsOf } from './metrics.js';
 import { openNetwork, predictRows, type RunningNetwork, type Runtime } from './predict.js';
 import type { EvaluateResult, NetworkFigures, WorstWindow } from './result.js';
+import { judge, reconstructionErrors, type Verdict, type Worst } from './verdict.js';
 
 interface EvaluateOptions extends DataSource {
   project: Project;
@@ -93,7 +93,7 @@ function baselineOf({ baseline }: TrainingFile): EvaluateResult['baseline'] {
   return testAccuracy === null && testRmse === null ? null : { accuracy: testAccuracy, rmse: testRmse };
 }
 
-/** What is true of the rows, in the terms of `judge`. */
+/** The rows' true classes or values, in the form that `judge` takes. */
 function rowsOf({ training }: Built, { classes, values, groups, width }: BuiltOutputs) {
   return {
     kind: training.network.output.kind,
@@ -168,7 +168,7 @@ type Said = Float32Array | Float64Array;
 interface BuiltOutputs {
   classes: Int32Array;
   values: Float32Array | null;
-  /** What each row belongs to; null where each stands for itself. */
+  /** Group of each row; null where each row is independent. */
   groups: string[] | null;
   float: Said;
   litert: Said;
@@ -313,7 +313,7 @@ const confusedShare = 0.25;
 const fewWindows = 30;
 
 /**
- * What the figures cannot show or should not be trusted for, in sentences.
+ * Limits of the figures and reasons to distrust them, in sentences.
  * @param recordings test recordings (or groups of rows) of each class, by its index
  * @param unit what is counted: windows or rows
  */
@@ -371,7 +371,7 @@ export function requireAccepted(evaluation: EvaluationFile, digest: string, proj
 
 type Measured = Pick<EvaluateResult, 'float' | 'int8' | 'arenaBytes' | 'bytes' | 'macs'>;
 
-/** What limits are held against: the figures of the quantized network as it runs on devices. */
+/** The figures that limits apply to: those of the quantized network as it runs on devices. */
 export function gateFigures({
   float,
   int8,

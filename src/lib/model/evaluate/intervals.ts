@@ -42,7 +42,7 @@ export function bootstrapInterval(
   return [quantile(found, 0.025), quantile(found, 0.975)];
 }
 
-/** What rows belong to, by number; `of` null = each row to itself. */
+/** Groups of rows, by number; `of` null = each row is its own group. */
 interface Grouped {
   count: number;
   of: Uint32Array | null;
@@ -81,7 +81,7 @@ function groupNumbers(rows: number, groups: readonly string[] | undefined): Grou
   return { count: known.size, of: Uint32Array.from(groups, (group) => known.get(group)!) };
 }
 
-/** Of sorted values, between neighbours linearly (Hyndman and Fan's type 7). */
+/** Quantile of sorted values, interpolated linearly (Hyndman and Fan's type 7). */
 export function quantile(sorted: ArrayLike<number>, share: number): number {
   const at = share * (sorted.length - 1);
   const low = Math.floor(at);

@@ -23,7 +23,11 @@ const worstWindowSchema = z.object({
 
 export type WorstWindow = z.output<typeof worstWindowSchema>;
 
-export const outputKindSchema = z.enum(['classes', 'probability', 'value', 'reconstruction']);
+/** The meanings that a network's outputs can have. */
+export const outputKinds = ['classes', 'probability', 'value', 'reconstruction'] as const;
+export const outputKindSchema = z.enum(outputKinds);
+export type OutputKind = z.output<typeof outputKindSchema>;
+
 const figure = z.number().nullable();
 
 /** Parts that all evaluations' results share. */
@@ -89,6 +93,7 @@ export const networkFiguresSchema = z.object({
   rmse: z.number().optional(),
   r2: figure.optional(),
 });
+export type NetworkFigures = z.output<typeof networkFiguresSchema>;
 
 const gateSchema = z.object({
   name: z.enum(gateNames),
@@ -104,16 +109,16 @@ export const refusalSchema = z.object({
   exit: z.int(),
 });
 
-/** What `model evaluate` measures of a project's networks on what they were never trained on. */
+/** Result of `model evaluate` for a project: both of its networks on examples that they were never trained on. */
 export const evaluateResultSchema = z.object({
   model: z.string(),
   /** The quantized network's file in build/. */
   network: z.string(),
-  /** Of the quantized network, and of what it was measured on. */
+  /** Digests of the quantized network and of the data it was measured on. */
   digest: z.string(),
   datasetDigest: z.string(),
   precision: z.string(),
-  /** What is counted: windows of recordings, or rows of a table. */
+  /** The unit that is counted: windows of recordings, or rows of a table. */
   unit: z.enum(['window', 'row']),
   output: outputKindSchema,
   /** The figures below are the quantized network's on this runtime. */
@@ -125,7 +130,7 @@ export const evaluateResultSchema = z.object({
   litert: networkFiguresSchema,
   /** The quantized network's after the vote; null where nothing is voted on. */
   voted: networkFiguresSchema.nullable(),
-  /** What a linear model that learned from the same examples reaches on these; null where none was trained. */
+  /** Figures of a linear model that learned from the same examples; null where none was trained. */
   baseline: z
     .object({ accuracy: z.number().nullable(), rmse: z.number().nullable() })
     .nullable()
@@ -141,7 +146,7 @@ export const evaluateResultSchema = z.object({
   arenaBytes: z.int().nullable(),
   gates: z.array(gateSchema),
   passed: z.boolean(),
-  /** What the figures cannot show. */
+  /** Limits of the figures, in sentences. */
   warnings: z.array(z.string()),
   /** The refusal, when a gate says no. */
   error: refusalSchema.nullable(),
@@ -149,7 +154,7 @@ export const evaluateResultSchema = z.object({
 
 export type EvaluateResult = z.output<typeof evaluateResultSchema>;
 
-/** What `model evaluate FILE --data rows.csv` measures. */
+/** Result of `model evaluate FILE --data rows.csv`. */
 export const fileEvaluationSchema = z.object({
   file: z.string(),
   kind: z.enum(['tflite', 'aiot']),
@@ -161,7 +166,7 @@ export const fileEvaluationSchema = z.object({
   /** Whether rows were standardized with the mean and deviation that the file itself carries. */
   standardized: z.boolean(),
   runtime: z.enum(['litert', 'device']),
-  /** What the outputs were taken for. */
+  /** How the outputs were interpreted. */
   output: outputKindSchema,
   ...verdictShape,
   /** Rows (from 1) that the network is most wrong about, the worst first. */
@@ -185,13 +190,6 @@ export const fileEvaluationSchema = z.object({
 });
 
 export type FileEvaluation = z.output<typeof fileEvaluationSchema>;
-
-export type NetworkFigures = z.output<typeof networkFiguresSchema>;
-
-/** What a network's outputs mean. */
-export type OutputKind = 'classes' | 'probability' | 'value' | 'reconstruction';
-
-export const outputKinds = ['classes', 'probability', 'value', 'reconstruction'] as const;
 
 /** Operators that leave the meaning of an output as it is. */
 const passing: readonly string[] = ['DEQUANTIZE', 'QUANTIZE', 'RESHAPE', 'SQUEEZE', 'EXPAND_DIMS'];

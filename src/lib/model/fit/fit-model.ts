@@ -14,7 +14,7 @@ interface FitOptions {
   file: string;
   /** Absent = all chips. */
   chip?: string;
-  /** What may be used, such as 64KiB, instead of the chip's own. */
+  /** Memory that may be used, such as 64KiB, instead of the chip's own. */
   flash?: string;
   ram?: string;
   /** The longest an inference may take, ms. */
@@ -168,11 +168,11 @@ function notesOf(graph: Graph, fits: readonly ChipFit[]): string[] {
   return notes;
 }
 
-/** What one device measured; it may leave out what it did not. */
+/** Measurements of one device; those that it did not take are absent. */
 const reportSchema = z.object({
-  /** Of one inference, ms. */
+  /** Duration of one inference, ms. */
   latencyMs: z.number().positive().optional(),
-  /** What TFLite Micro says it used of its arena. */
+  /** Bytes of its arena that TFLite Micro reports as used. */
   arenaBytes: z.number().positive().optional(),
   flashBytes: z.number().positive().optional(),
   /** Milliseconds of operators, by their index. */

@@ -2,13 +2,13 @@ import { elementCount, type Graph, type Operator } from '../../formats/index.js'
 import { multiplyAdds, precisionAt } from '../inspect/costs.js';
 import type { SourceName } from './sources.js';
 
-/** What one operator costs on a family of cores. */
+/** Cost of one operator on a family of cores. */
 interface LayerCost {
   index: number;
   op: string;
   macs: number;
   cycles: number;
-  /** Which kernels were counted with: the vector library's for int8, or TFLite Micro's reference ones. */
+  /** Kernels that the count is for: the vector library's for int8, or TFLite Micro's reference ones. */
   kernels: 'library' | 'reference';
   costs: KernelCosts;
 }
@@ -101,7 +101,7 @@ interface KernelCosts {
   copy: number;
   /** QUANTIZE, DEQUANTIZE and what rescales, per element. */
   rescale: number;
-  /** Of each operator, whatever it does: its call and preparation. */
+  /** Fixed cost of every operator: its call and preparation. */
   call: number;
   basis: Basis;
   /** The truth is expected between the prediction times these. */

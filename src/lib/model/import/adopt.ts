@@ -5,14 +5,14 @@ import { confusionOf } from '../evaluate/metrics.js';
 import type { NetworkSpec } from '../network/layers.js';
 import { standardizationFor } from '../train/examples/standardize.js';
 import type { learn } from '../train/learn.js';
-import { checkEnds, measured, partOf } from '../train/outside.js';
+import { checkEnds, measured, partOf } from '../train/outside-trainer.js';
 import { trainProject } from '../train/train-project.js';
 import type { ImportOptions, ImportResult } from './import-model.js';
 
 interface Adopted {
   file: string;
   validation: ImportResult['validation'];
-  /** What should be looked at, in sentences. */
+  /** Points to check, in sentences. */
   notes: string[];
 }
 

@@ -1,6 +1,6 @@
 import { AiotError } from '../../core/index.js';
 
-/** What a file says does not hold together. */
+/** The error for a file that contradicts itself. */
 export function malformed(message: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_FILE_MALFORMED', message, { cause });
 }

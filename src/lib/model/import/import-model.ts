@@ -28,7 +28,7 @@ export const importResultSchema = z.object({
   file: z.string(),
   /** Of the network on the project's validation part; null without a project. */
   validation: z.object({ examples: z.int(), loss: z.number(), accuracy: z.number().nullable() }).nullable(),
-  /** What was changed on the way, in sentences. */
+  /** Changes made during the import, in sentences. */
   notes: z.array(z.string()),
 });
 export type ImportResult = z.output<typeof importResultSchema>;

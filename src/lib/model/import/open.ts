@@ -79,7 +79,7 @@ async function isFolder(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch {
-    // What is not there is told by reading it.
+    // Reading the file reports that it does not exist.
     return false;
   }
 }
@@ -100,12 +100,12 @@ export const importFormats = ['tfjs', 'keras', 'keras-h5', 'tflite', 'saved-mode
 /** A network as it was found. */
 export interface Imported {
   format: (typeof importFormats)[number];
-  /** Which program wrote it. */
+  /** The program that wrote it. */
   writer: string;
   /** Layers, or operators where the file has no layers. */
   layers: number;
   /** float32, batch 1. */
   graph: Graph;
-  /** What was changed while reading, in sentences. */
+  /** Changes made while reading, in sentences. */
   notes: string[];
 }

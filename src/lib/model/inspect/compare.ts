@@ -3,15 +3,15 @@ import { join } from 'node:path';
 import { AiotError, dictionary } from '../../core/index.js';
 import { missingLabels, openTable } from '../../data/index.js';
 import { type Graph, importTflite } from '../../formats/index.js';
-import { readBuilt } from '../built.js';
+import { readBuilt } from '../build-folder.js';
 import { networkFigures } from '../evaluate/evaluate-project.js';
 import { pairedDifference } from '../evaluate/intervals.js';
-import { judge, type Verdict } from '../evaluate/judge.js';
 import { mapLabels, valuesOfLabels } from '../evaluate/labels.js';
 import { argMaxRows } from '../evaluate/metrics.js';
 import { openNetwork, predictRows, type RunningNetwork, type Runtime } from '../evaluate/predict.js';
 import { type OutputKind, outputKindOf } from '../evaluate/result.js';
 import { rowsFor } from '../evaluate/rows.js';
+import { judge, type Verdict } from '../evaluate/verdict.js';
 import { buildFiles, readQuantization } from '../files.js';
 import { openModelProject } from '../material.js';
 import { isModelPath } from '../publish/verify.js';
@@ -211,7 +211,7 @@ function sideOf({ model, graph }: Opened): Omit<Side, 'figures'> {
   };
 }
 
-/** What both models are run on. */
+/** Rows that both models run on. */
 interface SharedRows {
   data: string;
   kind: OutputKind;

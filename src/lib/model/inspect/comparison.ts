@@ -20,7 +20,7 @@ export type Side = z.output<typeof sideSchema>;
 export const comparisonSchema = z.object({
   a: sideSchema,
   b: sideSchema,
-  /** What both were run on; null = nothing, only their files were compared. */
+  /** Data that both ran on; null = none, only their files were compared. */
   data: z.string().nullable(),
   runtime: z.enum(['litert', 'device']),
   output: outputKindSchema.nullable(),

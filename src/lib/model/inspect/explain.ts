@@ -2,19 +2,19 @@ import { AiotError, seededRandom, shuffled } from '../../core/index.js';
 import { missingLabels, openTable } from '../../data/index.js';
 import { type Graph, importTflite } from '../../formats/index.js';
 import { featureNames, type SignalSpec } from '../../signal/index.js';
-import { readBuilt } from '../built.js';
+import { readBuilt } from '../build-folder.js';
 import { sharesOf } from '../evaluate/calibration.js';
-import { type Answers, judge, reconstructionErrors } from '../evaluate/judge.js';
 import { mapLabels, valuesOfLabels } from '../evaluate/labels.js';
 import { openNetwork, predictRows, type RunningNetwork } from '../evaluate/predict.js';
 import { type OutputKind, outputKindOf } from '../evaluate/result.js';
 import { rowsFor } from '../evaluate/rows.js';
+import { type Answers, judge, reconstructionErrors } from '../evaluate/verdict.js';
 import { type DataSource, openModelProject } from '../material.js';
 import { standardizeAll } from '../train/examples/standardize.js';
 import { type Explanation, saveExplanation } from './explanation.js';
 import { readModelFile } from './model-file.js';
 
-/** What `model explain` was asked, as text. */
+/** Options of `model explain`, as text. */
 interface ExplainRequest {
   file?: string;
   project: string;
@@ -314,7 +314,7 @@ function thinned(subject: Subject, most: number, seed: number): Subject {
   };
 }
 
-/** What the inputs of a network are. */
+/** Meaning of a network's inputs. */
 interface Layout {
   /** Inputs that are shuffled together: a field over the whole window, or one feature. */
   groups: { name: string; inputs: number[] }[];

@@ -5,9 +5,9 @@ import { outputKindSchema } from '../evaluate/result.js';
 import { buildFiles } from '../files.js';
 
 export const explanationSchema = z.object({
-  /** Of the model, or the file. */
+  /** Name of the model, or the file. */
   model: z.string(),
-  /** Of the network that was explained. */
+  /** Digest of the explained network. */
   digest: z.string(),
   output: outputKindSchema,
   /** Rows or windows that it was explained on. */

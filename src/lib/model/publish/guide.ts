@@ -33,9 +33,9 @@ import { bundleOfFile } from './push.js';
 /** A model that an installation of the guide has now. */
 export const guidePushedSchema = z.object({
   kind: z.literal('architects-guide'),
-  /** What was pushed. */
+  /** The pushed file. */
   file: z.string(),
-  /** What it is called there. */
+  /** Its name there. */
   name: z.string(),
   url: z.string(),
   /** Of what was uploaded: float inputs and outputs, and no shorter than the firmware reads. */

@@ -15,7 +15,7 @@ import {
   parseOciReference,
 } from '../../registry/oci/index.js';
 import { requireBundle } from '../bundle/pack.js';
-import { packSigned, type Verified, verifySigned } from '../bundle/signed.js';
+import { packSigned, type Verified, verifySigned } from '../bundle/signed-bundle.js';
 import { type FetchClient, fetchModel, pullResultSchema, putFiles } from './pull.js';
 import { isModelFile } from './push.js';
 import { readTrust } from './verify.js';

@@ -12,12 +12,12 @@ import {
 } from '../../core/index.js';
 import type { Member, TrustRoot } from '../../formats/index.js';
 import { type ModelVersion, type RegistryClient, requireTrusted } from '../../registry/index.js';
-import { packSigned, type Verified, verifySigned } from '../bundle/signed.js';
+import { packSigned, type Verified, verifySigned } from '../bundle/signed-bundle.js';
 
 export const pullResultSchema = z.object({
   name: z.string(),
   version: z.int(),
-  /** Of the bundle's content. */
+  /** Digest of the bundle's content. */
   digest: z.string(),
   /** Folder. */
   out: z.string(),

@@ -29,7 +29,7 @@ import { bundleProject } from '../bundle/bundle-project.js';
 import { endOf, modeOf } from '../bundle/ends.js';
 import { isSigned, packBundle, requireBundle, unpackAny } from '../bundle/pack.js';
 import { unknownProvenance } from '../bundle/schema.js';
-import { filesOf, interfaceOf, modelPartOf } from '../bundle/signed.js';
+import { filesOf, interfaceOf, modelPartOf } from '../bundle/signed-bundle.js';
 import type { NetworkBundle } from '../bundle/types.js';
 import { requireAccepted } from '../evaluate/evaluate-project.js';
 import { modelName, readEvaluation, readQuantization } from '../files.js';
@@ -38,12 +38,12 @@ import type { DataSource } from '../material.js';
 export const pushResultSchema = z.object({
   name: z.string(),
   version: z.int(),
-  /** Of the bundle. */
+  /** Digest of the bundle. */
   digest: z.string(),
-  /** Of the signed manifest. */
+  /** Sequence of the signed manifest. */
   sequence: z.int(),
   bytes: z.int(),
-  /** What was pushed. */
+  /** The pushed file. */
   file: z.string(),
   /** `network`: a .tflite file alone, which devices cannot run. */
   kind: z.enum(['model', 'network']),
@@ -222,7 +222,7 @@ interface ReleaseOptions {
   deviceTypes: string[];
 }
 
-/** What is to be signed of a bundle's content. @throws AIOT_BUNDLE_MALFORMED */
+/** The unsigned manifest of a bundle's content. @throws AIOT_BUNDLE_MALFORMED */
 export function manifestOf(content: Uint8Array, options: ReleaseOptions): UnsignedManifest {
   const bundle = unpackAny(content);
   return {
@@ -333,7 +333,7 @@ export async function signModel(options: SignOptions): Promise<SignResult> {
   }
 }
 
-/** What is to be signed, by its sequence. */
+/** Makes the manifest to sign from its sequence. */
 type Make = (sequence: number) => UnsignedManifest;
 
 async function anewOf(options: SignOptions, card: ModelVersion): Promise<Make> {
@@ -347,7 +347,7 @@ async function anewOf(options: SignOptions, card: ModelVersion): Promise<Make> {
   };
 }
 
-/** What was signed by keys that count no longer is signed again as it is; null = it is signed by those that do, this user's among them. */
+/** A release signed by keys that are no longer valid is signed again unchanged; null = valid keys have signed it, this user's among them. */
 async function againOf(options: SignOptions, card: ModelVersion): Promise<Make | null> {
   const { client, model, privatePem, validMs, agree } = options;
   const envelope = await client.manifests.get(card.sequence);

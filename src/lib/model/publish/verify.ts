@@ -15,20 +15,20 @@ import { networkModes, type TrustRoot, trustRootOf, trustRootSchema } from '../.
 import { type RegistryClient, resolveModel } from '../../registry/index.js';
 import { checkGolden } from '../bundle/golden.js';
 import { isSigned, requireBundle, unpackAny } from '../bundle/pack.js';
-import { signedNames, type Verified, verifyMembers, verifySigned } from '../bundle/signed.js';
+import { signedNames, type Verified, verifyMembers, verifySigned } from '../bundle/signed-bundle.js';
 import type { Bundle } from '../bundle/types.js';
 import { type FetchClient, fetchModel } from './pull.js';
 import { isModelFile } from './push.js';
 
 export const verifyResultSchema = z.object({
-  /** What was verified: a file, a folder, or NAME@VERSION. */
+  /** The file, folder or NAME@VERSION that was verified. */
   what: z.string(),
   name: z.string(),
   version: z.int(),
   sequence: z.int(),
   kind: z.enum(['model', 'network']),
   mode: z.enum(networkModes),
-  /** Of the content, as devices download it. */
+  /** Digest of the content, as devices download it. */
   digest: z.string(),
   bytes: z.int(),
   /** Ids of the keys that signed it. */
@@ -140,7 +140,7 @@ async function verifyFolder(
   return { verified, unsigned };
 }
 
-/** What is told of a verified bundle. @throws AIOT_GOLDEN_MISMATCH */
+/** The result for a verified bundle. @throws AIOT_GOLDEN_MISMATCH */
 function verifyResult(what: string, verified: Verified, now: number): VerifyResult {
   const { manifest, keyids, bundle, content, members } = verified;
   const { name, version, sequence, issued, expires, artifacts } = manifest;

@@ -25,7 +25,7 @@ export interface Spread {
   error: number;
 }
 
-/** What rounding did to the weights of one layer. */
+/** Rounding error of the weights of one layer. */
 export interface WeightLoss {
   tensor: string;
   shape: readonly number[];

@@ -104,13 +104,13 @@ function classOf(output: Float32Array, row: Float32Array, answer: Answer): numbe
 export interface Evaluation {
   rows: readonly Float32Array[];
   right(row: number, output: Float32Array): boolean;
-  /** What each row belongs to (a recording); null when rows stand for themselves. */
+  /** Group of each row (a recording); null when rows are independent. */
   groups: readonly string[] | null;
   /** Whether ranges were taken from these rows too: what they say of the loss is then on its good side. */
   calibrated?: boolean;
 }
 
-/** Which rows a network gets right. */
+/** For each row, whether the network answers it correctly. */
 export function hits(graph: Graph, { rows, right }: Evaluation): boolean[] {
   const runner = createRunner(graph);
   return rows.map((row, at) => right(at, runner.run(row)));

@@ -87,7 +87,7 @@ interface Lesson {
   train: Float32Array[];
   targets: Float32Array[];
   check: Float32Array;
-  /** What the check's rows should give. */
+  /** Expected outputs of the check's rows. */
   wanted: Float32Array;
   checks: number;
 }
@@ -169,7 +169,7 @@ function withConstants(graph: Graph, trained: Graph, places: ReadonlyMap<number,
   return { ...graph, tensors };
 }
 
-/** What the network gives before a closing SOFTMAX or LOGISTIC, row by row. */
+/** The network's outputs before a closing SOFTMAX or LOGISTIC, row by row. */
 function beforeEnding(graph: Graph, rows: readonly Float32Array[]): Float32Array[] {
   const watched = decisive(graph);
   const operators = graph.operators.filter(({ inputs }) => !inputs.includes(watched));

@@ -173,7 +173,7 @@ async function quantizeFile(options: QuantizeFileOptions): Promise<QuantizeResul
   };
 }
 
-/** What a file is refused for, with its name in front. */
+/** Runs `read`, and puts the file's name in front of the message of an error. */
 function named<T>(file: string, read: () => T): T {
   try {
     return read();

@@ -2,7 +2,7 @@ import { basename, join } from 'node:path';
 import { digestOf, type Project, refuseInputs, writeJsonAtomic, writeTogether } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
 import type { Standardization } from '../../signal/index.js';
-import { readTrained, stale, type Trained } from '../built.js';
+import { readTrained, stale, type Trained } from '../build-folder.js';
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
 import { isStandardizing, metadataOf } from '../file-metadata.js';
 import { buildFiles, type QuantizationFile, readNetwork } from '../files.js';
@@ -114,7 +114,7 @@ type Wanted = Pick<SearchOptions, 'mode' | 'io' | 'calibration' | 'biasCorrectio
   maxLoss?: number | undefined;
 };
 
-/** What aiot.yaml says, where the options say nothing. */
+/** The options, completed with the settings of aiot.yaml. */
 function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
   const quantize: Wanted = project.config.model.quantize;
   const mode = options.mode ?? quantize.mode;

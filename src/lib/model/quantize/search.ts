@@ -40,13 +40,13 @@ const lastResort = 10;
 /** So many of the worst parts leave the mode's integers, one try after another. */
 const widths = [1, 2, 3, 5, 8];
 
-/** What a network is quantized with. */
+/** Rows and labels that a network is quantized and measured with. */
 export interface Material {
   /** Representative inputs. */
   rows: readonly Float32Array[];
   /** Labelled rows that the loss is measured on; null = it is not measured. */
   evaluation: Evaluation | null;
-  /** What fine-tuning sees, and labelled rows that it does not see. */
+  /** Rows for fine-tuning, and labelled rows that it does not see. */
   lesson: { rows: readonly Float32Array[]; evaluation: Evaluation | null };
 }
 
@@ -115,7 +115,7 @@ export async function quantizeAlike(
   return { ...found, quantized };
 }
 
-/** What was tried so far, and trying. */
+/** Runs candidates and keeps those tried so far. */
 class Search {
   readonly #tried: Tried[] = [];
   readonly #float = new Map<Evaluation, boolean[]>();

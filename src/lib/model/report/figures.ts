@@ -218,7 +218,7 @@ export function findings({ findings: list, evaluation, training }: ReportData): 
   return html`${found.length > 0 ? html`<h2>What the data check found</h2><ul class="plain">${found}</ul>` : null}${limits}`;
 }
 
-/** What figures cannot show, in sentences. */
+/** Limits of the figures, in sentences. */
 export function limitList(sentences: readonly string[]): Html | null {
   if (sentences.length === 0) return null;
   const items = sentences.map(

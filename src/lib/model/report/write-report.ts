@@ -181,7 +181,7 @@ function windowFigure(
 const most = 20;
 const rowHeight = 20;
 
-/** What the network looks at: importance of features, and saliency over the window for each class. */
+/** The explanation: importance of features, and saliency over the window for each class. */
 function explanation({ explanation: found }: ReportData): Html | null {
   if (!found) return null;
   const metric = { macroF1: 'macro-F1', auc: 'AUC', mae: 'mean absolute error' }[found.metric];
@@ -223,7 +223,7 @@ function saliency({ saliency: { over, fields, parts, classes } }: Explanation): 
   return html`<figure>${blocks}<p class="lead">What the class loses of its share when ${what} is replaced by its mean; the strongest of each class is darkest, and orange where it gains.</p></figure>`;
 }
 
-/** What devices answered live; `LiveFigures` of the registry fits. */
+/** Figures of the devices' live answers; `LiveFigures` of the registry fits. */
 interface ReportLive {
   windows: number;
   accuracy: number;

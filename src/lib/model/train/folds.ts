@@ -17,7 +17,7 @@ import { rowsOf, sameNames, sameRows } from './examples/row-split.js';
 import { examplesOfRows } from './examples/rows.js';
 import type { Answers } from './fit/loss.js';
 import { configDigestOf } from './lineage.js';
-import { trainerOf } from './outside.js';
+import { trainerOf } from './outside-trainer.js';
 import type { Plan } from './plan.js';
 import type { FoldsAsked, FoldsFile } from './result.js';
 import type { TrainOptions } from './train-project.js';

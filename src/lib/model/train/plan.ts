@@ -6,7 +6,7 @@ import { classesFor, unfit } from './examples/examples.js';
 import { labelsOfRows, signalOfRows } from './examples/rows.js';
 import type { Classes } from './types.js';
 
-/** What is to be trained, settled before anything is computed. */
+/** Everything about a training that is settled before anything is computed. */
 export interface Plan {
   network: NetworkSpec;
   classes: Classes;
@@ -26,7 +26,7 @@ export interface Plan {
    * out over a window. Of rows nothing is known.
    */
   noise: number;
-  /** What was chosen for want of being told, in sentences. */
+  /** Choices that nothing prescribed, in sentences. */
   notes: string[];
 }
 

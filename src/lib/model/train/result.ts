@@ -23,6 +23,9 @@ export const baselineSchema = z.object({
   testRmse: z.number().nullable().optional(),
 });
 
+/** How to measure: K parts, each tested on once, or each recording, device or group by itself. */
+export type FoldsAsked = { folds: number } | { leaveOneOut: 'recording' | 'device' };
+
 const figures = {
   accuracy: z.number().nullable(),
   macroF1: z.number().nullable(),
@@ -64,6 +67,7 @@ export const foldsFileSchema = z.object({
   /** Of the settings of aiot.yaml that decide what a model becomes. */
   configDigest: z.string(),
 });
+export type FoldsFile = z.output<typeof foldsFileSchema>;
 
 export const trainResultSchema = z.object({
   /** Name of the model. */
@@ -86,7 +90,7 @@ export const trainResultSchema = z.object({
     /** Root of the mean squared error on the validation part, in the unit of the values. */
     valRmse: z.number().nullable(),
   }),
-  /** What a linear model reaches on the same rows; null for a reconstruction. */
+  /** Figures of a linear model on the same rows; null for a reconstruction. */
   baseline: baselineSchema.nullable(),
   /** Whether a linear model took the network's place on a small table, and why; null where that was not asked. */
   choice: choiceSchema.nullable(),
@@ -97,7 +101,7 @@ export const trainResultSchema = z.object({
   refitted: z.int().nullable(),
   epochs: z.int(),
   seconds: z.number(),
-  /** Which engine trained. */
+  /** The engine that trained. */
   backend: z.string(),
   /** The float network, a .tflite file. */
   file: z.string(),
@@ -158,11 +162,6 @@ export function resultOf(
     folds,
   };
 }
-
-/** How to measure: K parts, each tested on once, or each recording, device or group by itself. */
-export type FoldsAsked = { folds: number } | { leaveOneOut: 'recording' | 'device' };
-
-export type FoldsFile = z.output<typeof foldsFileSchema>;
 
 const nullable = z.number().nullable();
 

@@ -27,7 +27,7 @@ import { classFactors, hasClasses } from './fit/part.js';
 import { foldsOf } from './folds.js';
 import { isSmall, type Learned, type learn, type TrainConfig } from './learn.js';
 import { lineageOf, sourceOf } from './lineage.js';
-import { trainerOf } from './outside.js';
+import { trainerOf } from './outside-trainer.js';
 import { type Plan, planTraining } from './plan.js';
 import { type FoldsAsked, resultOf, type TrainResult } from './result.js';
 import type { EpochFigures, Lesson, TrainingFile } from './types.js';

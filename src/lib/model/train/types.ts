@@ -29,7 +29,7 @@ export interface Examples extends Lesson {
   recordings: string[];
 }
 
-/** What the classes of a model are. */
+/** Classes of a model. */
 export interface Classes {
   /** In the order of the network's outputs; none where it answers with values. */
   names: string[];
@@ -49,7 +49,7 @@ export interface EpochFigures {
   valAccuracy: number | null;
 }
 
-/** What was trained on. */
+/** Source of the training data. */
 export type TrainingSource =
   | { kind: 'recordings' }
   | {
@@ -101,7 +101,7 @@ export interface TrainingFile {
   /** Stopped by Ctrl-C before its last epoch. */
   interrupted: boolean;
   seconds: number;
-  /** Which engine trained. */
+  /** The engine that trained. */
   backend: string;
   /** Leaks of the split that it was trained in spite of, in sentences: figures flatter. */
   leaks: string[];

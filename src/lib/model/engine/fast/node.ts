@@ -12,7 +12,7 @@ export interface Slot {
   gradient?: Floats;
 }
 
-/** What one step is about. */
+/** Settings of one step over a batch. */
 export interface Run {
   kernels: Kernels;
   rows: number;

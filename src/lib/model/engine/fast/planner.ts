@@ -25,7 +25,7 @@ type WindowSizes = [
 export class Planner {
   readonly arena = new Arena();
   readonly parameters: Parameters;
-  /** What is to be done before the operators of each pass. */
+  /** Steps that run before the operators of each pass. */
   readonly before: TrainNode[] = [];
   private readonly slots = new Map<number, Slot>();
   private readonly constants: [Slot, Float32Array][] = [];

@@ -150,7 +150,7 @@ class TfjsEngine implements Engine {
     return execute(pass, tf.tensor(inputs.subarray(0, rows * this.inputSize), [rows, this.inputSize]));
   }
 
-  /** As the fast engine's: fast/wasm/vector.ts. */
+  /** As the fast engine's: see wasm/vector.ts. */
   private adam(gradients: Tensor[]): void {
     const { tf } = this;
     this.steps += 1;

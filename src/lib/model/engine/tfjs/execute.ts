@@ -318,7 +318,7 @@ function moved(
   }
 }
 
-/** As the fast engine's: see fast/nodes/fake.ts. */
+/** As the fast engine's: see fast/elementwise.ts. */
 function fakeWeights(tf: Core, weights: Tensor, axis: number): Tensor {
   const straight = tf.customGrad((x) => {
     const others = weights.shape.map((_, k) => k).filter((k) => k !== axis);

@@ -90,7 +90,7 @@ function resolvePeer(name: string, places: readonly string[]): string | undefine
   return undefined;
 }
 
-/** What a CommonJS or an ES module exports. */
+/** Exports of a CommonJS or an ES module. */
 async function importModule<Module>(url: string): Promise<Module> {
   const loaded = (await import(url)) as { default?: Module } & Module;
   return loaded.default ?? loaded;

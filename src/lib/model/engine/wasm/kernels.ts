@@ -31,7 +31,7 @@ type Windows = Kernel<
   ]
 >;
 
-/** What the functions of matrix.ts, vector.ts, norms.ts and windows.ts emit; addresses and matrix strides in bytes. */
+/** Kernels that matrix.ts, vector.ts and windows.ts emit; addresses and matrix strides in bytes. */
 export interface Kernels {
   gemm: Kernel<
     [

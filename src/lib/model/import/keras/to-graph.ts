@@ -22,7 +22,7 @@ export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: 
 }
 
 class ModelWalk {
-  /** Of the whole network. */
+  /** Ends of the whole network. */
   readonly inputs: number[] = [];
   layers = 0;
 

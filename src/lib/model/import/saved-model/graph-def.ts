@@ -13,11 +13,11 @@ export interface NodeDef {
 interface FunctionDef {
   arguments: string[];
   nodes: Map<string, NodeDef>;
-  /** What each output is, as an input would name it. */
+  /** Names of the outputs, in the form that inputs use. */
   returns: string[];
 }
 
-/** What of a SavedModel is needed to follow one signature. */
+/** The parts of a SavedModel that following one signature needs. */
 export interface SavedGraph {
   nodes: Map<string, NodeDef>;
   functions: Map<string, FunctionDef>;
@@ -79,7 +79,7 @@ function nodesOf(list: Message[]): Map<string, NodeDef> {
   );
 }
 
-/** What stands at one place of a TensorFlow graph while it is followed. */
+/** Value at one place of a TensorFlow graph while it is followed. */
 export type Value =
   | { kind: 'constant'; shape: number[]; data: Float32Array | Int32Array }
   /** An activation: a tensor of our graph. */

@@ -19,7 +19,7 @@ import {
 } from './graph-def.js';
 import { insteadOf, operations } from './operations.js';
 
-/** What is used of tfjs-node beside tfjs-core. */
+/** The parts of tfjs-node that are used beside tfjs-core. */
 interface NodeBackend {
   loadSavedModelMetaGraph(path: string, tags: string): number;
   deleteSavedModel(id: number): void;
@@ -122,7 +122,7 @@ class SignatureWalk {
     throw malformed('its output does not depend on its input');
   }
 
-  /** What an input of a node names. */
+  /** The value that a node's input names. */
   private value(scope: Scope, reference: string): Value {
     const name = nodeName(reference);
     const place = Number(/:(\d+)$/.exec(reference)?.[1] ?? 0);

@@ -3,7 +3,7 @@ import type { Graph } from '../../../formats/index.js';
 import { createInterpreter } from '../../../runtime/index.js';
 import type { Range } from './numbers.js';
 
-/** What the representative rows make of one activation. */
+/** Statistics of one activation over the representative rows. */
 export interface Seen extends Range {
   /** Values of it, evenly picked over all rows, ascending: at most `sampleRoom`. */
   samples: Float32Array;

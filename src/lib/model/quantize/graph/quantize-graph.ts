@@ -39,7 +39,7 @@ export function quantizeGraph(
   return quantized;
 }
 
-/** What further is known of a network to be quantized. */
+/** Optional knowledge of the network to be quantized. */
 interface Further {
   /** The network to measure noise against, of the same tensors: the one before fine-tuning. */
   reference?: Graph;
@@ -49,7 +49,7 @@ interface Further {
 
 /** A quantized network and what to compare it with. */
 export interface Compared extends Quantized {
-  /** Which tensor stands for each of the float network. */
+  /** For each tensor of the float network, the quantized one that replaces it. */
   twins: ReadonlyMap<number, number>;
   /** The float network that its inner tensors are to be compared with. */
   against: Graph;
@@ -272,7 +272,7 @@ function toDynamic(graph: Graph, taken: (operator: Operator, at: number) => bool
 }
 
 /**
- * What became of each activation of the float network.
+ * Reports each activation of the float network: its type, scale, range method and noise after quantization.
  * @param twins its tensors → those of the quantized network
  */
 function reportOf(

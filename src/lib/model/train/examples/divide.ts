@@ -18,7 +18,7 @@ import { type Division, truthOf } from './parts.js';
 import { splitRows } from './row-split.js';
 
 /**
- * Which examples are in which part.
+ * Divides the examples into parts.
  * @param asked split that was asked for on the spot: rows that do not tell what it needs are not divided by chance instead
  * @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN, AIOT_USAGE
  */

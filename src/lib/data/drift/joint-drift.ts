@@ -1,20 +1,23 @@
 import { type Discriminant, trainDiscriminant } from '../features/discriminant.js';
-import { paceOf, paceWithoutStep, slowerPace } from './effective.js';
+import { paceOf, paceWithoutStep, slowerPace } from './effective-count.js';
 import { normalAbove, widened } from './probability.js';
 import type { NumberProfile } from './profile.js';
 import type { Joint } from './result.js';
 
 /** Up to so many columns all their products are looked at; beyond, squares alone. */
 const mostWithProducts = 16;
+
 const mostColumns = 64;
 const folds = 5;
 const blocks = 20;
+
 /** An area that is smaller is none that anybody acts on. */
 export const notableAuc = 0.7;
+
 /** A standardized value is drawn in to this many deviations. */
 const farthest = 4;
 
-export interface JointSide {
+interface JointSide {
   profiles: NumberProfile[];
   /** Take of each row of the sample; null = not known. */
   takes: Int32Array | null;

@@ -146,7 +146,7 @@ interface ExportedRows {
   label: string[];
   /** ms since 1970 */
   t: ArrayLike<number>;
-  /** Of each wanted field, in their order. */
+  /** Values of each wanted field, in their order. */
   values: Float64Array[];
 }
 

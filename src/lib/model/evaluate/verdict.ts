@@ -45,7 +45,7 @@ export interface Worst {
   score: number;
 }
 
-/** What labelled rows say of a network; what its kind of output does not have is null. */
+/** A network's figures on labelled rows; those that its kind of output does not have are null. */
 export interface Verdict extends Omit<Figures, 'accuracy' | 'macroF1' | 'interval'> {
   accuracy: number | null;
   macroF1: number | null;
@@ -153,7 +153,7 @@ export function reconstructionErrors(
   });
 }
 
-/** What is said of rows without labels: nothing. */
+/** The verdict on rows without labels: empty. */
 export function unjudged(rows: number): Verdict {
   return { ...nothing, n: rows };
 }

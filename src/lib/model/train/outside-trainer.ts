@@ -33,7 +33,7 @@ import {
 import type { Plan } from './plan.js';
 import type { Lesson } from './types.js';
 
-/** Who trains: our own engines, or the program that aiot.yaml names. */
+/** The trainer: our own engines, or the program that aiot.yaml names. */
 export function trainerOf({ command }: TrainConfig): typeof learn {
   return command ? learnOutside : learn;
 }

@@ -14,7 +14,7 @@ import type { Examples, TrainingFile } from './train/types.js';
 export interface Trained {
   training: TrainingFile;
   float: { bytes: Uint8Array; graph: Graph };
-  /** Of a table: its digest and columns, without recordings. */
+  /** For a table: its digest and columns; it has no recordings. */
   dataset: Dataset;
   /** The table whose rows were trained on, null for recordings. */
   rows: Rows | null;
@@ -31,7 +31,7 @@ export interface Built extends Trained {
 }
 
 /**
- * What train left in build/, with the data it was trained on, as one whole.
+ * Reads the files of `model train` in build/, and the data that it trained on.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE
  */
 export async function readTrained(project: Project, source: DataSource): Promise<Trained> {

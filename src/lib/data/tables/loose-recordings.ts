@@ -7,7 +7,7 @@ import { labelOfName } from '../dataset/read.js';
 import type { Part } from '../parts.js';
 import type { Dataset, Recording } from '../types.js';
 import { isEpoch, medianStep, rolesOf, secondsOf } from './columns.js';
-import { type FoundFile, findFiles } from './find.js';
+import { type FoundFile, findFiles } from './files.js';
 
 /** Where labels come from: `auto` = a label column if there is one, else the folders if there are several, else the names. */
 export type LabelFrom = 'auto' | 'name' | 'folder' | 'column' | 'none' | `column:${string}`;
@@ -29,7 +29,7 @@ export interface Loose {
   dataset: Dataset;
   /** Its recordings in the order in which the files were given. */
   inOrder: Recording[];
-  /** What was found in each recording's file, by the recording's id. */
+  /** Findings in each recording's file, by the recording's id. */
   info: Map<string, Omit<LooseFile, 'columns' | 'labels'> & { part: Part | null }>;
   /** How the rate is known. */
   rateFrom: 'told' | 'time' | 'assumed';
@@ -38,7 +38,7 @@ export interface Loose {
   hasParts: boolean;
 }
 
-/** What a recording is taken for where nothing tells its rate. */
+/** Assumed rate of a recording that does not state one, Hz. */
 export const assumedHz = 100;
 
 /**

@@ -149,7 +149,7 @@ function indexSignatures(signatures: Int32Array[]): SignatureIndex {
             const item = items[i]!;
             const other = all[item]!;
             if (other === 0 || ones(other ^ signature) > allFlips) continue;
-            // What the upper half has found already is not found again by the lower.
+            // Copies found in the upper half are not reported again by the lower.
             if (side === 1 && ones((other ^ signature) >>> 16) <= halfFlips) continue;
             found(recordingOf[item]!, placeOf[item]!);
           }
@@ -247,7 +247,7 @@ function createMatcher(dataset: Dataset, bands: Bands, sizes: number[]) {
     const correlation = fitOf(x, from, y, from + lag, end - from);
     const seconds = (end - from) / rateHz;
     if (correlation < leastFit(seconds / unit)) return null;
-    // What repeats itself, as steps do, fits nearly as well elsewhere: no copy can be told there.
+    // Periodic signals, such as steps, fit nearly as well elsewhere: no copy can be proved there.
     const elsewhere = bestElsewhere(x, from, y, from + lag, end - from, Math.round((0.15 * rateHz) / unit));
     if (1 - correlation > 0.25 * (1 - elsewhere)) return null;
     return { fromA: from / rateHz, fromB: (from + lag) / rateHz, seconds, correlation };

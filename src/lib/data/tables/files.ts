@@ -10,11 +10,11 @@ export interface FoundFile {
   id: string;
   /** The folder it lies in, without that of its part; '' for the base itself. */
   folder: string;
-  /** Which side of a split its folder names. */
+  /** The side of a split that its folder names. */
   part: Part | null;
 }
 
-/** What people call the folders of a split. */
+/** Usual names of a split's folders. */
 const partNames: Record<string, Part> = {
   train: 'train',
   training: 'train',

@@ -3,8 +3,10 @@ import { movingSizes } from './band.js';
 
 /** Points that each recording is thinned to, whatever its length: the same ones in a copy at another rate. */
 const points = 512;
+
 /** Lengths closer than this are no other rate; the other searches find such copies. */
 const sameLength = 0.01;
+
 const widest = 5;
 const least = 0.95;
 
