@@ -4,7 +4,8 @@ import { defaultAlpha, defaultBins } from '../../src/lib/data/drift/drift.js';
 import type { Drift } from '../../src/lib/data/drift/result.js';
 import { sideOf } from '../../src/lib/data/drift/side.js';
 import { type MotorState, simulateMotor } from '../../src/lib/data/index.js';
-import type { NumberColumn, Rows, TextColumn } from '../../src/lib/data/rows/types.js';
+import type { Rows } from '../../src/lib/data/tables/rows.js';
+import type { NumberColumn, TextColumn } from '../../src/lib/formats/index.js';
 
 /** Columns by name, and what each row is a take of. */
 export interface Sample {

@@ -1,4 +1,4 @@
-import { voteAll } from '../../src/lib/model/bundle/vote.js';
+import { voteAll } from '../../src/lib/model/bundle/predictor.js';
 import {
   bootstrapInterval,
   type ClassFigures,

@@ -1,13 +1,11 @@
-import type { Graph } from '../../src/lib/formats/index.js';
-import { writeTflite } from '../../src/lib/formats/index.js';
+import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
 import { argMaxRows } from '../../src/lib/model/evaluate/metrics.js';
-import { finishGraph } from '../../src/lib/model/lower/finish.js';
-import { layersOf } from '../../src/lib/model/network/layers-of.js';
-import type { NetworkSpec } from '../../src/lib/model/network/types.js';
-import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { layersOf, type NetworkSpec } from '../../src/lib/model/network/layers.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
+import { fitStandardization, standardizeAll } from '../../src/lib/model/train/examples/standardize.js';
 import { augmenter } from '../../src/lib/model/train/fit/augment.js';
 import { fitNetwork } from '../../src/lib/model/train/fit/fit-network.js';
-import { fitStandardization, standardizeAll } from '../../src/lib/model/train/standardize.js';
+import { finishGraph } from '../../src/lib/model/train/learn.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { quantizeInput, type Standardization } from '../../src/lib/signal/index.js';
 import { type Material, rowsOf } from './material.js';

@@ -13,7 +13,7 @@ import {
   writeTflite,
 } from '../../src/lib/formats/index.js';
 import { unpackAny } from '../../src/lib/model/bundle/pack.js';
-import { readGraphDef } from '../../src/lib/model/import/sources/saved-model/graph-def.js';
+import { readGraphDef } from '../../src/lib/model/import/saved-model/graph-def.js';
 import { tinyBundle } from '../../test/support/bundle.js';
 import { cnn, mlp } from '../../test/support/networks.js';
 import { asJson, filesIn } from '../seeds.js';

@@ -95,10 +95,10 @@ const runs = 8;
 /** Networks of each form, and what this side makes of readings. */
 async function networkTables(random) {
   const { FloatNetwork } = await import('../../test/support/float-network.ts');
-  const { quantizeGraph } = await import('../../src/lib/model/quantize/quantize-graph.ts');
+  const { quantizeGraph } = await import('../../src/lib/model/quantize/graph/quantize-graph.ts');
   const { writeTflite } = await import('../../src/lib/formats/index.ts');
   const { createInterpreter, floatView } = await import('../../src/lib/runtime/index.ts');
-  const { standardizing } = await import('../../src/lib/model/lower/standardizing.ts');
+  const { standardizing } = await import('../../src/lib/model/publish/guide.ts');
   const network = new FloatNetwork(random);
   const input = network.float([1, 4]);
   const hidden = network.dense(network.dense(input, 8, 'relu'), 6, 'relu6');

@@ -1,7 +1,7 @@
 import { Agent, request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parseProject } from '../../src/lib/core/project.js';
-import { datasetSummary } from '../../src/lib/data/summary.js';
+import { datasetSummary } from '../../src/lib/data/dataset/summary.js';
 import type { Dataset } from '../../src/lib/data/types.js';
 import { parseValues } from '../../src/lib/deploy/values/load.js';
 import { decodeMessage } from '../../src/lib/device/protocol/codec.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, type Random, seededRandom } from '../../src/lib/core/index.js';
-import { copiesIn } from '../../src/lib/data/copies/index.js';
+import { copiesIn } from '../../src/lib/data/copies/copies.js';
 import { datasetOf, type Recording } from '../../src/lib/data/index.js';
 import { fc, runs } from '../support/property.js';
 

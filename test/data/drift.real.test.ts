@@ -1,15 +1,22 @@
 import { spawnSync } from 'node:child_process';
 import { expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
-import { countsBetween, cutsOf, sharesOf } from '../../src/lib/data/drift/bins.js';
 import {
+  countsBetween,
+  cutsOf,
   distances,
   homogeneity,
   jensenShannon,
+  sharesOf,
   stabilityIndex,
-} from '../../src/lib/data/drift/math/distances.js';
-import { kolmogorovAbove, kolmogorovSmirnovP } from '../../src/lib/data/drift/math/kolmogorov.js';
-import { chiSquareAbove, normalAbove, studentBeyond } from '../../src/lib/data/drift/math/special.js';
+} from '../../src/lib/data/drift/bins.js';
+import {
+  chiSquareAbove,
+  kolmogorovAbove,
+  kolmogorovSmirnovP,
+  normalAbove,
+  studentBeyond,
+} from '../../src/lib/data/drift/probability.js';
 import { describeReal, python } from '../support/real.js';
 
 const program = `

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { trainDiscriminant } from '../../src/lib/data/features/discriminant.js';
-import { groupFolds } from '../../src/lib/data/features/folds.js';
+import { groupFolds, trainDiscriminant } from '../../src/lib/data/features/discriminant.js';
 import { anovaOfMeans, mutualInformation, rankFeatures } from '../../src/lib/data/features/rank.js';
 
 describe('ranking features', () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, type Graph, withRealValues, writeSavedModel } from '../../src/lib/formats/index.js';
-import { followSignature } from '../../src/lib/model/import/sources/saved-model/follow.js';
-import { readGraphDef } from '../../src/lib/model/import/sources/saved-model/graph-def.js';
+import { readGraphDef } from '../../src/lib/model/import/saved-model/graph-def.js';
+import { followSignature } from '../../src/lib/model/import/saved-model/read.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { quantizedOf } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';

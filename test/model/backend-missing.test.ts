@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { loadTfjs } from '../../src/lib/model/train/engine/tfjs/load.js';
+import { loadTfjs } from '../../src/lib/model/engine/tfjs/load.js';
 
 let folder: string;
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { loadTfjs } from '../../src/lib/model/train/engine/tfjs/load.js';
+import { loadTfjs } from '../../src/lib/model/engine/tfjs/load.js';
 
 /** TensorFlow's own cpu backend is the reference. Its hint about tfjs-node is not ours to show. */
 async function gradients(x: number[], filter: number[], stride: number, pad: 'same' | 'valid') {

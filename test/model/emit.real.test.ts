@@ -5,8 +5,11 @@ import { expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, type Graph, writeTflite } from '../../src/lib/formats/index.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
-import { prepareGraph } from '../../src/lib/model/quantize/prepare.js';
-import { quantizeGraph, quantizePrepared } from '../../src/lib/model/quantize/quantize-graph.js';
+import {
+  prepareGraph,
+  quantizeGraph,
+  quantizePrepared,
+} from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import type { Kind } from '../../src/lib/model/quantize/types.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { architectures } from '../support/architectures.js';

@@ -3,7 +3,7 @@ import { seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
 import { byteLines, cFloat, cName, cText } from '../../src/lib/model/emit/c-text.js';
 import { type EmitOptions, emitted } from '../../src/lib/model/emit/emit.js';
-import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { arenaBytes } from '../../src/lib/runtime/index.js';
 import { bytesIn } from '../support/emitted.js';
 import { FloatNetwork } from '../support/float-network.js';

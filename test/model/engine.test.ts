@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
+import type { FakeRange } from '../../src/lib/model/engine/types.js';
 import { buildTrainable } from '../../src/lib/model/network/build.js';
-import { trainableOf } from '../../src/lib/model/network/trainable-of.js';
-import type { FakeRange } from '../../src/lib/model/train/engine/types.js';
+import { trainableOf } from '../../src/lib/model/quantize/finetune.js';
 import { architectures } from '../support/architectures.js';
 import { compareEngines, losses, shapes } from '../support/engines.js';
 

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { gaussian, quantizeModes, type Random, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, type Graph, writeTflite } from '../../src/lib/formats/index.js';
-import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { architectures } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { createVote, voteAll } from '../../src/lib/model/bundle/vote.js';
+import { createVote, voteAll } from '../../src/lib/model/bundle/predictor.js';
+import { warningsOf } from '../../src/lib/model/evaluate/evaluate-project.js';
 import { gateError, gatesFrom, limitsOf } from '../../src/lib/model/evaluate/gates.js';
 import { argMaxRows, classFigures, macroF1Of, metricsOf } from '../../src/lib/model/evaluate/metrics.js';
-import { warningsOf } from '../../src/lib/model/evaluate/warnings.js';
 import { fc } from '../support/property.js';
 
 describe('figures', () => {

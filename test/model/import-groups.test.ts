@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { readSource } from '../../src/lib/model/import/sources/open.js';
-import { simplifyGraph } from '../../src/lib/model/lower/simplify.js';
-import { trainableOf } from '../../src/lib/model/network/trainable-of.js';
-import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { readSource } from '../../src/lib/model/import/open.js';
+import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
+import { trainableOf } from '../../src/lib/model/quantize/finetune.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { createInterpreter, floatView } from '../../src/lib/runtime/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-groups-'));
@@ -16,7 +16,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 type Tf = typeof import('@tensorflow/tfjs-core');
 let tf: Tf;
 beforeAll(async () => {
-  const { loadTfjs } = await import('../../src/lib/model/train/engine/tfjs/load.js');
+  const { loadTfjs } = await import('../../src/lib/model/engine/tfjs/load.js');
   ({ tf } = await loadTfjs('cpu'));
 });
 

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { datasetsIn } from '../../src/lib/model/import/sources/hdf5.js';
-import { readKerasH5 } from '../../src/lib/model/import/sources/keras-h5.js';
+import { datasetsIn, readKerasH5 } from '../../src/lib/model/import/keras-files.js';
 import { root } from '../support/cli.js';
 
 const said: unknown[] = [];

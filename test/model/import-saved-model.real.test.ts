@@ -3,8 +3,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { readSource } from '../../src/lib/model/import/sources/open.js';
-import { simplifyGraph } from '../../src/lib/model/lower/simplify.js';
+import { readSource } from '../../src/lib/model/import/open.js';
+import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { root } from '../support/cli.js';
 import { describeReal, python, tfjsNode } from '../support/real.js';

@@ -7,7 +7,7 @@ import type { Sequential } from '@tensorflow/tfjs-layers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { readTflite, readZip, writeTflite } from '../../src/lib/formats/index.js';
-import { readSource } from '../../src/lib/model/import/sources/open.js';
+import { readSource } from '../../src/lib/model/import/open.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { architectures } from '../support/architectures.js';
 import { runCli } from '../support/cli.js';
@@ -19,7 +19,7 @@ type Tf = typeof import('@tensorflow/tfjs-core');
 type Layers = typeof import('@tensorflow/tfjs-layers');
 let [tf, layers]: [Tf, Layers] = [undefined as never, undefined as never];
 beforeAll(async () => {
-  const { loadTfjs } = await import('../../src/lib/model/train/engine/tfjs/load.js');
+  const { loadTfjs } = await import('../../src/lib/model/engine/tfjs/load.js');
   ({ tf } = await loadTfjs('cpu'));
   layers = await import('@tensorflow/tfjs-layers');
 });

@@ -6,7 +6,7 @@ import { outlineTflite, writeTflite } from '../../src/lib/formats/index.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 import { builtinName, tensorTypeName } from '../../src/lib/formats/tflite/schema.js';
 import { type Inspection, inspectionSchema } from '../../src/lib/model/index.js';
-import { inspectNetwork } from '../../src/lib/model/inspect/network.js';
+import { inspectNetwork } from '../../src/lib/model/inspect/inspect.js';
 import { planArena } from '../../src/lib/runtime/index.js';
 import { runCli } from '../support/cli.js';
 import { motorFolder } from '../support/motor-files.js';

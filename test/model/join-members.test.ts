@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Graph } from '../../src/lib/formats/index.js';
-import { finishGraph } from '../../src/lib/model/lower/finish.js';
+import { joinMembers } from '../../src/lib/model/engine/members.js';
 import { buildTrainable } from '../../src/lib/model/network/build.js';
-import { joinMembers } from '../../src/lib/model/network/join-members.js';
-import { layersOf } from '../../src/lib/model/network/layers-of.js';
+import { layersOf } from '../../src/lib/model/network/layers.js';
+import { finishGraph } from '../../src/lib/model/train/learn.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 
 function member(seed: number, layers: number[], inputs = 5): Graph {

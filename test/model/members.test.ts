@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { writeTflite } from '../../src/lib/formats/index.js';
-import { finishGraph } from '../../src/lib/model/lower/finish.js';
-import { layersOf } from '../../src/lib/model/network/layers-of.js';
-import type { NetworkSpec } from '../../src/lib/model/network/types.js';
+import { layersOf, type NetworkSpec } from '../../src/lib/model/network/layers.js';
 import { type FitOptions, fitNetwork } from '../../src/lib/model/train/fit/fit-network.js';
+import { finishGraph } from '../../src/lib/model/train/learn.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 
 const spec: NetworkSpec = {

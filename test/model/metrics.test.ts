@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { figuresOf } from '../../src/lib/model/evaluate/figures.js';
 import {
   argMaxRows,
   aucOf,
@@ -9,6 +8,7 @@ import {
   sharesOf,
   valueFigures,
 } from '../../src/lib/model/evaluate/metrics.js';
+import { figuresOf } from '../../src/lib/model/evaluate/verdict.js';
 
 /** Park and Miller's generator: the Python that made the reference figures has the same, from the same seed. */
 function parkMiller(state = 7): () => number {

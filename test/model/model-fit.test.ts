@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
 import { chips } from '../../src/lib/model/fit/chips.js';
-import { layerCycles } from '../../src/lib/model/fit/cycles.js';
+import { layerCycles } from '../../src/lib/model/fit/kernels.js';
 import { type Fit, fitSchema } from '../../src/lib/model/index.js';
 import { arenaBytes } from '../../src/lib/runtime/index.js';
 import { runCli } from '../support/cli.js';

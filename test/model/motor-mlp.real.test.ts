@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
 import { lossOf } from '../../src/lib/model/quantize/evaluation.js';
-import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { motorFile } from '../support/motor-files.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';

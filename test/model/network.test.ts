@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, type LayerConfig, seededRandom } from '../../src/lib/core/index.js';
 import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { finishGraph } from '../../src/lib/model/lower/finish.js';
+import { openEngine } from '../../src/lib/model/engine/open-engine.js';
+import type { Loss } from '../../src/lib/model/engine/types.js';
 import { buildTrainable, graphInput } from '../../src/lib/model/network/build.js';
-import { layersOf } from '../../src/lib/model/network/layers-of.js';
-import { trainableOf } from '../../src/lib/model/network/trainable-of.js';
 import {
+  layersOf,
   type NetworkKind,
   type NetworkOutput,
   type NetworkSpec,
   outputSize,
-} from '../../src/lib/model/network/types.js';
-import { openEngine } from '../../src/lib/model/train/engine/open-engine.js';
-import type { Loss } from '../../src/lib/model/train/engine/types.js';
+} from '../../src/lib/model/network/layers.js';
+import { trainableOf } from '../../src/lib/model/quantize/finetune.js';
+import { finishGraph } from '../../src/lib/model/train/learn.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
 import { quantized } from '../support/architectures.js';
 import { shapes } from '../support/engines.js';

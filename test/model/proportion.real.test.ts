@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { expect, it } from 'vitest';
-import { proportionOf } from '../../src/lib/model/evaluate/proportion.js';
+import { proportionOf } from '../../src/lib/model/evaluate/intervals.js';
 import { describeReal, python } from '../support/real.js';
 
 /** The intraclass correlation of the shares in groups, from statsmodels' cluster-robust variance of their mean, and Wilson's interval. */

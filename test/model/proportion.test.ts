@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom, shareText } from '../../src/lib/core/index.js';
-import { proportionOf } from '../../src/lib/model/evaluate/proportion.js';
+import { proportionOf } from '../../src/lib/model/evaluate/intervals.js';
 
 /** Rows of groups of these sizes, of which so many are right. */
 function grouped(groups: readonly { rows: number; right: number }[]) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { createInterpreter, floatView } from '../../src/lib/runtime/index.js';
 import { architectures } from '../support/architectures.js';
 import { FloatNetwork } from '../support/float-network.js';

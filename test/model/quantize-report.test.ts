@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { detailOf } from '../../src/lib/model/quantize/detail.js';
-import { prepareGraph } from '../../src/lib/model/quantize/prepare.js';
-import { quantizePrepared } from '../../src/lib/model/quantize/quantize-graph.js';
+import { prepareGraph, quantizePrepared } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { FloatNetwork } from '../support/float-network.js';
 
 /** Two dense layers of three classes. */

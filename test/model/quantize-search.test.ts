@@ -4,14 +4,16 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { biasCorrected } from '../../src/lib/model/quantize/bias-correction.js';
-import { calibrate } from '../../src/lib/model/quantize/calibrate.js';
-import { rangeBy } from '../../src/lib/model/quantize/choose-range.js';
-import { equalized } from '../../src/lib/model/quantize/equalize.js';
 import { lossOf } from '../../src/lib/model/quantize/evaluation.js';
 import { finetuned } from '../../src/lib/model/quantize/finetune.js';
-import { prepareGraph } from '../../src/lib/model/quantize/prepare.js';
-import { quantizeGraph, quantizePrepared } from '../../src/lib/model/quantize/quantize-graph.js';
+import { calibrate } from '../../src/lib/model/quantize/graph/calibrate.js';
+import { biasCorrected, equalized } from '../../src/lib/model/quantize/graph/corrections.js';
+import {
+  prepareGraph,
+  quantizeGraph,
+  quantizePrepared,
+} from '../../src/lib/model/quantize/graph/quantize-graph.js';
+import { rangeBy } from '../../src/lib/model/quantize/graph/ranges.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { runCli } from '../support/cli.js';
 import { FloatNetwork } from '../support/float-network.js';

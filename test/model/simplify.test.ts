@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { simplifyGraph } from '../../src/lib/model/lower/simplify.js';
+import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
 import { architectures } from '../support/architectures.js';
 import { FloatNetwork } from '../support/float-network.js';

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { quantizeModes } from '../../src/lib/core/index.js';
 import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { root } from '../support/cli.js';
 import { motionData, motorData, type PeerData } from '../support/peer-data.js';
 import { describeReal, python } from '../support/real.js';

@@ -11,8 +11,8 @@ import {
   withRealValues,
   writeTflite,
 } from '../../src/lib/formats/index.js';
-import { networkBundle } from '../../src/lib/model/bundle/network-bundle.js';
 import { packBundle, unpackAny } from '../../src/lib/model/index.js';
+import { networkBundle } from '../../src/lib/model/publish/push.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { standardize } from '../../src/lib/signal/index.js';
 import { tableBundle } from '../support/any-bundle.js';

@@ -4,7 +4,6 @@ import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
 import { digestOf, writeContexts } from '../../src/lib/core/index.js';
-import type { FetchClient } from '../../src/lib/model/fetch.js';
 import {
   comparisonSchema,
   fetchModel,
@@ -14,6 +13,7 @@ import {
   verifyResultSchema,
   whySchema,
 } from '../../src/lib/model/index.js';
+import type { FetchClient } from '../../src/lib/model/publish/pull.js';
 import {
   listSchemas,
   modelVersionSchema,

@@ -6,7 +6,7 @@ import {
   readTflite,
   writeTflite,
 } from '../../src/lib/formats/index.js';
-import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { FloatNetwork, type Window } from './float-network.js';
 
 /** Small float32 networks with chance sizes and weights, by kind. */

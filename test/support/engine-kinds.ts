@@ -1,9 +1,8 @@
 import { gaussian, type LayerConfig, type Random } from '../../src/lib/core/index.js';
 import type { Graph, Operator } from '../../src/lib/formats/index.js';
+import { graphWith, statisticsOf } from '../../src/lib/model/engine/trained-graph.js';
 import { buildTrainable } from '../../src/lib/model/network/build.js';
-import { layersOf } from '../../src/lib/model/network/layers-of.js';
-import type { NetworkKind, NetworkOutput } from '../../src/lib/model/network/types.js';
-import { graphWith, statisticsOf } from '../../src/lib/model/train/engine/trained-graph.js';
+import { layersOf, type NetworkKind, type NetworkOutput } from '../../src/lib/model/network/layers.js';
 
 interface Wanted {
   kind: NetworkKind;

@@ -1,16 +1,15 @@
 import { expect } from 'vitest';
 import { gaussian, type LayerConfig, type Random, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount } from '../../src/lib/formats/index.js';
-import { layersOf } from '../../src/lib/model/network/layers-of.js';
-import type { NetworkSpec } from '../../src/lib/model/network/types.js';
-import { openEngine } from '../../src/lib/model/train/engine/open-engine.js';
+import { openEngine } from '../../src/lib/model/engine/open-engine.js';
 import type {
   Backend,
   EngineOptions,
   EngineState,
   Loss,
   Trainable,
-} from '../../src/lib/model/train/engine/types.js';
+} from '../../src/lib/model/engine/types.js';
+import { layersOf, type NetworkSpec } from '../../src/lib/model/network/layers.js';
 
 export const losses: Loss[] = ['classes', 'probability', 'value'];
 

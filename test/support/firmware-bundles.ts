@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { digestOf, seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, type Operator, type Tensor, writeTflite } from '../../src/lib/formats/index.js';
 import { goldenVector, type Take } from '../../src/lib/model/bundle/golden.js';
-import { unknownProvenance } from '../../src/lib/model/bundle/provenance-schema.js';
+import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';
 import {
   type Bundle,
   type BundleInfo,

@@ -1,7 +1,7 @@
 import { digestOf, seededRandom } from '../../src/lib/core/index.js';
 import { writeTflite } from '../../src/lib/formats/index.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
-import { unknownProvenance } from '../../src/lib/model/bundle/provenance-schema.js';
+import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';
 import { type BundleInfo, packBundle } from '../../src/lib/model/index.js';
 import { mlp } from './networks.js';
 

@@ -2,7 +2,7 @@ import { digestOf } from '../../src/lib/core/index.js';
 import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
 import { endOf, modeOf } from '../../src/lib/model/bundle/ends.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
-import { unknownProvenance } from '../../src/lib/model/bundle/provenance-schema.js';
+import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';
 import { type Bundle, packBundle, unpackBundle } from '../../src/lib/model/index.js';
 import { tableBundle } from './any-bundle.js';
 import { motorFile } from './motor-files.js';

@@ -287,7 +287,7 @@ static void read_member(reading *r, aiot_json *json) {
   }
 }
 
-/* Whether the parts fit each other, as src/lib/model/bundle/check.ts has it. */
+/* Whether the parts fit each other, as src/lib/model/bundle/pack.ts has it. */
 static bool fits(const reading *r) {
   const aiot_bundle *b = r->bundle;
   if (r->seen != SEEN_ALL || b->standardization.count != r->inputs || r->deviations != r->inputs) return false;

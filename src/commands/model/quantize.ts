@@ -13,7 +13,10 @@ import {
   shellWord,
 } from '../../lib/cli/index.js';
 import { quantizeModes } from '../../lib/core/index.js';
-import { calibrations, emits, quantizeResultSchema, targets } from '../../lib/model/quantize/index.js';
+import { emits } from '../../lib/model/emit/emit.js';
+import { targets } from '../../lib/model/quantize/quantize-model.js';
+import { quantizeResultSchema } from '../../lib/model/quantize/result.js';
+import { calibrations } from '../../lib/model/quantize/types.js';
 
 export default class ModelQuantize extends AiotCommand {
   static override summary = 'Quantize a float network: int8, int16x8, dynamic range or float16.';

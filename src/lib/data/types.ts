@@ -2,7 +2,7 @@
 export interface Recording {
   /** Unique in its dataset; a file name without extension, such as `walking1`. */
   id: string;
-  /** What was recorded, as the operator said it; null = not labelled. */
+  /** The operator's label; null = not labelled. */
   label: string | null;
   /** The device's name, or null when not known. */
   device: string | null;
@@ -78,6 +78,6 @@ export interface Finding {
   evidence: Evidence;
   /** One sentence with figures. */
   message: string;
-  /** What was done or can be done about it. */
+  /** The remedy, applied or suggested. */
   advice: string;
 }

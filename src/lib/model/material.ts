@@ -4,11 +4,11 @@ import { AiotError, defaultProject, hasCode, loadProject, type Project } from '.
 import {
   type Dataset,
   missingLabels,
+  openDataset,
   openTableFile,
   type TableFile,
   type TableShape,
 } from '../data/index.js';
-import { type DataSource, datasetOfSource } from './dataset.js';
 import { readTraining } from './files.js';
 import type { TrainingFile } from './train/types.js';
 
@@ -21,9 +21,9 @@ export interface Rows {
   label: string;
 }
 
-/** What a model is made of: recordings, or the rows of a table. */
+/** Material of a model: recordings, or the rows of a table. */
 export interface Material {
-  /** Of a table: its digest and columns, without recordings. */
+  /** For a table: its digest and columns; it has no recordings. */
   dataset: Dataset;
   rows: Rows | null;
 }
@@ -123,4 +123,18 @@ async function isFile(path: string): Promise<boolean> {
 
 async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null)) !== null;
+}
+
+/** Which recordings a step works on: the project's own unless told. Steps after training want those trained on. */
+export interface DataSource {
+  /** Opened already. */
+  dataset?: Dataset;
+  /** Folder to open instead of the project's `data`. */
+  data?: string;
+  /** Column of a table with labels or values; `label` unless told. */
+  label?: string | undefined;
+}
+
+async function datasetOfSource(project: Project, { dataset, data }: DataSource): Promise<Dataset> {
+  return dataset ?? (await openDataset(project, data));
 }

@@ -1,13 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { digestOf, gaussian, seededRandom } from '../../../src/lib/core/index.js';
-import { readTrained } from '../../../src/lib/model/built.js';
+import { readTrained } from '../../../src/lib/model/build-folder.js';
 import type { EvaluateResult } from '../../../src/lib/model/evaluate/result.js';
 import { buildFiles, readTraining } from '../../../src/lib/model/files.js';
 import { openModelProject, trainModel } from '../../../src/lib/model/index.js';
-import type { NetworkOutput } from '../../../src/lib/model/network/types.js';
+import type { NetworkOutput } from '../../../src/lib/model/network/layers.js';
 import type { QuantizeResult } from '../../../src/lib/model/quantize/result.js';
-import { figuresOf, linearModel } from '../../../src/lib/model/train/baseline.js';
+import { figuresOf, linearModel } from '../../../src/lib/model/train/train-project.js';
 import type { Lesson } from '../../../src/lib/model/train/types.js';
 import { runCli } from '../../support/cli.js';
 import { rowsFolder } from './support.js';
@@ -186,8 +186,8 @@ describe('training on a small table', () => {
     const accuracies = { all: 0, some: 0 };
     const { openMaterial } = await import('../../../src/lib/model/material.js');
     const { planTraining } = await import('../../../src/lib/model/train/plan.js');
-    const { divide } = await import('../../../src/lib/model/train/divide.js');
-    const { examplesOfPart, lessonsOf } = await import('../../../src/lib/model/train/parts.js');
+    const { divide } = await import('../../../src/lib/model/train/examples/divide.js');
+    const { examplesOfPart, lessonsOf } = await import('../../../src/lib/model/train/examples/parts.js');
     for (const seed of seeds) {
       const { dir, file } = await rowsFolder(clouds(120, seed));
       const project = await openModelProject(dir, file);

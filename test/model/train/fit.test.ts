@@ -1,8 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian, type LayerConfig, seededRandom } from '../../../src/lib/core/index.js';
 import type { Graph } from '../../../src/lib/formats/index.js';
-import { layersOf } from '../../../src/lib/model/network/layers-of.js';
-import type { NetworkKind, NetworkOutput, NetworkSpec } from '../../../src/lib/model/network/types.js';
+import {
+  layersOf,
+  type NetworkKind,
+  type NetworkOutput,
+  type NetworkSpec,
+} from '../../../src/lib/model/network/layers.js';
 import { augmenter } from '../../../src/lib/model/train/fit/augment.js';
 import type { Checkpoint } from '../../../src/lib/model/train/fit/checkpoint.js';
 import { type FitOptions, fitNetwork } from '../../../src/lib/model/train/fit/fit-network.js';

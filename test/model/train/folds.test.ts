@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { buildFiles, type FoldsFile, trainModel } from '../../../src/lib/model/index.js';
-import { tInterval, tQuantile } from '../../../src/lib/model/train/folds/t-interval.js';
+import { tInterval, tQuantile } from '../../../src/lib/model/train/folds.js';
 import { runCli } from '../../support/cli.js';
 import { toyProject } from '../support.js';
 import { rowsCsv, rowsFolder } from './support.js';

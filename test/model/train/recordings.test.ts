@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readTrained } from '../../../src/lib/model/built.js';
+import { readTrained } from '../../../src/lib/model/build-folder.js';
 import { readTraining } from '../../../src/lib/model/files.js';
 import { trainProject } from '../../../src/lib/model/index.js';
 import { runCli } from '../../support/cli.js';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { rowsOf, sameNames, sameRows } from '../../../src/lib/model/train/rows/units.js';
+import { rowsOf, sameNames, sameRows } from '../../../src/lib/model/train/examples/row-split.js';
 import { fc } from '../../support/property.js';
 
 /** Units by the bytes of each row, as text. */

@@ -2,8 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../src/lib/core/index.js';
 import { buildFiles, type SearchFile, searchFileSchema, trainModel } from '../../../src/lib/model/index.js';
-import { bestOf, paretoFront } from '../../../src/lib/model/train/search/pareto.js';
-import { drawn, spaceOf } from '../../../src/lib/model/train/search/space.js';
+import { bestOf, drawn, paretoFront, spaceOf } from '../../../src/lib/model/train/search.js';
 import { runCli } from '../../support/cli.js';
 import { toyProject } from '../support.js';
 import { rowsCsv, rowsFolder } from './support.js';
@@ -55,7 +54,7 @@ describe('a search', () => {
     // The same recordings, but those that are tested on say nonsense: nothing may change.
     const project = await toyProject();
     const { datasetOf, openDataset } = await import('../../../src/lib/data/index.js');
-    const { searchProject } = await import('../../../src/lib/model/train/search/search.js');
+    const { searchProject } = await import('../../../src/lib/model/train/search.js');
     const { splitDataset } = await import('../../../src/lib/data/index.js');
     const dataset = await openDataset(project);
     const { test } = splitDataset(dataset, project.config.model);

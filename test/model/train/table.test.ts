@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readTrained } from '../../../src/lib/model/built.js';
+import { readTrained } from '../../../src/lib/model/build-folder.js';
 import { readTraining } from '../../../src/lib/model/files.js';
 import { openModelProject, trainedSchema, trainModel } from '../../../src/lib/model/index.js';
 import { createInterpreter } from '../../../src/lib/runtime/index.js';

@@ -1,4 +1,4 @@
-/* From the features of a window to the answer: what predictor and golden check share (src/lib/model/bundle/answers.ts). */
+/* From the features of a window to the answer: what predictor and golden check share (src/lib/model/bundle/predictor.ts). */
 #ifndef AIOT_PREDICT_RUNNER_H
 #define AIOT_PREDICT_RUNNER_H
 

@@ -1,14 +1,17 @@
 import type { SignalSpec } from '../../signal/index.js';
 import type { Dataset, Finding, Split } from '../types.js';
-import { checkStuck } from './axes.js';
-import { checkClipping } from './clipping.js';
-import { checkCopies } from './copies.js';
-import { checkRepeats } from './repeats.js';
+import { checkCopies, checkSplit } from './copies.js';
+import { checkClipping, checkStuck, checkSwapped } from './fields.js';
+import {
+  checkBalance,
+  checkGaps,
+  checkRecordings,
+  checkRepeats,
+  checkValues,
+  type Ranges,
+  withNumbersAlone,
+} from './recordings.js';
 import { checkShortcuts } from './shortcuts.js';
-import { checkSplit } from './split.js';
-import { checkSwapped } from './swapped.js';
-import { checkValues, type Ranges, withNumbersAlone } from './values.js';
-import { checkBalance, checkGaps, checkRecordings } from './whole.js';
 
 const order = { error: 0, warning: 1, info: 2 } as const;
 
@@ -22,7 +25,7 @@ export interface CheckContext {
 }
 
 /**
- * What is wrong with a dataset, worst first; nothing found = an empty list.
+ * Finds the problems of a dataset, worst first; an empty list means none.
  * @param split when given, copies on two sides of it are errors
  */
 export function checkDataset(

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { findingKinds } from '../types.js';
+import { findingKinds, type Split } from '../types.js';
 
 const single = z.union([z.number(), z.string()]);
+
 const figure = z.union([
   z.number(),
   z.string(),
@@ -11,7 +12,7 @@ const figure = z.union([
   z.record(z.string(), z.union([z.number(), z.string(), z.null()])),
 ]);
 
-export const findingSchema = z.object({
+const findingSchema = z.object({
   kind: z.enum(findingKinds),
   severity: z.enum(['error', 'warning', 'info']),
   /** Recordings by id in a project, files by their path elsewhere. */
@@ -23,7 +24,7 @@ export const findingSchema = z.object({
 });
 
 export const checkReportSchema = z.object({
-  /** What was checked: recordings of a project, recordings of none, or tables of rows. */
+  /** Kind of the checked data: recordings of a project, loose recordings, or tables of rows. */
   of: z.enum(['project', 'recordings', 'table']),
   digest: z.string(),
   /** Recordings, or files of rows. */
@@ -49,4 +50,23 @@ export const checkReportSchema = z.object({
   /** No finding is an error. */
   ok: z.boolean(),
 });
+
 export type CheckReport = z.output<typeof checkReportSchema>;
+
+/** The first few names, and how many more there are. */
+export function listIds(ids: string[], most = 6): string {
+  if (ids.length <= most) return ids.join(', ');
+  return `${ids.slice(0, most - 1).join(', ')} and ${ids.length - most + 1} more`;
+}
+
+/** Recordings on each side, as a report tells them; a split that was found lying there has no seed. */
+export function splitCounts(split: Split, found?: 'folder'): CheckReport['split'] {
+  const { by, seed, train, validation, test } = split;
+  return {
+    by: found ?? by,
+    seed: found ? null : seed,
+    train: train.length,
+    validation: validation.length,
+    test: test.length,
+  };
+}

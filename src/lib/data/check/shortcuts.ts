@@ -1,18 +1,17 @@
-import { percent } from '../../core/index.js';
+import { percent, seededRandom, shuffled } from '../../core/index.js';
 import type { SignalSpec } from '../../signal/index.js';
+import { groupFolds, trainDiscriminant } from '../features/discriminant.js';
 import type { Dataset, Finding, Recording } from '../types.js';
-import { type Metadata, metadataOf } from './metadata.js';
-import { type Told, toldByCategory, toldByNumber } from './probe.js';
-import { removalAdvice, removesRepeats } from './repeats.js';
-import { signalAccuracy } from './signal-probe.js';
-import { listIds } from './text.js';
+import { removalAdvice, removesRepeats, repeatShare } from './recordings.js';
+import { listIds } from './report.js';
 
 /** A property told of that is seen by less than this share of recordings is no shortcut. */
 const leastAccuracy = 0.9;
+
 /** Share of deals of the labels that may do as well. */
 const mostChance = 0.05;
 
-/** What a property is to a model that looks at windows. */
+/** A property of recordings that a model could learn instead of the signal. */
 interface Property {
   by: string;
   told: Told | null;
@@ -136,4 +135,245 @@ function findingOf(
     message: `${sentence(told!)} ${figures}`,
     advice,
   };
+}
+
+/** Properties of a recording that do not depend on what it shows. */
+interface Metadata {
+  /** Samples. */
+  length: number;
+  /** Share of rows that repeat the row before. */
+  repeats: number;
+  /** Share of rows that lie exactly in the middle of their neighbours: made by interpolation. */
+  interpolated: number;
+  /** Step of which all values are multiples, as a power of ten; 0 where there is none. */
+  resolution: number;
+  device: string | null;
+  /** Days since 1970, UTC. */
+  day: string | null;
+}
+
+/** Rows looked at for what holds throughout a recording. */
+const someRows = 4000;
+
+function metadataOf(recording: Recording): Metadata {
+  const { columns, device, startedAt } = recording;
+  return {
+    length: columns[0]?.length ?? 0,
+    repeats: repeatShare(columns),
+    interpolated: interpolatedShare(columns),
+    resolution: resolutionOf(columns),
+    device,
+    day: startedAt === null ? null : new Date(startedAt).toISOString().slice(0, 10),
+  };
+}
+
+/** Share of rows, moving ones only, of which every field is the mean of its neighbours to within rounding. */
+function interpolatedShare(columns: Float64Array[]): number {
+  const n = Math.min(columns[0]?.length ?? 0, someRows);
+  const grids = columns.map(gridOf);
+  let moving = 0;
+  let between = 0;
+  for (let i = 1; i + 1 < n; i++) {
+    let moves = false;
+    let straight = true;
+    for (let f = 0; f < columns.length; f++) {
+      const column = columns[f]!;
+      const step = Math.abs(column[i + 1]! - column[i - 1]!);
+      // On its grid, a value between two others is one of a few: what hardly moves lies in the middle by chance.
+      if (step > 20 * grids[f]!) moves = true;
+      const off = Math.abs(column[i]! - (column[i + 1]! + column[i - 1]!) / 2);
+      if (off > 1.01 * grids[f]! + 1e-6 * step + 1e-12 * Math.abs(column[i]!)) straight = false;
+    }
+    if (!moves) continue;
+    moving++;
+    if (straight) between++;
+  }
+  return moving > 0 ? between / moving : 0;
+}
+
+/** log10 of the grid on which nearly all values lie, the fields' median; 0 when they lie on none. */
+function resolutionOf(columns: Float64Array[]): number {
+  const steps = columns.map(gridOf).sort((a, b) => a - b);
+  const step = steps[steps.length >> 1] ?? 0;
+  return step > 0 ? Math.round(10 * Math.log10(step)) / 10 : 0;
+}
+
+/** Smallest difference of two values, if 99 of 100 values are multiples of it; 0 otherwise. */
+function gridOf(column: Float64Array): number {
+  const sorted = Float64Array.from(column.subarray(0, someRows)).sort();
+  let step = Number.POSITIVE_INFINITY;
+  for (let i = 1; i < sorted.length; i++) {
+    const gap = sorted[i]! - sorted[i - 1]!;
+    if (gap > 1e-9 && gap < step) step = gap;
+  }
+  if (!Number.isFinite(step)) return 0;
+  let fit = 0;
+  for (const value of sorted) {
+    const turns = (value - sorted[0]!) / step;
+    if (Math.abs(turns - Math.round(turns)) < 0.01) fit++;
+  }
+  return fit >= 0.99 * sorted.length ? step : 0;
+}
+
+/** How well one property of recordings tells their labels apart. */
+interface Told {
+  /** Labels on the side of higher values, or of the first group of categories; and the rest. */
+  high: string[];
+  low: string[];
+  /** Share of recordings on the side of their label. */
+  accuracy: number;
+  /** The same with the labels dealt out anew, mean over many deals; and the share of deals that did as well. */
+  chance: number;
+  p: number;
+}
+
+const deals = 199;
+
+/**
+ * Whether a number parts the labels in two groups: by a threshold in the widest gap between its values.
+ * @param values one a recording @param labels one a recording
+ * @param leastGap narrower gaps part nothing
+ */
+function toldByNumber(values: number[], labels: string[], leastGap: number): Told | null {
+  const sorted = [...new Set(values)].sort((a, b) => a - b);
+  let gap = 0;
+  let threshold = 0;
+  for (let i = 1; i < sorted.length; i++) {
+    if (sorted[i]! - sorted[i - 1]! <= gap) continue;
+    gap = sorted[i]! - sorted[i - 1]!;
+    threshold = (sorted[i]! + sorted[i - 1]!) / 2;
+  }
+  if (gap < leastGap) return null;
+  const above = values.map((value) => value > threshold);
+  return told(labels, (dealt) => byMajority(dealt, above));
+}
+
+/** Whether categories, such as devices, part the labels in groups that share none of them. */
+function toldByCategory(categories: string[], labels: string[]): Told | null {
+  if (new Set(categories).size < 2) return null;
+  return told(labels, (dealt) => byComponents(dealt, categories));
+}
+
+interface Parted {
+  high: string[];
+  low: string[];
+  accuracy: number;
+}
+
+function told(labels: string[], part: (labels: string[]) => Parted | null): Told | null {
+  const own = part(labels);
+  if (!own) return null;
+  const random = seededRandom(11);
+  let sum = 0;
+  let asGood = 0;
+  for (let deal = 0; deal < deals; deal++) {
+    const accuracy = part(shuffled(labels, random))?.accuracy ?? 0;
+    sum += accuracy;
+    if (accuracy >= own.accuracy) asGood++;
+  }
+  return { ...own, chance: sum / deals, p: (asGood + 1) / (deals + 1) };
+}
+
+function byMajority(labels: string[], above: boolean[]): Parted | null {
+  const names = [...new Set(labels)].sort();
+  const isHigh = (name: string) => {
+    const own = above.filter((_, i) => labels[i] === name);
+    return own.filter(Boolean).length * 2 > own.length;
+  };
+  const high = names.filter(isHigh);
+  const low = names.filter((name) => !high.includes(name));
+  if (high.length === 0 || low.length === 0) return null;
+  const right = labels.filter((label, i) => above[i] === high.includes(label)).length;
+  return { high, low, accuracy: right / labels.length };
+}
+
+/** Labels belong together when a tenth of the recordings of each share a category. */
+function byComponents(labels: string[], categories: string[]): Parted | null {
+  const names = [...new Set(labels)].sort();
+  const counts = new Map<string, Map<string, number>>();
+  const totals = new Map<string, number>();
+  labels.forEach((label, i) => {
+    const own = counts.get(label) ?? new Map<string, number>();
+    own.set(categories[i]!, (own.get(categories[i]!) ?? 0) + 1);
+    counts.set(label, own);
+    totals.set(label, (totals.get(label) ?? 0) + 1);
+  });
+  const used = (label: string) =>
+    [...counts.get(label)!].filter(([, count]) => count >= 0.1 * totals.get(label)!).map(([name]) => name);
+  const high = new Set([names[0]!]);
+  const reached = new Set(used(names[0]!));
+  for (let grown = true; grown; ) {
+    grown = false;
+    for (const name of names) {
+      if (high.has(name) || !used(name).some((category) => reached.has(category))) continue;
+      high.add(name);
+      for (const category of used(name)) reached.add(category);
+      grown = true;
+    }
+  }
+  if (high.size === names.length) return null;
+  const right = labels.filter((label, i) => reached.has(categories[i]!) === high.has(label)).length;
+  return {
+    high: [...high].sort(),
+    low: names.filter((name) => !high.has(name)),
+    accuracy: right / labels.length,
+  };
+}
+
+/**
+ * How well the signal itself tells groups of labels apart, by the plainest of features: mean, deviation and mean step of each
+ * field, and a linear discriminant, on recordings that it was not trained on. What metadata tells is to be held against it.
+ * @returns accuracy, 0..1; null where a group is too small
+ */
+function signalAccuracy(recordings: Recording[], isHigh: (label: string) => boolean): number | null {
+  const classes = recordings.map(({ label }) => (isHigh(label!) ? 1 : 0));
+  const high = classes.filter((c) => c === 1).length;
+  const folds = Math.min(5, high, recordings.length - high);
+  if (folds < 2) return null;
+  const rows = recordings.map(({ columns }) => Float64Array.from(columns.flatMap(plainFeatures)));
+  standardize(rows);
+  const foldOf = groupFolds(
+    recordings.map(({ id }) => id),
+    classes,
+    folds,
+    7,
+  );
+  let right = 0;
+  for (let fold = 0; fold < folds; fold++) {
+    const train = [...rows.keys()].filter((i) => foldOf[i] !== fold);
+    const probe = trainDiscriminant(
+      train.map((i) => rows[i]!),
+      train.map((i) => classes[i]!),
+      2,
+      0.2,
+    );
+    right += rows.filter((row, i) => foldOf[i] === fold && probe.classOf(row) === classes[i]).length;
+  }
+  return right / rows.length;
+}
+
+function plainFeatures(column: Float64Array): number[] {
+  let sum = 0;
+  let squares = 0;
+  let steps = 0;
+  for (let i = 0; i < column.length; i++) {
+    sum += column[i]!;
+    squares += column[i]! * column[i]!;
+    if (i > 0) steps += Math.abs(column[i]! - column[i - 1]!);
+  }
+  const n = Math.max(1, column.length);
+  const mean = sum / n;
+  return [
+    mean,
+    Math.log(1e-9 + Math.sqrt(Math.max(0, squares / n - mean * mean))),
+    Math.log(1e-9 + steps / n),
+  ];
+}
+
+function standardize(rows: Float64Array[]): void {
+  for (let f = 0; f < (rows[0]?.length ?? 0); f++) {
+    const mean = rows.reduce((sum, row) => sum + row[f]!, 0) / rows.length;
+    const deviation = Math.sqrt(rows.reduce((sum, row) => sum + (row[f]! - mean) ** 2, 0) / rows.length) || 1;
+    for (const row of rows) row[f] = (row[f]! - mean) / deviation;
+  }
 }

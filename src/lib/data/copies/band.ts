@@ -37,7 +37,7 @@ export function movingSizes(sizes: number[], recordings: Recording[]): number[] 
 /** Relative rounding error of a double after a few operations. */
 const lastDigits = 1e-13;
 
-/** What moves in each recording between half a hertz and eight, at a given rate. */
+/** Movement of each recording between 0.5 and 8 Hz, at a given rate. */
 export function bandsOf(dataset: Dataset, recordings: Recording[], resampleHz: number): Bands {
   const rateHz = Math.min(dataset.rateHz, resampleHz);
   const corner = Math.min(lowpassHz, 0.4 * rateHz);

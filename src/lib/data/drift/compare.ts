@@ -1,15 +1,23 @@
-import type { Rows } from '../rows/types.js';
-import { type Compared, compareNumbers, fewest } from './compare-numbers.js';
-import { compareWords } from './compare-words.js';
-import { type Course, changeIn, courseOf, largeSince } from './course.js';
-import { compareTogether, notableAuc } from './joint.js';
-import type { NumberProfile, Profile } from './profile.js';
-import type { Drift, FeatureDrift, Joint } from './result.js';
+import type { Rows } from '../tables/rows.js';
+import { homogeneity, jensenShannon, stabilityIndex } from './bins.js';
+import {
+  boundsOf,
+  type Course,
+  changeIn,
+  courseOf,
+  largeSince,
+  momentOf,
+  stretches,
+  windowsOf,
+} from './course.js';
+import { compareTogether, notableAuc } from './joint-drift.js';
+import { type Compared, compareNumbers, effectiveNow, fewest, notable } from './numbers.js';
+import { chiSquareAbove, normalAbove, quantileAbove, widened } from './probability.js';
+import type { NumberProfile, Profile, TextProfile } from './profile.js';
+import type { Drift, FeatureDrift, Joint, Reason } from './result.js';
 import { emptied, type Side, sideOf } from './side.js';
-import { boundsOf, momentOf, stretches } from './since.js';
-import { windowsOf } from './windows.js';
 
-export interface CompareOptions {
+interface CompareOptions {
   /** Chance that a comparison without any change is called drifted. */
   alpha: number;
   bins: number;
@@ -162,7 +170,7 @@ function otherType(base: Profile, now: Profile, unit: string | null): Compared {
   };
 }
 
-/** Of all tests together (Holm 1979): that any of them is called wrongly has the chance that each would have alone. */
+/** Corrects for all tests together (Holm 1979): the chance of any false alarm is what each test would have alone. */
 function holm(ps: number[]): number[] {
   const order = [...ps.keys()].sort((a, b) => ps[a]! - ps[b]!);
   const out = new Array<number>(ps.length);
@@ -190,7 +198,7 @@ function finish(
   { alpha, tests, course, now, nowRows, bounds }: Finish,
 ): FeatureDrift {
   const cut = course && adjusted < alpha ? changeIn(one, course, alpha) : 0;
-  // What is small over all of NOW may be large since it began.
+  // A change that is small over all of NOW may be large since it began.
   const slow = Math.min(one.effective.base, one.effective.now) < fewest;
   const late = course !== undefined && !large && !slow && cut > 0 && largeSince(one, course, cut);
   const drifted = certain || (adjusted < alpha && (large || late));
@@ -204,5 +212,90 @@ function finish(
     hint: drifted ? one.hint : null,
     since: drifted ? momentOf(row, nowRows.rows, nowRows.time, now.rateHz) : null,
     limits: limitsAt(alpha / tests),
+  };
+}
+
+/** Two columns of categories: χ² of their shares, and categories that the base does not have. */
+function compareWords(base: TextProfile, now: TextProfile): Compared {
+  const words = [...new Set([...base.counts.keys(), ...now.counts.keys()])];
+  const share = (side: TextProfile, word: string) => (side.counts.get(word) ?? 0) / Math.max(1, side.count);
+  const baseShares = words.map((word) => share(base, word));
+  const nowShares = words.map((word) => share(now, word));
+  const empty = base.count === 0 || now.count === 0;
+  const psi = empty ? 0 : stabilityIndex(baseShares, nowShares);
+  const effective = { base: Math.max(1, base.effective), now: effectiveNow(base, now) };
+  const { chiSquare, degrees } = homogeneity(baseShares, nowShares, effective.base, effective.now);
+  const newWords = words.filter((word) => !base.counts.has(word));
+  const newShare = newWords.reduce((sum, word) => sum + share(now, word), 0);
+  const worth = 1 / effective.base + 1 / effective.now;
+  const missing = missingShares(base, now, effective.base, effective.now);
+  const tests: { reason: Reason; p: number }[] = [
+    { reason: 'missing', p: missing.p },
+    { reason: 'distribution', p: empty ? 1 : widened(chiSquareAbove(chiSquare, degrees), base.degrees) },
+    // That the base would have shown none of them, were they as frequent there.
+    { reason: 'category', p: newShare === 0 ? 1 : (1 - newShare) ** effective.base },
+  ];
+  const js = empty ? 0 : jensenShannon(baseShares, nowShares);
+  const largest = Math.max(0, ...words.map((_, i) => Math.abs(baseShares[i]! - nowShares[i]!)));
+  const moved = largest >= notable.ks || psi - degrees * worth >= notable.psi || newShare >= notable.missing;
+  const least = Math.min(...tests.map(({ p }) => p));
+  const reasons = tests
+    .filter(({ reason, p }) => p * tests.length < 0.05 && (reason === 'missing' ? missing.large : moved))
+    .map(({ reason }) => reason);
+  const figures = ({ rows, missing: gone }: TextProfile) => ({
+    rows,
+    missing: gone,
+    infinite: 0,
+    min: null,
+    max: null,
+    mean: null,
+    deviation: null,
+    longestRun: 0,
+  });
+  return {
+    name: base.name,
+    kind: 'text',
+    unit: null,
+    psi,
+    js,
+    ks: null,
+    ksP: null,
+    wasserstein: null,
+    wassersteinScaled: null,
+    shift: null,
+    spread: null,
+    p: Math.min(1, least * tests.length),
+    reasons,
+    hint: null,
+    base: figures(base),
+    now: figures(now),
+    effective,
+    bins: { cuts: null, words, base: baseShares, now: nowShares },
+    histogram: null,
+    newCategories: newWords,
+    large: moved || missing.large,
+    certain: base.count > 0 && now.count === 0,
+    limitsAt: (alpha) => ({
+      ks: null,
+      psi:
+        degrees > 0 ? quantileAbove((x) => chiSquareAbove(x, degrees), alpha / tests.length) * worth : null,
+      expectedPsi: degrees * worth,
+    }),
+  };
+}
+
+function missingShares(
+  base: TextProfile,
+  now: TextProfile,
+  n: number,
+  m: number,
+): { p: number; large: boolean } {
+  const p = base.missing / Math.max(1, base.rows);
+  const q = now.missing / Math.max(1, now.rows);
+  const pooled = (p * n + q * m) / (n + m);
+  const error = Math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m));
+  return {
+    p: error === 0 ? 1 : Math.min(1, 2 * normalAbove(Math.abs(p - q) / error)),
+    large: Math.abs(p - q) >= notable.missing,
   };
 }

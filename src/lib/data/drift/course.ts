@@ -1,11 +1,10 @@
-import type { Rows } from '../rows/types.js';
-import { sharesOf } from './bins.js';
-import { type Compared, notable } from './compare-numbers.js';
-import { stabilityIndex } from './math/distances.js';
+import { AiotError, decimalOf, parseDuration } from '../../core/index.js';
+import type { Rows, RowTimes } from '../tables/rows.js';
+import { homogeneity, sharesOf, stabilityIndex } from './bins.js';
+import { type Compared, notable } from './numbers.js';
+import { chiSquareAbove } from './probability.js';
 import { countsByStretch, type NumberProfile, type Profile } from './profile.js';
-import type { FeatureDrift } from './result.js';
-import { changePoint } from './since.js';
-import type { WindowPart } from './windows.js';
+import type { DriftWindow, FeatureDrift, Since } from './result.js';
 
 /** Where a column of NOW lies, stretch by stretch: of what was asked for, once the rows themselves are gone. */
 export interface Course {
@@ -88,4 +87,189 @@ export function courseOf(
     return { counts, gone, sums: null };
   };
   return { ...of(bounds), windows: windows && of(windows) };
+}
+
+/** More than any picture can show. */
+const mostWindows = 1000;
+
+interface WindowPart {
+  counts: Float64Array[];
+  gone: Float64Array;
+  /** Sums of the values, of numbers. */
+  sums: Float64Array | null;
+}
+
+/**
+ * First rows of windows, and the end: so many of equal size (`12`), or of a span of time (`1h`).
+ * @throws AIOT_USAGE (no time column, too many windows)
+ */
+export function windowBounds(asked: string, { rows, time, rateHz, name }: Rows): number[] {
+  const count = decimalOf(asked);
+  if (!Number.isNaN(count)) {
+    if (Number.isInteger(count) && count >= 1 && count <= mostWindows) return boundsOf(rows, count);
+    throw new AiotError('AIOT_USAGE', `--windows: expected 1 to ${mostWindows} windows, got ${asked}`);
+  }
+  const span = parseDuration(asked) / 1000;
+  const secondsAt = (row: number) =>
+    time ? time.seconds[row]! : rateHz === null ? Number.NaN : row / rateHz;
+  const start = secondsAt(0);
+  const end = secondsAt(rows - 1);
+  if (!Number.isFinite(start) || !Number.isFinite(end) || !(span > 0)) {
+    throw new AiotError('AIOT_USAGE', `--windows ${asked}: ${name} has no column of times`, {
+      next: 'Name it with --time, or give a number of windows.',
+    });
+  }
+  if ((end - start) / span > mostWindows) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--windows ${asked}: expected at most ${mostWindows} windows, got ${Math.ceil((end - start) / span)}`,
+    );
+  }
+  const bounds = [0];
+  let last = 0;
+  for (let row = 1; row < rows; row++) {
+    const window = Math.floor((secondsAt(row) - start) / span);
+    // Where time stands still or goes back, no window begins; one that no row fell into is none.
+    if (window > last) {
+      bounds.push(row);
+      last = window;
+    }
+  }
+  return [...bounds, rows];
+}
+
+/** Each window of NOW against the base, by its bins: as many tests as windows and columns. */
+export function windowsOf(
+  pairs: { base: Profile; now: Profile }[],
+  courses: ReadonlyMap<string, { windows: WindowPart | null }>,
+  bounds: readonly number[],
+  { rows, time, rateHz }: Rows,
+  alpha: number,
+): DriftWindow[] {
+  const tests = Math.max(1, pairs.length * (bounds.length - 1));
+  return Array.from({ length: bounds.length - 1 }, (_, w): DriftWindow => {
+    const features = pairs.flatMap(({ base, now }) => {
+      const part = courses.get(base.name)?.windows;
+      return part ? [windowFeature(base, now, part, w, alpha / tests)] : [];
+    });
+    const moment = momentOf(bounds[w]!, rows, time, rateHz);
+    return {
+      row: moment.row,
+      rows: bounds[w + 1]! - bounds[w]!,
+      time: moment.time,
+      seconds: moment.seconds,
+      drifted: features.some(({ drifted }) => drifted),
+      features,
+    };
+  });
+}
+
+function windowFeature(
+  base: Profile,
+  now: Profile,
+  part: WindowPart,
+  w: number,
+  alpha: number,
+): DriftWindow['features'][number] {
+  const own = part.counts[w]!;
+  const count = own.reduce((a, b) => a + b, 0);
+  const gone = part.gone[w]!;
+  const known = base.kind === 'number' ? sharesOf(base.counts) : wordShares(base, now);
+  const shares = sharesOf(own);
+  const missing = gone / Math.max(1, gone + count);
+  const pace = base.count === 0 ? 1 : base.effective / base.count;
+  const psi = count === 0 || base.count === 0 ? 0 : stabilityIndex(known, shares);
+  const effective = Math.max(1, count * pace);
+  const { chiSquare, degrees } = homogeneity(known, shares, Math.max(1, base.effective), effective);
+  const expected = degrees * (1 / Math.max(1, base.effective) + 1 / effective);
+  const moved = chiSquareAbove(chiSquare, degrees) < alpha && psi - expected >= notable.psi;
+  const before = 1 - base.count / Math.max(1, base.rows);
+  return {
+    name: base.name,
+    psi,
+    mean: part.sums && count > 0 ? part.sums[w]! / count : null,
+    missing,
+    drifted: (count > 0 && moved) || missing - before >= 10 * notable.missing,
+  };
+}
+
+function wordShares(base: Profile, now: Profile): number[] {
+  if (base.kind !== 'text' || now.kind !== 'text') return [];
+  const words = new Set([...base.counts.keys(), ...now.counts.keys()]);
+  return [...words].map((word) => (base.counts.get(word) ?? 0) / Math.max(1, base.count));
+}
+
+/** Stretches of NOW that a change is looked for between. */
+export const stretches = 256;
+
+/** How often a change is looked for before one that was found. */
+const mostChanges = 4;
+
+export function boundsOf(rows: number, parts: number): number[] {
+  const count = Math.max(1, Math.min(parts, rows));
+  return Array.from({ length: count + 1 }, (_, i) => Math.floor((i * rows) / count));
+}
+
+/**
+ * Stretch of NOW from which on a column lies otherwise than the base: the cut at which the two sides differ most (χ² over the bins, by
+ * effective counts); where the part before is no base either, the change is looked for in it again. 0 = from the beginning on.
+ * @param counts by stretch, and by bin in it @param time effective rows per row
+ */
+function changePoint(counts: Float64Array[], base: number[], time: number, alpha: number): number {
+  let end = counts.length;
+  let found = 0;
+  for (let i = 0; i < mostChanges; i++) {
+    const cut = strongestCut(counts.slice(0, end), base, time, alpha);
+    if (cut === null) return found;
+    found = cut;
+    end = cut;
+  }
+  return found;
+}
+
+/** null when there is no change that chance does not make, or not one away from the base. */
+function strongestCut(counts: Float64Array[], base: number[], time: number, alpha: number): number | null {
+  const bins = base.length;
+  const total = new Float64Array(bins);
+  for (const stretch of counts) for (let b = 0; b < bins; b++) total[b]! += stretch[b]!;
+  const before = new Float64Array(bins);
+  const after = total.slice();
+  let best = { cut: 0, chiSquare: 0, degrees: 1 };
+  for (let cut = 1; cut < counts.length; cut++) {
+    for (let b = 0; b < bins; b++) {
+      before[b]! += counts[cut - 1]![b]!;
+      after[b]! -= counts[cut - 1]![b]!;
+    }
+    const [n, m] = [sum(before) * time, sum(after) * time];
+    if (n === 0 || m === 0) continue;
+    const { chiSquare, degrees } = homogeneity(sharesOf(before), sharesOf(after), n, m);
+    if (chiSquare > best.chiSquare) best = { cut, chiSquare, degrees };
+  }
+  // Every cut was tried: as many tests.
+  if (chiSquareAbove(best.chiSquare, best.degrees) * counts.length > alpha) return null;
+  const part = (from: number, to: number) => {
+    const own = new Float64Array(bins);
+    for (const stretch of counts.slice(from, to)) for (let b = 0; b < bins; b++) own[b]! += stretch[b]!;
+    return stabilityIndex(base, sharesOf(own));
+  };
+  return part(0, best.cut) < part(best.cut, counts.length) ? best.cut : null;
+}
+
+function sum(values: Float64Array): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
+
+/** The time of a row. @param row from 0 */
+export function momentOf(row: number, rows: number, time: RowTimes | null, rateHz: number | null): Since {
+  const told = time?.seconds[row];
+  const seconds = told !== undefined && Number.isFinite(told) ? told : rateHz === null ? null : row / rateHz;
+  const isDate = time?.sinceEpoch === true && told !== undefined && Number.isFinite(told);
+  return {
+    row: row + 1,
+    share: row / rows,
+    time: isDate ? new Date(told * 1000).toISOString() : null,
+    seconds,
+  };
 }

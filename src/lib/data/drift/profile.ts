@@ -1,10 +1,10 @@
 import { seededRandom, shuffled } from '../../core/index.js';
-import type { Column, NumberColumn, Rows, TextColumn } from '../rows/types.js';
+import type { Column, NumberColumn, TextColumn } from '../../formats/index.js';
+import type { Rows } from '../tables/rows.js';
 import { binOf, countsBetween, cutsOf, quantileOf } from './bins.js';
-import { type Pace, paceOf, paceWithoutStep } from './math/effective.js';
-import { sortNumbers } from './math/sort.js';
+import { type Pace, paceOf, paceWithoutStep } from './effective-count.js';
 
-/** What is kept of a column of numbers once its rows are gone. */
+/** Summary of a column of numbers, kept after its rows are gone. */
 export interface NumberProfile {
   name: string;
   kind: 'number';
@@ -15,7 +15,7 @@ export interface NumberProfile {
   missing: number;
   infinite: number;
   mean: number;
-  /** Of the population. */
+  /** Standard deviation of the population. */
   deviation: number;
   /** Mean of the distances from the median. */
   absolute: number;
@@ -58,7 +58,8 @@ export interface TextProfile {
 export type Profile = NumberProfile | TextProfile;
 
 /** Rows of a sample that columns are held against each other by. */
-export const sampleRows = 2000;
+const sampleRows = 2000;
+
 /** Categories that a column may have; more are names. */
 const mostCategories = 1000;
 
@@ -66,7 +67,7 @@ const mostCategories = 1000;
  * Rows of one take together, the takes in an order of chance: which of them comes first says nothing, and sorted by label they would look
  * like something that hardly ever moves. null = as they are.
  */
-export function orderOf(take: TextColumn | null): Uint32Array | null {
+function orderOf(take: TextColumn | null): Uint32Array | null {
   if (take === null || take.words.length < 2) return null;
   const { codes, words } = take;
   const counts = new Uint32Array(words.length + 1);
@@ -83,7 +84,7 @@ export function orderOf(take: TextColumn | null): Uint32Array | null {
 }
 
 /** The rows of the sample. */
-export function samplePlaces(rows: number, order: Uint32Array | null): Uint32Array {
+function samplePlaces(rows: number, order: Uint32Array | null): Uint32Array {
   const size = Math.min(rows, sampleRows);
   return Uint32Array.from({ length: size }, (_, i) => {
     const at = Math.floor(((i + 0.5) * rows) / size);
@@ -92,7 +93,7 @@ export function samplePlaces(rows: number, order: Uint32Array | null): Uint32Arr
 }
 
 /** Room that all columns of a side share: nothing as long as a column is made anew. */
-export interface Workspace {
+interface Workspace {
   bins: number;
   order: Uint32Array | null;
   places: Uint32Array;
@@ -275,4 +276,79 @@ export function countsByStretch(
     counts.push(own);
   }
   return { counts, gone, sums };
+}
+
+/** Runs of equal upper halves that are sorted by insertion; longer ones by the engine's own sort. */
+const shortRun = 24;
+
+/**
+ * Sorts numbers (no NaN) in place: by their upper 32 bits in three passes of a radix sort, then what is equal there. Two to three times
+ * as fast as the engine's sort from ten thousand values on.
+ * @param scratch at least as long
+ */
+export function sortNumbers(values: Float64Array, scratch: Float64Array): Float64Array {
+  const n = values.length;
+  if (n < 2048) return values.sort();
+  const first = new Uint32Array(2048);
+  const second = new Uint32Array(2048);
+  const third = new Uint32Array(1024);
+  const keys = new Uint32Array(values.buffer, values.byteOffset, 2 * n);
+  for (let i = 0; i < n; i++) {
+    const key = ordered(keys[2 * i + 1]!);
+    first[key & 2047]!++;
+    second[(key >>> 11) & 2047]!++;
+    third[key >>> 22]!++;
+  }
+  for (const counts of [first, second, third]) {
+    let sum = 0;
+    for (let i = 0; i < counts.length; i++) {
+      const count = counts[i]!;
+      counts[i] = sum;
+      sum += count;
+    }
+  }
+  const other = scratch.subarray(0, n);
+  pass(values, other, first, 0, 2047);
+  pass(other, values, second, 11, 2047);
+  pass(values, other, third, 22, 1023);
+  values.set(other);
+  mendRuns(values, keys);
+  return values;
+}
+
+/** The upper half of a double as a number that rises with it: all bits of a negative turned round, the sign of others. */
+function ordered(high: number): number {
+  return (high & 0x80000000 ? ~high : high | 0x80000000) >>> 0;
+}
+
+function pass(from: Float64Array, to: Float64Array, starts: Uint32Array, shift: number, mask: number): void {
+  const keys = new Uint32Array(from.buffer, from.byteOffset, 2 * from.length);
+  for (let i = 0; i < from.length; i++) {
+    const digit = (ordered(keys[2 * i + 1]!) >>> shift) & mask;
+    to[starts[digit]!++] = from[i]!;
+  }
+}
+
+function mendRuns(values: Float64Array, keys: Uint32Array): void {
+  const n = values.length;
+  for (let start = 0; start < n; ) {
+    const key = keys[2 * start + 1];
+    let end = start + 1;
+    let same = true;
+    for (; end < n && keys[2 * end + 1] === key; end++) if (values[end] !== values[start]) same = false;
+    if (!same) {
+      if (end - start > shortRun) values.subarray(start, end).sort();
+      else insertion(values, start, end);
+    }
+    start = end;
+  }
+}
+
+function insertion(values: Float64Array, start: number, end: number): void {
+  for (let i = start + 1; i < end; i++) {
+    const value = values[i]!;
+    let at = i;
+    for (; at > start && values[at - 1]! > value; at--) values[at] = values[at - 1]!;
+    values[at] = value;
+  }
 }

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { momentsShape } from '../statistics/result.js';
 
 /** Why a column counts as drifted. */
 export const reasons = [
@@ -19,6 +18,15 @@ export const reasons = [
   'type',
 ] as const;
 export type Reason = (typeof reasons)[number];
+
+/** A column's finite numbers; null where it has none. */
+export const momentsShape = {
+  min: z.number().nullable(),
+  max: z.number().nullable(),
+  mean: z.number().nullable(),
+  /** Standard deviation of the population. */
+  deviation: z.number().nullable(),
+};
 
 const sideSchema = z.object({
   rows: z.int(),
@@ -63,11 +71,11 @@ export const featureDriftSchema = z.object({
   p: z.number(),
   drifted: z.boolean(),
   reasons: z.array(z.enum(reasons)),
-  /** What it looks like, such as a change of unit: a guess. */
+  /** Likely cause, such as a change of unit: a guess. */
   hint: z.string().nullable(),
   /** Since when; null where it has not drifted. */
   since: sinceSchema.nullable(),
-  /** What columns without change stay below; `expectedPsi` is the mean PSI of those. */
+  /** Limits that unchanged columns stay below; `expectedPsi` is their mean PSI. */
   limits: z
     .object({ ks: z.number().nullable(), psi: z.number().nullable(), expectedPsi: z.number() })
     .nullable(),

@@ -1,4 +1,8 @@
-import type { Column, Rows } from '../rows/types.js';
+import { z } from 'zod';
+import { AiotError, issueText, readJson, writeFileAtomic } from '../../core/index.js';
+import type { Column } from '../../formats/index.js';
+import type { Rows } from '../tables/rows.js';
+import { quantileOf } from './bins.js';
 import { type NumberProfile, type Profile, profileOf, type TextProfile, workspaceFor } from './profile.js';
 
 /** One side of a comparison, without its rows. */
@@ -15,7 +19,7 @@ export interface Side {
   ignored: string[];
 }
 
-export interface SideOptions {
+interface SideOptions {
   bins: number;
   /** Sees each column, with its profile and its values, before they are let go. */
   look?: (column: Column, profile: Profile) => void;
@@ -87,5 +91,124 @@ export function emptied(kind: Profile['kind'], { name, rows }: Profile): Profile
     cuts: none,
     counts: none,
     sample: none,
+  } satisfies NumberProfile;
+}
+
+const spec = 'aiot-reference/1';
+
+/** Quantiles that stand for all values: every thousandth. */
+const points = 1001;
+
+const numbers = z.array(z.number());
+
+const numberSchema = z.strictObject({
+  kind: z.literal('number'),
+  name: z.string(),
+  rows: z.int().min(0),
+  count: z.int().min(0),
+  missing: z.int().min(0),
+  infinite: z.int().min(0),
+  mean: z.number(),
+  deviation: z.number().min(0),
+  absolute: z.number().min(0),
+  effective: z.number(),
+  degrees: z.number(),
+  effectiveRows: z.number(),
+  longestRun: z.int().min(0),
+  quantiles: numbers,
+  cuts: numbers,
+  counts: numbers,
+  /** Some rows; null = without a number. */
+  sample: z.array(z.number().nullable()),
+});
+
+const textSchema = z.strictObject({
+  kind: z.literal('text'),
+  name: z.string(),
+  rows: z.int().min(0),
+  count: z.int().min(0),
+  missing: z.int().min(0),
+  effective: z.number(),
+  degrees: z.number(),
+  endless: z.boolean(),
+  counts: z.array(z.tuple([z.string(), z.int().min(0)])),
+});
+
+const columnSchema = z.discriminatedUnion('kind', [numberSchema, textSchema]);
+
+/** The parts of a base that a comparison needs, without its rows. */
+const referenceSchema = z.strictObject({
+  spec: z.literal(spec),
+  name: z.string(),
+  rows: z.int().min(1),
+  rateHz: z.number().nullable(),
+  features: z.array(columnSchema),
+  label: columnSchema.nullable(),
+  prediction: columnSchema.nullable(),
+  sampleTakes: z.array(z.int()).nullable(),
+  ignored: z.array(z.string()),
+});
+
+/** @throws AIOT_FILE_NOT_WRITABLE */
+export async function saveReference(file: string, side: Side): Promise<void> {
+  const reference = {
+    spec,
+    name: side.name,
+    rows: side.rows,
+    rateHz: side.rateHz,
+    features: side.features.map(written),
+    label: side.label && written(side.label),
+    prediction: side.prediction && written(side.prediction),
+    sampleTakes: side.sampleTakes && Array.from(side.sampleTakes),
+    ignored: side.ignored,
+  } satisfies z.output<typeof referenceSchema>;
+  await writeFileAtomic(file, `${JSON.stringify(reference)}\n`);
+}
+
+/** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+export async function readReference(file: string): Promise<Side> {
+  const parsed = referenceSchema.safeParse(await readJson(file));
+  if (!parsed.success) {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(parsed.error, 'the file')}`, {
+      next: 'Make it with: aiot data stats DATA --save FILE',
+    });
+  }
+  const { features, label, prediction, sampleTakes, ...rest } = parsed.data;
+  return {
+    ...rest,
+    from: 'reference',
+    features: features.map(read),
+    label: label && read(label),
+    prediction: prediction && read(prediction),
+    sampleTakes: sampleTakes && Int32Array.from(sampleTakes),
+  };
+}
+
+function written(profile: Profile): z.output<typeof columnSchema> {
+  if (profile.kind === 'text') return { ...profile, counts: [...profile.counts] };
+  const { sorted, cuts, counts, sample, longestRunAt: _, withoutStep: _pace, ...figures } = profile;
+  return {
+    ...figures,
+    quantiles:
+      sorted.length === 0
+        ? []
+        : Array.from({ length: points }, (_, i) => quantileOf(sorted, i / (points - 1))),
+    cuts: Array.from(cuts),
+    counts: Array.from(counts),
+    sample: Array.from(sample, (value) => (Number.isFinite(value) ? value : null)),
+  };
+}
+
+function read(column: z.output<typeof columnSchema>): Profile {
+  if (column.kind === 'text') return { ...column, counts: new Map(column.counts) };
+  const { quantiles, cuts, counts, sample, ...figures } = column;
+  return {
+    ...figures,
+    longestRunAt: 0,
+    withoutStep: { time: 1, degrees: 1 },
+    sorted: Float64Array.from(quantiles),
+    cuts: Float64Array.from(cuts),
+    counts: Float64Array.from(counts),
+    sample: Float64Array.from(sample, (value) => value ?? Number.NaN),
   } satisfies NumberProfile;
 }

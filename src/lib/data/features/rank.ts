@@ -1,6 +1,5 @@
 import { AiotError, seededRandom, shuffled } from '../../core/index.js';
-import { trainDiscriminant } from './discriminant.js';
-import { groupFolds } from './folds.js';
+import { groupFolds, trainDiscriminant } from './discriminant.js';
 import type { FeatureTable } from './table.js';
 
 export interface RankedFeature {

@@ -1,23 +1,33 @@
-import { AiotError, digestOf, type Project, readBytes, writeFileAtomic } from '../../core/index.js';
-import type { NetworkMode } from '../../formats/index.js';
-import { type Built, readBuilt } from '../built.js';
-import type { DataSource } from '../dataset.js';
-import { gateFigures } from '../evaluate/accepted.js';
-import { gatesFrom } from '../evaluate/gates.js';
-import type { EvaluationFile } from '../evaluate/types.js';
+import {
+  AiotError,
+  aiotVersion,
+  digestOf,
+  type Project,
+  readBytes,
+  writeFileAtomic,
+} from '../../core/index.js';
+import type { Recording } from '../../data/index.js';
+import type { Graph, NetworkMode } from '../../formats/index.js';
+import { createInterpreter } from '../../runtime/index.js';
+import { createPipeline, type SignalSpec, type Standardization } from '../../signal/index.js';
+import { type Built, readBuilt, stale } from '../build-folder.js';
+import { gateFigures } from '../evaluate/evaluate-project.js';
+import { type EvaluationFile, gatesFrom } from '../evaluate/gates.js';
+import { macroF1Of } from '../evaluate/metrics.js';
 import { buildFiles, modelName, readEvaluation } from '../files.js';
-import { stale } from '../fresh.js';
-import { answeringOf } from './answer-spec.js';
-import { endOf, modeOf } from './ends.js';
-import { checkGolden } from './golden.js';
-import { goldenOf } from './golden-of.js';
+import { arenaOf, multiplyAdds } from '../inspect/costs.js';
+import type { DataSource } from '../material.js';
+import { columnsFor, unfit } from '../train/examples/examples.js';
+import type { PartPieces } from '../train/examples/parts.js';
+import type { TrainingFile } from '../train/types.js';
+import { encodeInput, endOf, modeOf, valuesOf } from './ends.js';
+import { checkGolden, goldenVector, oneWindow, type Take } from './golden.js';
 import { packBundle, unpackBundle } from './pack.js';
-import { provenanceOf } from './provenance.js';
-import type { Provenance } from './provenance-schema.js';
-import { requireFigures } from './recheck.js';
-import type { Bundle, BundleInfo } from './types.js';
+import { answerOf } from './predictor.js';
+import type { Provenance, RecordingPart } from './schema.js';
+import type { AnswerSpec, Bundle, BundleInfo, End, Figures, GoldenVector } from './types.js';
 
-export interface BundleOptions extends DataSource {
+interface BundleOptions extends DataSource {
   project: Project;
   /** Instead of the project's name for the model. */
   name?: string;
@@ -102,5 +112,335 @@ function runnable({ arenaBytes }: EvaluationFile): number {
     {
       next: 'aiot model quantize --mode int8 && aiot model evaluate',
     },
+  );
+}
+
+/** Where a probability becomes the second class, unless training chose another place. */
+const evenOdds = 0.5;
+
+/** Meaning of a trained network's outputs. */
+function answerSpecOf({ network, threshold, source }: TrainingFile): AnswerSpec {
+  const { output } = network;
+  switch (output.kind) {
+    case 'classes':
+      return { kind: 'classes' };
+    case 'probability':
+      return { kind: 'probability', threshold: threshold ?? evenOdds };
+    case 'value': {
+      const named = source.kind === 'table' && output.count === 1 ? source.label : 'value';
+      const names = Array.from({ length: output.count }, (_, i) =>
+        output.count === 1 ? named : `${named}${i}`,
+      );
+      return { kind: 'value', names };
+    }
+    case 'reconstruction':
+      return { kind: 'reconstruction', threshold: threshold ?? 0 };
+  }
+}
+
+/** The part of a bundle that says how an output becomes an answer. Values are not voted on. */
+function answeringOf(
+  training: TrainingFile,
+  vote: string,
+): Pick<BundleInfo, 'answer' | 'classes' | 'labels' | 'vote'> {
+  const answer = answerSpecOf(training);
+  if (answer.kind === 'value') return { answer, classes: [], labels: {}, vote: 'none' };
+  return { answer, classes: training.classes, labels: training.labels, vote };
+}
+
+/**
+ * Where a built model comes from, as far as its steps wrote it down.
+ * @param evaluation digest of build/evaluation.json and the vote it was counted with
+ * @param run of a pipeline, whose step this is
+ */
+function provenanceOf(
+  built: Built,
+  mode: NetworkMode,
+  evaluation: { digest: string; vote: string },
+  run?: Provenance['run'],
+): Provenance {
+  const { training, dataset, rows, int8 } = built;
+  const { lineage, network, split, backend } = training;
+  const partOf = partsOf(split);
+  return {
+    spec: 'aiot-lineage/1',
+    network: { digest: int8.digest, mode },
+    float: { digest: training.digest },
+    training: {
+      kind: network.kind,
+      configDigest: lineage.configDigest,
+      seed: split.seed,
+      epochs: training.history.length || null,
+      bestEpoch: training.bestEpoch || null,
+      backend: backend ?? null,
+      tools: { aiot: lineage.aiot, 'aiot bundle': aiotVersion() },
+      created: lineage.created,
+    },
+    evaluation,
+    dataset: {
+      name: dataset.name,
+      digest: dataset.digest,
+      source: rows ? 'table' : 'recordings',
+      samples: lineage.dataset.samples,
+    },
+    recordings: rows
+      ? null
+      : dataset.recordings.map(({ id, label, device, startedAt, columns }) => ({
+          id,
+          label,
+          device,
+          part: partOf.get(id) ?? 'none',
+          samples: columns[0]?.length ?? 0,
+          startedAt,
+        })),
+    ...(run ? { run } : {}),
+  };
+}
+
+function partsOf(split: TrainingFile['split']): Map<string, RecordingPart> {
+  const of = (part: 'train' | 'validation' | 'test') => split[part].map((id) => [id, part] as const);
+  return new Map<string, RecordingPart>([...of('train'), ...of('validation'), ...of('test')]);
+}
+
+/**
+ * Golden vectors of a built model, some a class: of what it was evaluated on first, then of what only chose the epoch.
+ * @throws AIOT_TRAINING_DATA_UNFIT when a class has no window of its own
+ */
+function goldenOf(graph: Graph, info: BundleInfo, built: Built): GoldenVector[] {
+  const takes = built.rows ? takesOfRows(info, built) : takesOfRecordings(info, built);
+  return takes.map((take) => goldenVector(graph, info, take));
+}
+
+function takesOfRecordings(info: BundleInfo, { training, dataset }: Built): Take[] {
+  const { test, validation } = training.split;
+  const heldOut = [...test, ...validation].flatMap((id) => dataset.recordings.filter((r) => r.id === id));
+  // A split by window has no recording of which nothing was trained on.
+  const recordings = heldOut.length > 0 ? heldOut : dataset.recordings;
+  if (info.classes.length === 0) {
+    const chosen = chooseGolden(recordings, info, 2 * vectorsPerClass);
+    if (chosen.length === 0) throw unfit('no held-out recording is as long as one window');
+    return chosen;
+  }
+  const missing: string[] = [];
+  const takes = info.classes.flatMap((name) => {
+    const own = recordings.filter(({ label }) => label !== null && info.labels[name]?.includes(label));
+    const chosen = chooseGolden(own, info);
+    if (chosen.length === 0) missing.push(name);
+    return chosen;
+  });
+  if (takes.length > 0 && info.answer.kind === 'reconstruction') return takes;
+  // Who learns what is normal may have recorded nothing else, and labelled none of it.
+  if (info.answer.kind === 'reconstruction') return chooseGolden(recordings, info, 2 * vectorsPerClass);
+  if (missing[0]) throw unfit(`class ${missing[0]} has no held-out recording as long as one window`);
+  return takes;
+}
+
+/** A row is a sample where the signal is made of the table's columns; otherwise it is the features of a window. */
+function takesOfRows(info: BundleInfo, built: Built): Take[] {
+  const { windowSamples, features, fields } = info.signal;
+  const byClass = info.classes.length > 0;
+  const groups = heldOutRows(built, byClass ? info.classes.length : 1, byClass);
+  const width = groups.find((rows) => rows.length > 0)?.[0]?.inputs.length;
+  const sampled = windowSamples === 1 && features === 'raw' && fields.length === width;
+  const wanted = byClass ? vectorsPerClass : 2 * vectorsPerClass;
+  return groups.flatMap((rows) => chooseGoldenRows(rows, info, sampled, wanted));
+}
+
+/** The first rows of each class (or of all together), as many as are looked at: of what was evaluated on, then of what chose the epoch. */
+function heldOutRows(built: Built, groups: number, byClass: boolean) {
+  const found = Array.from({ length: groups }, (): { name: string; inputs: Float32Array }[] => []);
+  for (const part of ['test', 'validation'] as const) {
+    for (const { inputs, inputSize, classes, recordings } of built.part(part).pieces()) {
+      classes.forEach((c, row) => {
+        const own = found[byClass ? c : 0]!;
+        if (own.length === rowsTried) return;
+        own.push({ name: recordings[row]!, inputs: inputs.slice(row * inputSize, (row + 1) * inputSize) });
+      });
+      if (found.every((rows) => rows.length === rowsTried)) return found;
+    }
+  }
+  return found;
+}
+
+/** Vectors a class. */
+const vectorsPerClass = 3;
+
+/** Offsets tried in each recording. */
+const offsetsPerRecording = 4;
+
+/** Rows of a table, of each class, that are looked at for vectors that lie clear. */
+const rowsTried = 64;
+
+/** Distance of an input from the next rounding step, in steps, below which single precision may round elsewhere. */
+const tieMargin = 1e-4;
+
+interface Ready {
+  signal: SignalSpec;
+  standardization: Standardization;
+  input: End;
+}
+
+/**
+ * Takes of one window out of held-out recordings of one class: from different recordings first, and such that no input
+ * lies on a rounding step, so that a chip computing in single precision must come to the same bytes.
+ */
+function chooseGolden(recordings: Recording[], parts: Ready, wanted = vectorsPerClass): Take[] {
+  const count = samplesOfOneWindow(parts.signal);
+  const clear: Take[] = [];
+  const others: Take[] = [];
+  for (let turn = 0; turn < offsetsPerRecording && clear.length < wanted; turn++) {
+    for (const recording of recordings) {
+      if (clear.length === wanted) break;
+      const room = (recording.columns[0]?.length ?? 0) - count;
+      if (room < 0) continue;
+      const offset = Math.floor((room * turn) / offsetsPerRecording);
+      if (turn > 0 && offset === Math.floor((room * (turn - 1)) / offsetsPerRecording)) continue;
+      const samples = slice(recording, parts.signal, offset, count);
+      const take = { recording: recording.id, samples };
+      (isClear(oneWindow(parts.signal, samples), parts) ? clear : others).push(take);
+    }
+  }
+  return [...clear, ...others].slice(0, wanted);
+}
+
+/**
+ * The same out of rows of a table, which are inputs as they stand.
+ * @param sampled whether a row is one sample of the signal; otherwise it is its features, and nobody has the samples
+ */
+function chooseGoldenRows(
+  rows: { name: string; inputs: Float32Array }[],
+  parts: Ready,
+  sampled: boolean,
+  wanted = vectorsPerClass,
+): Take[] {
+  const clear: Take[] = [];
+  const others: Take[] = [];
+  for (const { name, inputs } of rows) {
+    if (clear.length === wanted) break;
+    const take = { recording: name, samples: sampled ? [Array.from(inputs)] : [], features: inputs };
+    (isClear(inputs, parts) ? clear : others).push(take);
+  }
+  return [...clear, ...others].slice(0, wanted);
+}
+
+/** Samples at `rateHz` that fill the first window after a reset. */
+function samplesOfOneWindow(signal: SignalSpec): number {
+  const pipeline = createPipeline(signal);
+  const sample = signal.fields.map(() => 1);
+  let count = 1;
+  while (!pipeline.push(sample)) count++;
+  return count;
+}
+
+/** Six digits are more than any sensor gives, and keep the bundle small. */
+function slice(recording: Recording, signal: SignalSpec, offset: number, count: number): number[][] {
+  const columns = columnsFor(recording, signal);
+  return Array.from({ length: count }, (_, i) =>
+    columns.map((column) => Number(column[offset + i]!.toPrecision(6))),
+  );
+}
+
+/** Far from each rounding step. A float input has none. */
+function isClear(features: ArrayLike<number> | null, { standardization, input }: Ready): boolean {
+  if (!features) return false;
+  if (input.type === 'float32') return true;
+  const { mean, deviation } = standardization;
+  for (let i = 0; i < features.length; i++) {
+    const steps = (features[i]! - mean[i]!) / deviation[i]! / input.scale;
+    if (Math.abs(steps - Math.floor(steps) - 0.5) <= tieMargin) return false;
+  }
+  return true;
+}
+
+/** Multiply-adds spent on it: about a second of the interpreter. */
+const budget = 2e8;
+
+/** Part of a figure by which two ways of adding may differ. */
+const tolerance = 1e-4;
+
+/**
+ * Counts the figures of the quantized network again, on the data they were measured on: a file that says what passes the
+ * gates is easily written. Where that is too much work, on a part of it, which must then fit into the whole.
+ * @throws AIOT_MODEL_STALE when they are not the figures of this network
+ */
+function requireFigures(built: Built, info: BundleInfo): void {
+  const { float, int8, voted } = info.metrics;
+  for (const figures of [float, int8, voted]) if (figures) requireSum(figures);
+  const arena = arenaOf(built.int8.graph);
+  if (arena !== info.arenaBytes) throw wrong(`arena: expected ${arena} bytes, got ${info.arenaBytes}`);
+  const test = built.part('test');
+  const windows = test.count;
+  if (windows !== int8.windows) throw wrong(`expected ${windows} windows, got ${int8.windows}`);
+  const counted = countAgain(test, built.int8.graph, info);
+  if (int8.confusion) requireConfusion(counted, int8.confusion);
+  if (counted.meanError === null || counted.rows < windows || typeof int8.mae !== 'number') return;
+  if (isNear(counted.meanError, int8.mae)) return;
+  throw wrong(`mean error: expected ${counted.meanError}, got ${int8.mae}`);
+}
+
+interface Counted {
+  /** How many rows were looked at. */
+  rows: number;
+  confusion: number[][] | null;
+  /** Mean absolute error, where the network answers with values. */
+  meanError: number | null;
+}
+
+function countAgain({ count, pieces }: PartPieces, graph: Graph, info: BundleInfo): Counted {
+  const each = graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
+  const step = Math.max(1, Math.ceil((each * count) / budget));
+  const interpreter = createInterpreter(graph);
+  const names = info.classes.length;
+  const confusion = Array.from({ length: names }, () => new Array<number>(names).fill(0));
+  let [rows, error, before] = [0, 0, 0];
+  for (const { inputs, inputSize, classes, values } of pieces()) {
+    const input = valuesOf(info.input, inputSize);
+    for (let row = rows * step - before; row < classes.length; row += step, rows++) {
+      const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
+      const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
+      const { index, value } = answerOf(info, output, features);
+      if (names > 0) confusion[classes[row]!]![index ?? 0]! += 1;
+      if (values && value !== null) error += Math.abs(value - values[row]!);
+    }
+    before += classes.length;
+  }
+  if (names === 0) return { rows, confusion: null, meanError: rows === 0 ? 0 : error / rows };
+  return { rows, confusion, meanError: null };
+}
+
+function requireConfusion({ confusion, rows }: Counted, told: number[][]): void {
+  const whole = sum(told) === rows;
+  const fits = confusion?.every((row, t) =>
+    row.every((count, p) => (whole ? count === told[t]?.[p] : count <= (told[t]?.[p] ?? 0))),
+  );
+  if (fits) return;
+  throw wrong(`over ${rows} windows: expected ${JSON.stringify(confusion)}, got ${JSON.stringify(told)}`);
+}
+
+/** Accuracy and macro-F1 are those of the confusion beside them. */
+function requireSum({ confusion, accuracy, macroF1, windows }: Figures): void {
+  if (!confusion) return;
+  const right = confusion.reduce((all, row, c) => all + (row[c] ?? 0), 0);
+  const told = { windows, accuracy: (accuracy ?? 0) * windows, macroF1: macroF1 ?? 0 };
+  const counted = { windows: sum(confusion), accuracy: right, macroF1: macroF1Of(confusion) };
+  for (const name of ['windows', 'accuracy', 'macroF1'] as const) {
+    if (!isNear(told[name], counted[name])) {
+      throw wrong(`${name}: expected what the confusion says (${counted[name]}), got ${told[name]}`);
+    }
+  }
+}
+
+function sum(rows: number[][]): number {
+  return rows.flat().reduce((a, b) => a + b, 0);
+}
+
+function isNear(a: number, b: number): boolean {
+  return Math.abs(a - b) <= tolerance * Math.max(1e-6, Math.abs(a), Math.abs(b));
+}
+
+function wrong(message: string) {
+  return stale(
+    `the figures in evaluation.json are not those of the network: ${message}`,
+    'aiot model evaluate',
   );
 }

@@ -2,7 +2,7 @@ import { AiotError, roundHalfAway } from '../../core/index.js';
 import type { Graph, NetworkMode } from '../../formats/index.js';
 import type { Activations } from '../../runtime/index.js';
 import { quantizeInput, type Standardization, standardize } from '../../signal/index.js';
-import { precisionOf } from '../inspect/precision.js';
+import { precisionOf } from '../inspect/costs.js';
 import type { End } from './types.js';
 
 /** The one input or output of a graph. @throws AIOT_MODEL_UNFIT for another number of them, or another type */
@@ -62,7 +62,7 @@ function quantizeInput16(
   }
 }
 
-/** What the numbers of an end stand for. */
+/** Real values of an end's numbers. */
 export function decode(values: ArrayLike<number>, { scale, zeroPoint }: End): number[] {
   return Array.from(values, (q) => scale * (q - zeroPoint));
 }

@@ -1,9 +1,8 @@
 import { type Graph, readTflite } from '../../formats/index.js';
 import { createInterpreter } from '../../runtime/index.js';
 import { createPipeline, type SignalSpec } from '../../signal/index.js';
-import { answerOf } from './answers.js';
 import { encodeInput, valuesOf } from './ends.js';
-import type { Invoker } from './predictor.js';
+import { answerOf, type Invoker } from './predictor.js';
 import type { Bundle, BundleInfo, End, GoldenVector } from './types.js';
 
 export interface GoldenCheck {

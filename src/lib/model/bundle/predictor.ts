@@ -1,10 +1,8 @@
 import { readTflite } from '../../formats/index.js';
 import { createInterpreter, type Interpreter } from '../../runtime/index.js';
-import { createPipeline } from '../../signal/index.js';
-import { answerOf } from './answers.js';
-import { encodeInput, valuesOf } from './ends.js';
-import type { Bundle } from './types.js';
-import { createVote } from './vote.js';
+import { createPipeline, type Standardization, standardize } from '../../signal/index.js';
+import { decode, encodeInput, valuesOf } from './ends.js';
+import type { Bundle, BundleInfo } from './types.js';
 
 /** Computes a network: from its input to its output, both in its own types. */
 export type Invoker = Pick<Interpreter, 'invoke'>;
@@ -80,4 +78,116 @@ export function createPredictor({ info, model }: Bundle, runs?: Invoker): Predic
       window = 0;
     },
   };
+}
+
+/** A decoded output of a network. */
+interface Answer {
+  /** Score of the class; null where the model answers with values. */
+  index: number | null;
+  /** A share of each class, the values, or the reconstruction error. */
+  scores: number[];
+  /** The probability, the first value, or the reconstruction error; null for classes. */
+  value: number | null;
+}
+
+type Parts = Pick<BundleInfo, 'answer' | 'output' | 'standardization'>;
+
+/**
+ * The answer in an output, from the features (before standardization) that went in.
+ * @param output in the network's own type
+ */
+export function answerOf(
+  { answer, output: end, standardization }: Parts,
+  output: ArrayLike<number>,
+  features: ArrayLike<number>,
+): Answer {
+  const scores = decode(output, end);
+  switch (answer.kind) {
+    case 'classes':
+      return { index: argMax(output), scores, value: null };
+    case 'probability': {
+      const share = scores[0] ?? 0;
+      return { index: share >= answer.threshold ? 1 : 0, scores: [1 - share, share], value: share };
+    }
+    case 'value':
+      return { index: null, scores, value: scores[0] ?? 0 };
+    case 'reconstruction': {
+      const error = reconstructionError(scores, features, standardization);
+      return { index: error > answer.threshold ? 1 : 0, scores: [error], value: error };
+    }
+  }
+}
+
+/**
+ * Mean squared distance of a reconstruction from the standardized input. The input is taken before it was quantized: what
+ * lies beyond the range of an int8 input is clipped there, and must still count as far away.
+ */
+function reconstructionError(
+  reconstruction: number[],
+  features: ArrayLike<number>,
+  standardization: Standardization,
+): number {
+  const input = standardize(features, standardization, new Float64Array(reconstruction.length));
+  let sum = 0;
+  for (let i = 0; i < input.length; i++) {
+    // Not to the power of 2, which engines round as they like: a chip multiplies.
+    const distance = reconstruction[i]! - input[i]!;
+    sum += distance * distance;
+  }
+  return sum / input.length;
+}
+
+/** Index of the greatest; the first of equals. Of the output's own numbers: dequantizing must not make a difference. */
+function argMax(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
+}
+
+/** Smooths the classes of successive windows. */
+interface Vote {
+  /** Takes the newest window's class and returns the voted one. */
+  push(index: number): number;
+  /** Forgets what came before: the next window is the first of a new recording. */
+  reset(): void;
+}
+
+/**
+ * `none`, or `majority:N`: the class that most of the last N windows have (fewer at the start of a recording); of equally
+ * frequent ones the one seen last.
+ */
+export function createVote(vote: string): Vote {
+  const size = vote === 'none' ? 1 : Number(/^majority:([1-9]\d?)$/.exec(vote)?.[1]);
+  if (!Number.isInteger(size)) throw new RangeError(`expected "none" or "majority:N", got "${vote}"`);
+  const last: number[] = [];
+  return {
+    push(index) {
+      last.push(index);
+      if (last.length > size) last.shift();
+      let best = index;
+      let most = 0;
+      // From the newest back: an older class must be more frequent, not as frequent, to win.
+      for (let i = last.length - 1; i >= 0; i--) {
+        let count = 0;
+        for (let k = 0; k < last.length; k++) if (last[k] === last[i]) count++;
+        if (count > most) {
+          most = count;
+          best = last[i]!;
+        }
+      }
+      return best;
+    },
+    reset() {
+      last.length = 0;
+    },
+  };
+}
+
+/** The vote over the windows of several recordings in a row; each recording begins anew. */
+export function voteAll(predicted: ArrayLike<number>, recordings: string[], vote: string): Int32Array {
+  const voter = createVote(vote);
+  return Int32Array.from(recordings, (id, i) => {
+    if (i > 0 && recordings[i - 1] !== id) voter.reset();
+    return voter.push(predicted[i]!);
+  });
 }

@@ -1,7 +1,7 @@
 import type { NetworkMode } from '../../formats/index.js';
 import type { FoldsFigures } from '../../registry/index.js';
 import type { SignalSpec, Standardization } from '../../signal/index.js';
-import type { Provenance } from './provenance-schema.js';
+import type { Provenance } from './schema.js';
 
 /** One golden vector: a device must come to the same answers before a version becomes active. */
 export interface GoldenVector {
@@ -16,7 +16,7 @@ export interface GoldenVector {
   /** The network's input and output, in their own types. */
   input: number[];
   output: number[];
-  /** What is said of that output, threshold and all. */
+  /** The expected answer for that output, threshold included. */
   answer: { label: string | null; value: number | null };
 }
 

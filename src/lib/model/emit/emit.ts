@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { AiotError, type quantizeModes } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
-import { emitC } from './c/emit-c.js';
+import { emitC } from './emit-c.js';
 import { emitTflm } from './tflm.js';
 
 /** Kinds of source that can be written from a network. */

@@ -1,8 +1,7 @@
 import { basename } from 'node:path';
 import { AiotError } from '../../core/index.js';
 import { elementCount, type OperatorName, type Tensor } from '../../formats/index.js';
-import { arenaOf } from '../inspect/arena-of.js';
-import { precisionOf } from '../inspect/precision.js';
+import { arenaOf, precisionOf } from '../inspect/costs.js';
 import { byteLines, cFloat, cName, cText } from './c-text.js';
 import type { EmitOptions } from './emit.js';
 

@@ -1,21 +1,33 @@
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { AiotError, decimalOf, refuseInputs, writeFileAtomic } from '../../core/index.js';
+import { missingLabels, openTable } from '../../data/index.js';
+import { type Graph, importTflite, type Tensor, writeCsv } from '../../formats/index.js';
+import type { RowsTaken } from '../file-metadata.js';
+import { arenaOf, precisionOf } from '../inspect/costs.js';
+import { type ModelFile, readModelFile } from '../inspect/model-file.js';
 import { openModelProject } from '../material.js';
 import { fileEvaluationPage } from '../report/file-page.js';
 import { writeReport } from '../report/write-report.js';
-import { evaluateFile } from './evaluate-file.js';
 import { evaluateProject } from './evaluate-project.js';
-import { fileEvaluationSchema } from './file-result.js';
-import { parseLimits } from './gates.js';
-import type { OutputKind } from './output-kind.js';
-import type { Runtime } from './predict.js';
-import { evaluateResultSchema } from './result.js';
+import { gateError, gatesFrom, type Limit, parseLimits } from './gates.js';
+import { mapLabels, orderWarning, otherOrder, valuesOfLabels } from './labels.js';
+import { openNetwork, predictRows, type Runtime } from './predict.js';
+import {
+  evaluateResultSchema,
+  type FileEvaluation,
+  fileEvaluationSchema,
+  type OutputKind,
+  outputKindOf,
+} from './result.js';
+import { rowsFor } from './rows.js';
+import { type Answers, judge, unjudged, type Verdict } from './verdict.js';
 
 export const evaluationSchema = z.union([fileEvaluationSchema, evaluateResultSchema]);
-export type Evaluation = z.output<typeof evaluationSchema>;
 
-/** What `model evaluate` was asked, as text. */
+type Evaluation = z.output<typeof evaluationSchema>;
+
+/** Options of `model evaluate`, as text. */
 export interface EvaluationRequest {
   file?: string;
   project: string;
@@ -94,4 +106,202 @@ async function ofProject(
 
 function usage(message: string, next?: string): AiotError {
   return new AiotError('AIOT_USAGE', message, next === undefined ? {} : { next });
+}
+
+interface EvaluateFileOptions {
+  /** A .tflite or .aiot file. */
+  file: string;
+  /** A CSV file: one column per input, and the label. */
+  data: string;
+  /** Name of the label column. Without it `label`, and a table need not have one when outputs are written. */
+  label?: string;
+  runtime: Runtime;
+  /** Meaning of the outputs, for a file that does not state it. */
+  output?: OutputKind;
+  /** Names of the classes in the order of the outputs. */
+  classes?: readonly string[];
+  threshold?: number;
+  /** CSV file to write each row's outputs to. */
+  outputs?: string;
+  /** Integers of a quantized output beside its real values there. */
+  integers?: boolean;
+  limits?: readonly Limit[];
+  signal?: AbortSignal;
+}
+
+/**
+ * Runs a model over the rows of a table and compares with their labels. It returns also when a gate says no:
+ * `gateError(result.gates)` is the refusal.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED, AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT,
+ *   AIOT_MODEL_UNFIT, AIOT_FILE_NOT_WRITABLE
+ */
+async function evaluateFile(options: EvaluateFileOptions): Promise<FileEvaluation> {
+  const { file, data, runtime } = options;
+  const model = await readModelFile(file);
+  const { graph, metadata } = importTflite(model.network);
+  const table = await openTable(data, { label: options.label });
+  if (table.labels === null) refuseNoLabels(options, table.columns);
+  const network = await openNetwork(model.network, runtime);
+  let taken: RowsTaken;
+  let outputs: Float32Array;
+  try {
+    taken = rowsFor(table, data, network.inputs, model.bundle, metadata);
+    outputs = predictRows(network, taken.inputs, options.signal);
+  } finally {
+    network.close();
+  }
+  const answer = model.bundle?.info.answer;
+  const kind = options.output ?? answer?.kind ?? outputKindOf(graph, table.labels);
+  requireWidth(kind, network);
+  const { verdict, notes } = judgeTable({
+    kind,
+    outputs,
+    width: network.outputs,
+    inputs: taken.inputs,
+    labels: table.labels,
+    names: options.classes ?? model.bundle?.info.classes ?? null,
+    threshold: options.threshold ?? (answer && 'threshold' in answer ? answer.threshold : null),
+    groups: table.groups ?? undefined,
+  });
+  const result = resultOf(options, model, graph, table.digest, { kind, verdict, notes, taken });
+  if (options.outputs !== undefined)
+    await writeOutputs(
+      options.outputs,
+      outputs,
+      network.outputs,
+      network.outputTensor,
+      options.integers === true,
+    );
+  return result;
+}
+
+interface Measured {
+  kind: OutputKind;
+  verdict: Verdict;
+  notes: string[];
+  taken: RowsTaken;
+}
+
+function resultOf(
+  options: EvaluateFileOptions,
+  model: ModelFile,
+  graph: Graph,
+  dataDigest: string,
+  { kind, verdict, notes, taken }: Measured,
+): FileEvaluation {
+  const { predicted: _, ...figures } = verdict;
+  const arenaBytes = arenaOf(graph);
+  const gates = gatesFrom(options.limits ?? [], {
+    ...figures,
+    arena: arenaBytes,
+    bytes: model.network.length,
+  });
+  return {
+    file: options.file,
+    kind: model.kind,
+    bytes: model.bytes,
+    digest: model.digest,
+    precision: precisionOf(graph),
+    data: options.data,
+    dataDigest,
+    standardized: taken.standardized,
+    runtime: options.runtime,
+    output: kind,
+    ...figures,
+    outputs: options.outputs ?? null,
+    arenaBytes,
+    gates,
+    passed: gates.every(({ passed }) => passed),
+    warnings: [...taken.warnings, ...notes],
+    error: gateError(gates)?.toJSON() ?? null,
+  };
+}
+
+function requireWidth(kind: OutputKind, { inputs, outputs }: { inputs: number; outputs: number }): void {
+  const wanted = { classes: Math.max(2, outputs), probability: 1, value: 1, reconstruction: inputs }[kind];
+  if (wanted === outputs) return;
+  throw new AiotError(
+    'AIOT_MODEL_UNFIT',
+    `an output of ${kind}: expected a network with ${wanted} of them, got ${outputs}`,
+    { next: 'Leave --output out, or give the kind that the network was trained for.' },
+  );
+}
+
+function refuseNoLabels({ data, label, outputs }: EvaluateFileOptions, columns: readonly string[]): void {
+  if (outputs !== undefined && label === undefined) return;
+  if (label !== undefined) throw missingLabels(data, label, columns);
+  throw new AiotError(
+    'AIOT_DATA_COLUMNS',
+    `${data}: expected a column "label" with the label of each row, got ${columns.slice(0, 8).join(', ')}`,
+    { next: 'Name it with --label NAME; without labels, --outputs FILE.csv writes the outputs alone.' },
+  );
+}
+
+/** Rows of a table, whose labels are text as yet. */
+interface TableAnswers
+  extends Pick<Answers, 'kind' | 'outputs' | 'width' | 'inputs' | 'threshold' | 'groups'> {
+  /** Null = the table has none. */
+  labels: readonly string[] | null;
+  /** Names of the classes, when somebody said them. */
+  names: readonly string[] | null;
+}
+
+/** What a table says of a network, with sentences that whoever reads it should know. @throws AIOT_LABELS_UNFIT */
+function judgeTable(answers: TableAnswers): { verdict: Verdict; truth: Int32Array; notes: string[] } {
+  const { labels, names, kind, width, threshold } = answers;
+  const rows = answers.outputs.length / width;
+  const none = new Int32Array(rows);
+  if (labels === null) return { verdict: unjudged(rows), truth: none, notes: [] };
+  if (kind === 'value') {
+    const verdict = judge({ ...answers, truth: none, values: valuesOfLabels(labels), classes: [] });
+    return { verdict, truth: none, notes: [] };
+  }
+  const count = kind === 'classes' ? width : 2;
+  const { classes, truth, note } = mapLabels(labels, count, names);
+  const verdict = judge({ ...answers, truth, classes });
+  const notes = note === null ? [] : [note];
+  if (kind === 'probability' && note !== null && verdict.auc !== null && verdict.auc < 0.5)
+    notes.push(
+      `the probability is smaller for ${classes[1]} than for ${classes[0]}: are they the other way round? --classes ${classes[1]},${classes[0]}`,
+    );
+  const other = kind === 'classes' ? otherOrder(classes, verdict.confusion) : null;
+  if (other !== null) notes.push(orderWarning(other));
+  const [first] = verdict.predicted ?? [];
+  if (new Set(truth).size > 1 && verdict.predicted?.every((c) => c === first))
+    notes.push(
+      `every row got the same answer, ${classes[first!]}: are the rows scaled as those that the network was trained on?`,
+    );
+  if (kind === 'reconstruction' && threshold === null) notes.push('no accuracy without --threshold');
+  return { verdict, truth, notes };
+}
+
+/**
+ * Writes each row's outputs as a CSV file: `output_0,output_1,…`, real values as float32 (dequantized where the network's
+ * output is int8 or int16), in the order of the rows. With `integers`, the quantized numbers follow as `integer_0,…`.
+ * @throws AIOT_FILE_NOT_WRITABLE
+ */
+async function writeOutputs(
+  file: string,
+  values: Float32Array,
+  outputs: number,
+  tensor: Tensor,
+  integers: boolean,
+): Promise<void> {
+  const rows = values.length / outputs;
+  const columns: string[] = [];
+  const data: number[][] = [];
+  for (let o = 0; o < outputs; o++) {
+    columns.push(`output_${o}`);
+    // Nine digits are the float32 again.
+    data.push(Array.from({ length: rows }, (_, row) => Number(values[row * outputs + o]!.toPrecision(9))));
+  }
+  const { scale: [scale] = [], zeroPoint: [zero] = [] } = tensor.quantization ?? {};
+  if (integers && tensor.type !== 'float32' && scale !== undefined && zero !== undefined)
+    for (let o = 0; o < outputs; o++) {
+      columns.push(`integer_${o}`);
+      data.push(
+        Array.from({ length: rows }, (_, row) => Math.round(values[row * outputs + o]! / scale) + zero),
+      );
+    }
+  await writeFileAtomic(file, writeCsv(columns, data));
 }

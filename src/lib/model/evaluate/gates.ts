@@ -1,8 +1,24 @@
 import { AiotError, bytesOf, decimalOf, nearest, type ProjectConfig } from '../../core/index.js';
-import type { Gate } from './types.js';
+import type { EvaluateResult } from './result.js';
+
+/** One limit, of model.accept or of --gate, and whether the network keeps it. */
+export interface Gate {
+  name: GateName;
+  limit: number;
+  /** Null where it could not be measured. */
+  got: number | null;
+  passed: boolean;
+}
+
+/** build/evaluation.json: the figures of one quantized network on what it was never trained on. */
+export interface EvaluationFile extends EvaluateResult {
+  spec: 'aiot-evaluation/2';
+  /** The vote that `voted` was counted with. */
+  vote: string;
+}
 
 /** Figures that may be limited, whether more is better, and what helps against the refusal. */
-export const gateRows = {
+const gateRows = {
   accuracy: { atLeast: true, remedy: 'Record more or better labelled data.' },
   macroF1: { atLeast: true, remedy: 'Record more or better labelled data.' },
   auc: { atLeast: true, remedy: 'Record more or better labelled data.' },
@@ -21,6 +37,7 @@ export const gateRows = {
 } as const satisfies Record<string, { atLeast: boolean; remedy: string }>;
 
 export type GateName = keyof typeof gateRows;
+
 export const gateNames = Object.keys(gateRows) as [GateName, ...GateName[]];
 
 export interface Limit {

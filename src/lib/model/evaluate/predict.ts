@@ -7,8 +7,8 @@ import {
   withFloatConstants,
 } from '../../formats/index.js';
 import { createInterpreter, floatView, openLiteRt } from '../../runtime/index.js';
-import { refuseOffDevice } from '../inspect/refusal.js';
-import { brokenConstant } from '../lower/finite.js';
+import { refuseOffDevice } from '../inspect/costs.js';
+import { brokenConstant } from '../network/simplify.js';
 
 /** Google's LiteRT on this machine, or the interpreter that computes as TFLite Micro does on a device. */
 export type Runtime = 'litert' | 'device';

@@ -1,8 +1,8 @@
-import type { Table } from '../../data/index.js';
+import { AiotError } from '../../core/index.js';
+import type { Table } from '../../formats/index.js';
 import { standardize } from '../../signal/index.js';
 import type { Bundle } from '../bundle/types.js';
 import { type RowsTaken, rowsTaken } from '../file-metadata.js';
-import { requireColumns } from './columns.js';
 
 /**
  * The rows of a table as a network takes them: as they stand for a network by itself; standardized for a bundle, whose rows
@@ -24,4 +24,17 @@ export function rowsFor(
     standardize(table.inputs.subarray(start, end), bundle.info.standardization, out.subarray(start, end));
   }
   return { inputs: out, standardized: true, warnings: [] };
+}
+
+/** @throws AIOT_DATA_COLUMNS when the table has not one column per input */
+export function requireColumns(table: Table, file: string, inputs: number): void {
+  if (table.columns.length !== inputs) {
+    const listed = table.columns.slice(0, 6).join(', ') + (table.columns.length > 6 ? ', …' : '');
+    const text = table.labels === null ? '; none of them is the label column' : ' beside the label';
+    throw new AiotError(
+      'AIOT_DATA_COLUMNS',
+      `${file}: expected ${inputs} columns, one per input of the network, got ${table.columns.length} (${listed})${text}`,
+      { next: 'Give one column per input, in their order; --label NAME says which one is the label.' },
+    );
+  }
 }

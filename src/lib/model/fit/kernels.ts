@@ -1,10 +1,88 @@
+import { elementCount, type Graph, type Operator } from '../../formats/index.js';
+import { multiplyAdds, precisionAt } from '../inspect/costs.js';
 import type { SourceName } from './sources.js';
 
+/** Cost of one operator on a family of cores. */
+interface LayerCost {
+  index: number;
+  op: string;
+  macs: number;
+  cycles: number;
+  /** Kernels that the count is for: the vector library's for int8, or TFLite Micro's reference ones. */
+  kernels: 'library' | 'reference';
+  costs: KernelCosts;
+}
+
+/** Input channels below which a convolution counts as thin. */
+const thinChannels = 8;
+
+/** Cycles of every operator of a graph, in order: multiply-adds or elements times the kernel's cost, and its call. */
+export function layerCycles(graph: Graph, core: keyof typeof kernelCosts): LayerCost[] {
+  return graph.operators.map((operator, index) => {
+    const isInt8 = precisionAt(graph, operator) === 'int8';
+    const costs = isInt8 ? kernelCosts[core].int8 : kernelCosts[core].reference;
+    const macs = multiplyAdds(graph, operator);
+    return {
+      index,
+      op: operator.op,
+      macs,
+      cycles: Math.round(costs.call + workOf(graph, operator, macs, costs)),
+      kernels: isInt8 ? 'library' : 'reference',
+      costs,
+    };
+  });
+}
+
+function workOf(
+  { tensors }: Graph,
+  { op, inputs, outputs, options }: Operator,
+  macs: number,
+  costs: KernelCosts,
+) {
+  const made = outputs.reduce((sum, index) => sum + elementCount(tensors[index]!.shape), 0);
+  const taken = elementCount(tensors[inputs[op === 'SPLIT' ? 1 : 0]!]!.shape);
+  switch (op) {
+    case 'CONV_2D': {
+      const channels = tensors[inputs[1]!]!.shape[3] ?? 0;
+      return macs * (channels < thinChannels ? costs.thinConvolution : costs.convolution);
+    }
+    case 'DEPTHWISE_CONV_2D':
+      return macs * costs.depthwise;
+    case 'FULLY_CONNECTED':
+      return macs * costs.dense;
+    case 'MAX_POOL_2D':
+      return made * options.filterH * options.filterW * costs.maxPool;
+    case 'AVERAGE_POOL_2D':
+      return made * options.filterH * options.filterW * costs.averagePool;
+    case 'MEAN':
+    case 'REDUCE_MAX':
+      return taken * costs.averagePool;
+    case 'ADD':
+    case 'SUB':
+      return made * costs.add;
+    case 'MUL':
+      return made * costs.multiply;
+    case 'RELU':
+    case 'RELU6':
+      return made * costs.activation;
+    case 'LEAKY_RELU':
+    case 'QUANTIZE':
+    case 'DEQUANTIZE':
+      return made * costs.rescale;
+    case 'SOFTMAX':
+    case 'LOGISTIC':
+    case 'TANH':
+      return made * costs.transcendental;
+    default:
+      return made * costs.copy;
+  }
+}
+
 /** How sure a figure is: of this kernel on this chip, fitted to whole networks on it, or taken over from another chip. */
-export type Basis = 'measured' | 'fitted' | 'transferred';
+type Basis = 'measured' | 'fitted' | 'transferred';
 
 /** Cycles of kernels on one family of cores. */
-export interface KernelCosts {
+interface KernelCosts {
   /** Per multiply-add. */
   convolution: number;
   /** A convolution of fewer than 8 input channels, such as of raw samples: vectors are hardly filled. */
@@ -23,7 +101,7 @@ export interface KernelCosts {
   copy: number;
   /** QUANTIZE, DEQUANTIZE and what rescales, per element. */
   rescale: number;
-  /** Of each operator, whatever it does: its call and preparation. */
+  /** Fixed cost of every operator: its call and preparation. */
   call: number;
   basis: Basis;
   /** The truth is expected between the prediction times these. */
@@ -145,7 +223,7 @@ function slower(costs: KernelCosts, factor: number, spread: KernelCosts['spread'
 }
 
 /** Families of cores with their kernels. `reference` = TFLite Micro's own, where no library has a kernel for the type. */
-export const kernelCosts = {
+const kernelCosts = {
   // Person detection: 54 ms with, 2,300 ms without ESP-NN at 240 MHz.
   lx7: { int8: espS3, reference: fittedToPerson(2.3 * 240e6, [0.5, 2]) },
   // 380 ms and 4,084 ms at 240 MHz.

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { refusalSchema } from '../evaluate/schemas.js';
+import { refusalSchema } from '../evaluate/result.js';
 
 const resource = z.object({
   /** Bytes needed, bytes there are, and whether the one goes into the other. */

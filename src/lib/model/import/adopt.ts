@@ -1,19 +1,18 @@
-import type { Project } from '../../core/index.js';
-import type { Graph } from '../../formats/index.js';
-import { type OtherOrder, orderWarning, otherOrder } from '../evaluate/class-order.js';
+import { AiotError, type Project } from '../../core/index.js';
+import { type Graph, type Operator, type Tensor, withoutUnused } from '../../formats/index.js';
+import { type OtherOrder, orderWarning, otherOrder } from '../evaluate/labels.js';
 import { confusionOf } from '../evaluate/metrics.js';
+import type { NetworkSpec } from '../network/layers.js';
+import { standardizationFor } from '../train/examples/standardize.js';
 import type { learn } from '../train/learn.js';
-import { measured, partOf } from '../train/outside/learn-outside.js';
-import { checkEnds } from '../train/outside/take-network.js';
-import { standardizationFor } from '../train/standardize.js';
+import { checkEnds, measured, partOf } from '../train/outside-trainer.js';
 import { trainProject } from '../train/train-project.js';
-import { inOrderOf } from './class-order.js';
 import type { ImportOptions, ImportResult } from './import-model.js';
 
-export interface Adopted {
+interface Adopted {
   file: string;
   validation: ImportResult['validation'];
-  /** What should be looked at, in sentences. */
+  /** Points to check, in sentences. */
   notes: string[];
 }
 
@@ -61,4 +60,83 @@ function asOutputs(other: OtherOrder, names: readonly string[], named: readonly 
 
 function untouched(inputs: number) {
   return { mean: new Array<number>(inputs).fill(0), deviation: new Array<number>(inputs).fill(1) };
+}
+
+/**
+ * The network with its outputs in the order of a project's classes.
+ * @param named names in the order of the network's outputs; of one probability [the 0, the 1]
+ * @param names of the project's classes, in their order
+ * @throws AIOT_LABELS_UNFIT when these are not the same names, AIOT_MODEL_UNFIT when the network's end cannot be put in another order
+ */
+export function inOrderOf(
+  graph: Graph,
+  named: readonly string[],
+  names: readonly string[],
+  kind: NetworkSpec['output']['kind'],
+): Graph {
+  if (kind !== 'classes' && kind !== 'probability')
+    throw new AiotError('AIOT_LABELS_UNFIT', `--classes: the project's network gives a ${kind}`, {
+      next: 'Leave --classes out.',
+    });
+  if ([...named].sort().join('\n') !== [...names].sort().join('\n'))
+    throw new AiotError(
+      'AIOT_LABELS_UNFIT',
+      `--classes: expected the project's classes ${names.join(', ')} in the order of the network's outputs, got ${named.join(', ')}`,
+      { next: `Name each of them once: --classes ${names.join(',')}` },
+    );
+  const order = names.map((name) => named.indexOf(name));
+  if (order.every((from, to) => from === to)) return graph;
+  const last = lastLayer(graph, kind === 'probability');
+  const rearranged = kind === 'probability' ? negated : (tensor: Tensor) => reordered(tensor, order);
+  const tensors = [...graph.tensors];
+  // Constants of the last layer alone: another layer that reads the same keeps its own.
+  const [x = -1, ...constants] = last.inputs;
+  const inputs = [x, ...constants.map((at) => (at < 0 ? at : tensors.push(rearranged(tensors[at]!)) - 1))];
+  const operators = graph.operators.map((one) => (one === last ? ({ ...one, inputs } as Operator) : one));
+  return withoutUnused({ ...graph, tensors, operators });
+}
+
+/** The layer that gives one number a class, before what treats all of them alike. */
+function lastLayer({ operators, outputs, tensors }: Graph, isProbability: boolean): Operator {
+  let at = outputs[0]!;
+  let hasSigmoid = false;
+  for (;;) {
+    const maker = operators.find((operator) => operator.outputs.includes(at));
+    const readers = operators.filter(({ inputs }) => inputs.includes(at)).length;
+    if (maker?.op === 'SOFTMAX' || maker?.op === 'LOGISTIC') {
+      hasSigmoid ||= maker.op === 'LOGISTIC';
+      at = maker.inputs[0]!;
+      continue;
+    }
+    const constant = maker?.inputs.slice(1).every((index) => index < 0 || isFloat(tensors[index]));
+    const isPlain = maker?.op === 'FULLY_CONNECTED' && maker.options.activation === 'none';
+    if (isPlain && constant && readers <= 1 && (hasSigmoid || !isProbability)) return maker;
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      `--classes: expected a dense layer${isProbability ? ' and a sigmoid' : ''} at the network's end, whose outputs can be put in the project's order; got ${maker?.op ?? 'none'}`,
+      {
+        next: 'Name the classes of model.labels in aiot.yaml in the order of the network, and leave --classes out.',
+      },
+    );
+  }
+}
+
+function isFloat(tensor: Tensor | undefined): boolean {
+  return tensor?.data instanceof Float32Array;
+}
+
+/** 1 − p is the sigmoid of −z. */
+function negated(tensor: Tensor): Tensor {
+  return { ...tensor, data: (tensor.data as Float32Array).map((value) => -value) };
+}
+
+/** Rows [class, …] in another order. */
+function reordered(tensor: Tensor, order: readonly number[]): Tensor {
+  const data = tensor.data as Float32Array;
+  const block = data.length / order.length;
+  const moved = new Float32Array(data.length);
+  order.forEach((from, to) => {
+    moved.set(data.subarray(from * block, (from + 1) * block), to * block);
+  });
+  return { ...tensor, data: moved };
 }

@@ -4,11 +4,9 @@ import { z } from 'zod';
 import { AiotError, namePattern, type Project, refuseInputs, writeFileAtomic } from '../../core/index.js';
 import { writeTflite } from '../../formats/index.js';
 import { buildFiles } from '../files.js';
-import { brokenConstant } from '../lower/finite.js';
-import { simplifyGraph } from '../lower/simplify.js';
+import { brokenConstant, simplifyGraph } from '../network/simplify.js';
 import { malformed } from './errors.js';
-import { readSource } from './sources/open.js';
-import { importFormats } from './types.js';
+import { importFormats, readSource } from './open.js';
 
 const end = z.object({ name: z.string(), shape: z.array(z.int()) });
 
@@ -30,7 +28,7 @@ export const importResultSchema = z.object({
   file: z.string(),
   /** Of the network on the project's validation part; null without a project. */
   validation: z.object({ examples: z.int(), loss: z.number(), accuracy: z.number().nullable() }).nullable(),
-  /** What was changed on the way, in sentences. */
+  /** Changes made during the import, in sentences. */
   notes: z.array(z.string()),
 });
 export type ImportResult = z.output<typeof importResultSchema>;

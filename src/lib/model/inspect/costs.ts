@@ -1,4 +1,6 @@
-import { elementCount, type Graph, type Operator } from '../../formats/index.js';
+import { AiotError } from '../../core/index.js';
+import { elementCount, type Graph, type Operator, type Tensor } from '../../formats/index.js';
+import { arenaBytes } from '../../runtime/index.js';
 
 /** Operators whose multiply-adds depend on more than shapes, or on what they call. */
 const unknown: readonly string[] = [
@@ -86,3 +88,76 @@ const weighted: readonly string[] = [
   'TRANSPOSE_CONV',
   'CONV_3D',
 ];
+
+/** Bytes of arena that TFLite Micro needs for it on a 32-bit chip; null for float16 and dynamic range, which it refuses. */
+export function arenaOf(graph: Graph): number | null {
+  return refusalOfMicro(graph) === null ? arenaBytes(graph) : null;
+}
+
+/**
+ * Why TFLite Micro refuses the network, in a sentence; null when it does not. Measured with the tflite-micro of PyPI: it
+ * has no kernel for float32 activations with int8 weights, nor for DEQUANTIZE from float16.
+ */
+export function refusalOfMicro(graph: Graph): string | null {
+  const dynamic = dynamicOperator(graph);
+  if (dynamic)
+    return `TFLite Micro refuses it: operator ${dynamic.index} (${dynamic.operator.op}) has int8 weights under float32 activations (dynamic range), and it has no such kernel`;
+  const half = float16Operator(graph);
+  if (half)
+    return `TFLite Micro refuses it: operator ${half.index} (DEQUANTIZE) widens float16 weights, and it has no kernel for float16`;
+  return null;
+}
+
+/** @throws AIOT_TFLITE_UNSUPPORTED for dynamic range and float16, which devices have no kernels for */
+export function refuseOffDevice(graph: Graph): void {
+  const refusal = refusalOfMicro(graph);
+  if (refusal === null) return;
+  throw new AiotError('AIOT_TFLITE_UNSUPPORTED', `devices cannot run this network: ${refusal}`, {
+    next: 'Measure it with --runtime litert, or make it anew: aiot model quantize FLOAT.tflite --mode int8',
+  });
+}
+
+/** How a network's numbers are kept; `none` where it has no weights. */
+export type Precision = 'float32' | 'float16' | 'dynamic' | 'int8' | 'int16x8' | 'mixed' | 'none';
+
+const weightedOps: readonly string[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
+
+/** An operator with int8 weights under float32 activations (dynamic range), and where it stands; or undefined. */
+function dynamicOperator(graph: Graph): { index: number; operator: Operator } | undefined {
+  const index = graph.operators.findIndex((operator) => precisionAt(graph, operator) === 'dynamic');
+  return index < 0 ? undefined : { index, operator: graph.operators[index]! };
+}
+
+/** A DEQUANTIZE of float16 weights, and where it stands; or undefined. */
+function float16Operator(graph: Graph): { index: number; operator: Operator } | undefined {
+  const index = graph.operators.findIndex(
+    ({ op, inputs }) => op === 'DEQUANTIZE' && graph.tensors[inputs[0]!]?.type === 'float16',
+  );
+  return index < 0 ? undefined : { index, operator: graph.operators[index]! };
+}
+
+/** The kind of quantization of a whole network, as `model quantize --mode` names it. */
+export function precisionOf(graph: Graph): Precision {
+  if (float16Operator(graph)) return 'float16';
+  const found = new Set(
+    graph.operators
+      .filter(({ op }) => weightedOps.includes(op))
+      .map((operator) => precisionAt(graph, operator)),
+  );
+  // Small tensors of a dynamic-range file stay float32.
+  if (found.has('dynamic') && !found.has('int8') && !found.has('int16x8')) return 'dynamic';
+  const [first] = found;
+  if (first === undefined) return 'none';
+  return found.size === 1 ? first : 'mixed';
+}
+
+/** How one operator computes; of those without weights by its first activation. */
+export function precisionAt({ tensors }: Pick<Graph, 'tensors'>, { op, inputs }: Operator): Precision {
+  const typeOf = (index = -1): Tensor['type'] | undefined => tensors[index]?.type;
+  const activation = typeOf(op === 'SPLIT' ? inputs[1] : inputs[0]);
+  if (activation === 'float32')
+    return weightedOps.includes(op) && typeOf(inputs[1]) === 'int8' ? 'dynamic' : 'float32';
+  if (activation === 'int8') return 'int8';
+  if (activation === 'int16') return 'int16x8';
+  return activation === 'float16' ? 'float16' : 'none';
+}

@@ -1,7 +1,10 @@
+import { AiotError } from '../../core/index.js';
+import { type Graph, importTflite, type Outline, outlineTflite } from '../../formats/index.js';
+import { arenaBytes, planArena } from '../../runtime/index.js';
 import { checkGolden } from '../bundle/golden.js';
+import { macsOf, type Precision, parameterCount, precisionOf, refusalOfMicro } from './costs.js';
+import type { Inspection } from './inspection.js';
 import { readModelFile } from './model-file.js';
-import { inspectNetwork } from './network.js';
-import type { Inspection } from './result.js';
 
 /**
  * What a .tflite or .aiot file holds and what running it costs, whether its operators are known here or not. A bundle is
@@ -24,4 +27,107 @@ export async function inspectModel(file: string): Promise<Inspection> {
         ? { info: bundle.info, golden: { vectors: golden.vectors, passed: golden.passed } }
         : null,
   };
+}
+
+type Network = Omit<Inspection, 'file' | 'kind' | 'bytes' | 'networkBytes' | 'digest' | 'bundle'>;
+
+/**
+ * The tensors, operators and costs of a .tflite file. What needs operators known here (arena, options) is left out where
+ * some are not, and `notes` say so.
+ * @throws AIOT_TFLITE_MALFORMED with the byte offset
+ */
+export function inspectNetwork(bytes: Uint8Array): Network {
+  const outline = outlineTflite(bytes);
+  const { graph, notes } = graphOf(bytes, outline);
+  const operators = operatorsOf(outline, graph);
+  const tensors = outline.tensors.map(({ signature: _, variable: __, ...tensor }, index) => ({
+    index,
+    ...tensor,
+  }));
+  const end = (index: number) => {
+    const { bytes: _, constant: __, ...rest } = tensors[index]!;
+    return rest;
+  };
+  const refusal = graph && refusalOfMicro(graph);
+  if (refusal) notes.push(refusal);
+  const counted = operators.map(({ macs }) => macs);
+  if (counted.includes(null)) notes.push('multiply-adds are not known of every operator');
+  return {
+    description: outline.description,
+    precision: graph ? precisionOf(graph) : precisionOfOutline(outline),
+    parameters: parameterCount(outline.operators, outline.tensors),
+    macs: counted.includes(null) ? null : counted.reduce<number>((sum, macs) => sum + (macs ?? 0), 0),
+    ...arenaOf(graph, refusal === null),
+    inputs: outline.inputs.map(end),
+    outputs: outline.outputs.map(end),
+    tensors,
+    operators,
+    subgraphs: outline.subgraphs,
+    signatures: outline.signatures,
+    metadata: outline.metadata,
+    notes,
+  };
+}
+
+/** The graph, or null and a note when the file uses what is not known here. */
+function graphOf(bytes: Uint8Array, outline: Outline): { graph: Graph | null; notes: string[] } {
+  try {
+    const { graph, notes } = importTflite(bytes);
+    return { graph, notes: [...notes] };
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    if (error.code === 'AIOT_TFLITE_UNSUPPORTED')
+      return {
+        graph: null,
+        notes: [`aiot itself cannot run it, and its arena is not known: ${error.message}`],
+      };
+    // What contradicts itself beyond one table has no place of its own: the operators' tables are where to look.
+    const at = outline.operators[0]?.at ?? 0;
+    const place = error.message.startsWith('byte') ? '' : `from byte ${at}, `;
+    throw new AiotError(error.code, place + error.message, { cause: error });
+  }
+}
+
+/** Options are those of the graph, whose operators are the file's unless shape arithmetic was folded away. */
+function operatorsOf({ operators, tensors }: Outline, graph: Graph | null): Network['operators'] {
+  const same = graph?.operators.length === operators.length ? graph.operators : [];
+  return operators.map(({ op, version, known, inputs, outputs }, index) => ({
+    index,
+    op,
+    version,
+    known,
+    inputs,
+    outputs,
+    options: { ...same[index]?.options },
+    macs: macsOf(
+      op,
+      inputs.map((i) => tensors[i]?.shape),
+      tensors[outputs[0] ?? -1]?.shape,
+    ),
+  }));
+}
+
+function arenaOf(graph: Graph | null, runs: boolean): Pick<Network, 'arena' | 'arenaBytes'> {
+  if (graph === null || !runs) return { arena: null, arenaBytes: null };
+  const { head, tail, smallest, pieces } = planArena(graph);
+  return {
+    arenaBytes: arenaBytes(graph),
+    arena: {
+      head,
+      tail,
+      smallest,
+      pieces: pieces.map(({ tensor = null, operator = null, ...piece }) => ({ tensor, operator, ...piece })),
+    },
+  };
+}
+
+/** Of a file with unknown operators: the type of its constants that are not small. */
+function precisionOfOutline({ tensors }: Outline): Precision | null {
+  const bytes = new Map<string, number>();
+  for (const { type, constant, bytes: size } of tensors)
+    if (constant && type !== 'int32' && type !== 'int64')
+      bytes.set(type, (bytes.get(type) ?? 0) + (size ?? 0));
+  const [most] = [...bytes].sort((a, b) => b[1] - a[1]);
+  if (most?.[0] === 'float32' || most?.[0] === 'float16') return most[0];
+  return null;
 }

@@ -1,9 +1,8 @@
-import { AiotError, type LayerConfig } from '../../core/index.js';
+import { AiotError, gaussian, type LayerConfig, type Random, seededRandom } from '../../core/index.js';
 import type { Activation } from '../../formats/index.js';
-import type { Trainable } from '../train/engine/types.js';
+import type { Trainable } from '../engine/types.js';
 import { TrainableBuilder, type WindowShape } from './graph-builder.js';
-import { InitialWeights } from './initial.js';
-import { type NetworkSpec, outputSize } from './types.js';
+import { type NetworkSpec, outputSize } from './layers.js';
 
 /** Slope of `leaky-relu` below 0. */
 const leak = 0.1;
@@ -232,4 +231,30 @@ function split(activation: NamedActivation): { fused: Activation; own?: 'LEAKY_R
 
 function unfit(message: string, next?: string): AiotError {
   return new AiotError('AIOT_MODEL_UNFIT', message, next === undefined ? {} : { next });
+}
+
+/** Deviation of a standard normal cut off at ±2. */
+const truncatedDeviation = 0.87962566103423978;
+
+/**
+ * Initial weights of layers, each from a stream of its own, so that a change in one layer leaves the others' weights.
+ * He-normal: normal cut off at two deviations, variance 2 / fan-in (He et al., 2015, arXiv:1502.01852, section 2.2).
+ */
+class InitialWeights {
+  private layer = 0;
+  constructor(private readonly seed: number) {}
+
+  /** @param fanIn numbers that one output is a sum of */
+  next(count: number, fanIn: number): Float32Array {
+    const random = seededRandom(this.seed * 1000 + this.layer++);
+    const deviation = Math.sqrt(2 / fanIn) / truncatedDeviation;
+    return Float32Array.from({ length: count }, () => deviation * truncated(random));
+  }
+}
+
+function truncated(random: Random): number {
+  for (;;) {
+    const value = gaussian(random);
+    if (Math.abs(value) <= 2) return value;
+  }
 }

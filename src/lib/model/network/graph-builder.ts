@@ -6,7 +6,7 @@ import {
   type Padding,
   type Tensor,
 } from '../../formats/index.js';
-import type { BatchNorm, Dropout } from '../train/engine/types.js';
+import type { BatchNorm, Dropout } from '../engine/types.js';
 
 type Options<Op extends Operator['op']> = Extract<Operator, { op: Op }>['options'];
 

@@ -1,7 +1,7 @@
 import { elementCount, type Graph, type Tensor } from '../../formats/index.js';
-import { affordable, decibels } from './noise.js';
-import type { Compared } from './quantize-graph.js';
-import { createRunner } from './run.js';
+import { affordable, decibels } from './graph/noise.js';
+import type { Compared } from './graph/quantize-graph.js';
+import { createRunner } from './runner.js';
 
 /** Multiply-adds that looking closer may take: as for the noise. */
 const budget = 5e7;
@@ -25,7 +25,7 @@ export interface Spread {
   error: number;
 }
 
-/** What rounding did to the weights of one layer. */
+/** Rounding error of the weights of one layer. */
 export interface WeightLoss {
   tensor: string;
   shape: readonly number[];

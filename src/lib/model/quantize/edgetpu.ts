@@ -18,7 +18,7 @@ import { edgeTpuSchema } from './result.js';
 export type EdgeTpu = z.output<typeof edgeTpuSchema>;
 
 const program = 'edgetpu_compiler';
-/** What the compiler calls its operator: it has to be in the file. */
+/** Name of the compiler's operator, which the compiled file has to contain. */
 const customOp = 'edgetpu-custom-op';
 /** It gives up after three minutes by itself. */
 const timeoutMs = 240_000;

@@ -1,29 +1,31 @@
-import { seededRandom, shuffled } from '../../core/index.js';
-import type { Graph } from '../../formats/index.js';
-import { trainableOf } from '../network/trainable-of.js';
-import { openEngine } from '../train/engine/open-engine.js';
-import type { Engine, EngineState, FakeRange } from '../train/engine/types.js';
-import { quantizePrepared } from './quantize-graph.js';
-import { decisive } from './ranges.js';
-import { channelAxis, isWeighted } from './rules.js';
-import { createRunner } from './run.js';
+import { AiotError, seededRandom, shuffled } from '../../core/index.js';
+import { type Graph, type Operator, withoutUnused } from '../../formats/index.js';
+import { openEngine } from '../engine/open-engine.js';
+import type { Engine, EngineState, FakeRange, Trainable } from '../engine/types.js';
+import { channelScales } from './graph/numbers.js';
+import { quantizePrepared } from './graph/quantize-graph.js';
+import { decisive } from './graph/ranges.js';
+import { channelAxis, isWeighted } from './graph/rules.js';
+import { createRunner } from './runner.js';
 import type { QuantizeSettings } from './types.js';
-import { channelScales } from './weights.js';
 
-export interface FinetuneOptions {
+interface FinetuneOptions {
   epochs: number;
   signal?: AbortSignal | undefined;
   onStep?: ((text: string) => void) | undefined;
 }
 
 const batch = 32;
+
 /**
  * Steps of Adam as shares of a weight's integer step, ever smaller: so a weight reaches its neighbour in some tens of steps,
  * whatever the network's size of weights.
  */
 const stepShares = [0.03, 0.01, 0.003];
+
 /** Share of the rows that only tell which epoch was best. */
 const heldOut = 0.2;
+
 const seed = 7;
 
 /**
@@ -85,7 +87,7 @@ interface Lesson {
   train: Float32Array[];
   targets: Float32Array[];
   check: Float32Array;
-  /** What the check's rows should give. */
+  /** Expected outputs of the check's rows. */
   wanted: Float32Array;
   checks: number;
 }
@@ -167,7 +169,7 @@ function withConstants(graph: Graph, trained: Graph, places: ReadonlyMap<number,
   return { ...graph, tensors };
 }
 
-/** What the network gives before a closing SOFTMAX or LOGISTIC, row by row. */
+/** The network's outputs before a closing SOFTMAX or LOGISTIC, row by row. */
 function beforeEnding(graph: Graph, rows: readonly Float32Array[]): Float32Array[] {
   const watched = decisive(graph);
   const operators = graph.operators.filter(({ inputs }) => !inputs.includes(watched));
@@ -188,4 +190,53 @@ function squaredDistance(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) ** 2;
   return sum;
+}
+
+const linear: readonly Operator['op'][] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
+
+/**
+ * Any float32 graph as one to train further: weights and biases of its linear layers are what training changes; a SOFTMAX or
+ * LOGISTIC at the end goes to the loss. Constants elsewhere (a standardization, an unfolded batch norm) stay as they are.
+ * @throws AIOT_MODEL_UNFIT for a graph that is not float32, has several inputs or outputs, grouped convolutions, or nothing to train
+ */
+export function trainableOf(graph: Graph): Trainable {
+  const ends = [...graph.inputs, ...graph.outputs].map((index) => graph.tensors[index]);
+  if (
+    graph.inputs.length !== 1 ||
+    graph.outputs.length !== 1 ||
+    ends.some((tensor) => tensor?.type !== 'float32')
+  )
+    throw unfit(
+      `expected one float32 input and output, got ${ends.map((tensor) => tensor?.type).join(', ')}`,
+    );
+  const last = graph.operators.at(-1);
+  const isLast = last?.outputs[0] === graph.outputs[0];
+  let ending: Trainable['ending'] = 'none';
+  let body = graph;
+  if (last && isLast && (last.op === 'SOFTMAX' || last.op === 'LOGISTIC')) {
+    if (last.op === 'SOFTMAX' && last.options.beta !== 1)
+      throw unfit(`expected a SOFTMAX of beta 1, got ${last.options.beta}`);
+    ending = last.op;
+    body = { ...graph, operators: graph.operators.slice(0, -1), outputs: [last.inputs[0]!] };
+  }
+  const trained = withoutUnused(body);
+  const parameters = new Set<number>();
+  for (const { op, inputs } of trained.operators) {
+    if (!linear.includes(op)) continue;
+    const [x, w] = inputs.map((index) => trained.tensors[index]?.shape[3]);
+    // Neither engine has a gradient for it.
+    if (op === 'CONV_2D' && x !== w)
+      throw unfit(`it has a grouped convolution (${x} channels, ${w} in a group)`);
+    for (const index of inputs.slice(1)) {
+      if (trained.tensors[index]?.data instanceof Float32Array) parameters.add(index);
+    }
+  }
+  if (parameters.size === 0) throw unfit('it has no layer with float32 weights to train');
+  return { graph: trained, parameters: [...parameters], batchNorms: [], dropouts: [], ending };
+}
+
+function unfit(message: string): AiotError {
+  return new AiotError('AIOT_MODEL_UNFIT', `this network cannot be trained: ${message}`, {
+    next: 'Give the float32 network; docs/project.md tells which layers can be trained.',
+  });
 }

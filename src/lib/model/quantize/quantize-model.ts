@@ -1,11 +1,41 @@
-import { AiotError, refuseInputs, writeFileAtomic } from '../../core/index.js';
-import type { Emit } from '../emit/emit.js';
+import { basename } from 'node:path';
+import {
+  AiotError,
+  digestOf,
+  readBytes,
+  refuseInputs,
+  seededRandom,
+  shuffled,
+  writeFileAtomic,
+  writeTogether,
+} from '../../core/index.js';
+import { missingLabels } from '../../data/index.js';
+import {
+  elementCount,
+  type Graph,
+  importTflite,
+  operatorVersions,
+  parseTable,
+  type Quantization,
+  type Table,
+  writeTflite,
+} from '../../formats/index.js';
+import { type Standardization, standardize } from '../../signal/index.js';
+import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
+import { requireColumns } from '../evaluate/rows.js';
+import { rowsTaken } from '../file-metadata.js';
+import { arenaOf } from '../inspect/costs.js';
+import { readModelBytes } from '../inspect/model-file.js';
+import type { PartPieces } from '../train/examples/parts.js';
 import type { QuantizeDetail } from './detail.js';
 import { compileEdgeTpu, requireCompiler } from './edgetpu.js';
-import { quantizeFile } from './quantize-file.js';
+import { type Evaluation, evaluationOfTable } from './evaluation.js';
+import { affordable, affordableCount, spread } from './graph/noise.js';
+import { prepareGraph } from './graph/quantize-graph.js';
 import type { QuantizeOptions } from './quantize-project.js';
 import type { QuantizeResult } from './result.js';
-import type { SearchOptions } from './search.js';
+import { type Material, type SearchOptions, searchQuantization } from './search.js';
+import type { Quantized } from './types.js';
 
 export interface QuantizeModelOptions extends Omit<Partial<SearchOptions>, 'maxLoss' | 'onFound'> {
   /** A float .tflite file; without it the project's own network. */
@@ -78,4 +108,275 @@ async function quantizeAsked(options: Asked): Promise<QuantizeResult> {
   const { file: _file, classes: _classes, evaluate: _evaluate, ...rest } = options;
   const opened = await openModelProject(project, options.data);
   return await quantizeProject({ ...rest, project: opened } as QuantizeOptions);
+}
+
+interface QuantizeFileOptions extends SearchOptions {
+  /** A .tflite file of float32 (or float16 weights). */
+  file: string;
+  /** A CSV file of rows that the network could get: one column per input, and labels where they are wanted. */
+  data?: string | undefined;
+  /** Name of the label column. Given, the loss is measured; `label` where it is wanted and not named. */
+  label?: string | undefined;
+  /** Names of the classes in the order of the outputs; without them labels are numbered in sorted order. */
+  classes?: readonly string[] | undefined;
+  /** A CSV file of labelled rows that the loss is measured on; without it those of `data`. */
+  evaluate?: string | undefined;
+  /** The file to write; by default FILE.MODE.tflite beside the input. With `emit` c, the folder: by default FILE-c for the source alone. */
+  out?: string | undefined;
+  emit?: Emit | undefined;
+}
+
+/**
+ * Quantizes any float .tflite file, without a project.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_TFLITE_*, AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT,
+ *   AIOT_QUANTIZE_UNFIT, AIOT_QUANTIZE_LOSS, AIOT_USAGE (integers or a limit without rows), AIOT_FILE_NOT_WRITABLE
+ */
+async function quantizeFile(options: QuantizeFileOptions): Promise<QuantizeResult> {
+  const { file, data, evaluate, mode, emit } = options;
+  const stem = file.replace(/\.tflite$/, '');
+  requireEmittable(emit, options);
+  const { file: out, source } = placesOf(emit, options.out, {
+    file: `${stem}.${mode}.tflite`,
+    folder: `${stem}-c`,
+  });
+  const bytes = await readModelBytes(file);
+  await refuseInputs([out], [file, data, evaluate]);
+  const { graph, notes, metadata } = named(file, () => importTflite(bytes));
+  const prepared = named(file, () => prepareGraph(graph));
+  const { told, standardized, ...material } = await materialOf(prepared, metadata, options);
+  const { quantized, steps, loss } = await searchQuantization(prepared, material, options);
+  options.onFound?.(quantized, material.rows);
+  const { contents, ...outcome } = outcomeOf(quantized, { steps, loss }, metadata);
+  const sources =
+    emit === undefined
+      ? new Map()
+      : emitted(emit, {
+          out: source,
+          graph: quantized.graph,
+          contents,
+          name: basename(stem),
+          classes: options.classes ?? [],
+          rows: material.rows,
+        });
+  await refuseInputs([...sources.keys()], [file, data, evaluate]);
+  options.signal?.throwIfAborted();
+  await writeTogether(new Map([...sources, [out, contents]]));
+  return {
+    model: basename(stem),
+    ...outcome,
+    file: out,
+    floatBytes: bytes.length,
+    windows: material.rows.length,
+    standardized,
+    emitted: [...sources.keys()],
+    notes: [...notes, ...told, ...outcome.notes],
+  };
+}
+
+/** Runs `read`, and puts the file's name in front of the message of an error. */
+function named<T>(file: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    const damaged = error.code === 'AIOT_TFLITE_MALFORMED';
+    throw new AiotError(error.code, `${file}: ${error.message}`, {
+      cause: error,
+      next: damaged ? 'Give the float .tflite file as its converter wrote it.' : error.next,
+    });
+  }
+}
+
+type FileMaterial = Material & { told: string[]; standardized: boolean };
+
+async function materialOf(
+  graph: Graph,
+  metadata: Uint8Array | null,
+  options: QuantizeFileOptions,
+): Promise<FileMaterial> {
+  const { data, label, evaluate, maxLoss } = options;
+  if (data === undefined) return withoutRows(options);
+  const table = await tableOf(data, label, graph, metadata);
+  const { rows, note } = affordableRows(graph, table.rows);
+  const told = [...(note === null ? [] : [note]), ...table.warnings];
+  const { standardized } = table;
+  if (label === undefined && maxLoss === null && evaluate === undefined)
+    return { rows, evaluation: null, lesson: { rows, evaluation: null }, told, standardized };
+  const judged = evaluate === undefined ? table : await tableOf(evaluate, label, graph, metadata);
+  const { labels, groups } = labelled(judged.table, evaluate ?? data, label);
+  const names = options.classes ?? null;
+  const { evaluation: bare, notes } = evaluationOfTable(graph, {
+    rows: judged.rows,
+    labels,
+    groups,
+    names,
+    limited: maxLoss !== null,
+  });
+  told.push(...notes, ...(judged === table ? [] : judged.warnings));
+  const evaluation = { ...bare, calibrated: evaluate === undefined };
+  // Rows of another file are unseen as they are: fine-tuning then need put none aside.
+  const lesson = evaluate === undefined ? lessonOf(graph, evaluation) : { rows, evaluation };
+  return { rows, evaluation, lesson, told, standardized };
+}
+
+/** @throws AIOT_USAGE where what was asked for needs rows */
+function withoutRows({ mode, maxLoss, finetune, evaluate }: QuantizeFileOptions): FileMaterial {
+  const integers = mode === 'int8' || mode === 'int16x8';
+  const measured = maxLoss !== null ? '--max-loss' : evaluate !== undefined ? '--evaluate' : null;
+  const needy = (integers ? `--mode ${mode}` : measured) ?? (finetune > 0 ? '--finetune' : null);
+  if (needy === null) return { rows: [], evaluation: null, lesson: none, told: [], standardized: false };
+  throw new AiotError('AIOT_USAGE', `${needy} needs rows that the network could get`, {
+    next: 'Give a CSV file with one column per input: --data rows.csv',
+  });
+}
+
+const none: Material['lesson'] = { rows: [], evaluation: null };
+
+/** A table's rows as the network takes them. */
+async function tableOf(file: string, label: string | undefined, graph: Graph, metadata: Uint8Array | null) {
+  const table = parseTable(await readBytes(file), file, { label });
+  if (label !== undefined && table.labels === null) throw missingLabels(file, label, table.columns);
+  const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
+  requireColumns(table, file, size);
+  const { inputs, standardized, warnings } = rowsTaken(table.inputs, size, metadata);
+  return { table, rows: rowsOf(inputs, size), standardized, warnings };
+}
+
+function labelled(
+  table: Table,
+  file: string,
+  label = 'label',
+): { labels: string[]; groups: string[] | null } {
+  if (table.labels !== null) return { labels: table.labels, groups: table.groups };
+  throw new AiotError(
+    'AIOT_DATA_COLUMNS',
+    `${file}: expected a column "${label}" with the label of each row, got ${table.columns.slice(0, 8).join(', ')}`,
+    { next: 'Name it with --label NAME; --max-loss cannot be measured without labels.' },
+  );
+}
+
+/** Share of the rows (or of their groups) that fine-tuning does not see. */
+const unseenShare = 0.3;
+
+const seed = 7;
+
+/**
+ * One table for two uses: fine-tuning gets a part of the rows, and its loss is measured on the others. Rows of one group stay
+ * together. Of fewer than two groups or ten rows nothing is put aside.
+ */
+function lessonOf(graph: Graph, evaluation: Evaluation): Material['lesson'] {
+  const { rows, groups, right, calibrated } = evaluation;
+  const names = groups ?? rows.map((_, row) => String(row));
+  const order = shuffled([...new Set(names)], seededRandom(seed));
+  const unseen = new Set(order.slice(0, Math.max(1, Math.round(order.length * unseenShare))));
+  const [aside, seen]: [number[], number[]] = [[], []];
+  names.forEach((name, row) => {
+    (unseen.has(name) ? aside : seen).push(row);
+  });
+  if (order.length < 2 || rows.length < 10) return { rows: affordableRows(graph, rows).rows, evaluation };
+  return {
+    rows: affordableRows(
+      graph,
+      seen.map((row) => rows[row]!),
+    ).rows,
+    evaluation: {
+      rows: aside.map((row) => rows[row]!),
+      groups: groups && aside.map((row) => groups[row]!),
+      right: (at, output) => right(aside[at]!, output),
+      calibrated,
+    },
+  };
+}
+
+/** Multiply-adds that the representative rows may cost: some tenths of a second. */
+const budget = 3e8;
+
+const fewest = 100;
+
+/** More rows would hardly show an activation anything new. */
+const most = 1000;
+
+/** A row-major table as its rows. */
+export function rowsOf(inputs: Float32Array, size: number): Float32Array[] {
+  return Array.from({ length: inputs.length / size }, (_, row) =>
+    inputs.subarray(row * size, (row + 1) * size),
+  );
+}
+
+/** The rows themselves, or so many of them, evenly picked, that also a large network is calibrated in a second. */
+function affordableRows(
+  graph: Graph,
+  rows: readonly Float32Array[],
+): { rows: Float32Array[]; note: string | null } {
+  const taken = affordable(graph, rows, budget, fewest, most);
+  return { rows: taken, note: noteOf(taken.length, rows.length) };
+}
+
+/** The same of a part, standardized: no other row of it stays. */
+export function affordableOf(
+  graph: Graph,
+  { count, pieces }: PartPieces,
+  by: Standardization,
+): { rows: Float32Array[]; note: string | null } {
+  const places = spread(count, affordableCount(graph, budget, fewest, most));
+  const rows: Float32Array[] = [];
+  let before = 0;
+  for (const { inputs, inputSize, classes } of pieces()) {
+    for (;;) {
+      const row = (places[rows.length] ?? count) - before;
+      if (row >= classes.length) break;
+      const taken = inputs.subarray(row * inputSize, (row + 1) * inputSize);
+      rows.push(standardize(taken, by, new Float32Array(inputSize)));
+    }
+    before += classes.length;
+  }
+  return { rows, note: noteOf(rows.length, count) };
+}
+
+function noteOf(taken: number, rows: number): string | null {
+  return taken < rows ? `ranges are from ${taken} of the ${rows} rows, evenly picked` : null;
+}
+
+/** A quantized network as the file that will be written, and what is told of it. */
+type Outcome = Omit<
+  QuantizeResult,
+  'model' | 'file' | 'floatBytes' | 'windows' | 'standardized' | 'emitted'
+> & {
+  /** The .tflite file. */
+  contents: Uint8Array;
+};
+
+/**
+ * @param metadata bytes of the file's TFLITE_METADATA entry
+ * @throws AIOT_TFLITE_MALFORMED
+ */
+export function outcomeOf(
+  { graph, report }: Quantized,
+  { steps, loss }: Pick<QuantizeResult, 'steps' | 'loss'>,
+  metadata: Uint8Array | null,
+): Outcome {
+  const contents = writeTflite(graph, { metadata: metadata ?? undefined });
+  const versions = operatorVersions(graph);
+  const end = (index: number | undefined) => endOf(graph.tensors[index ?? -1]?.quantization);
+  return {
+    contents,
+    mode: report.mode,
+    io: report.io,
+    bytes: contents.length,
+    digest: digestOf(contents),
+    ops: graph.operators.map(({ op }) => ({ op, version: versions.get(op)! })),
+    sqnrDb: report.sqnrDb,
+    input: end(graph.inputs[0]),
+    output: end(graph.outputs[0]),
+    layers: report.layers,
+    steps,
+    loss,
+    arenaBytes: arenaOf(graph),
+    notes: report.notes,
+  };
+}
+
+function endOf(quantization: Quantization | undefined): QuantizeResult['input'] {
+  const [scale, zeroPoint] = [quantization?.scale[0], quantization?.zeroPoint[0]];
+  return scale === undefined || zeroPoint === undefined ? null : { scale, zeroPoint };
 }

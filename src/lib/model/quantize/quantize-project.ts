@@ -2,19 +2,16 @@ import { basename, join } from 'node:path';
 import { digestOf, type Project, refuseInputs, writeJsonAtomic, writeTogether } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
 import type { Standardization } from '../../signal/index.js';
-import { readTrained, type Trained } from '../built.js';
-import type { DataSource } from '../dataset.js';
+import { readTrained, stale, type Trained } from '../build-folder.js';
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
 import { isStandardizing, metadataOf } from '../file-metadata.js';
 import { buildFiles, type QuantizationFile, readNetwork } from '../files.js';
-import { stale } from '../fresh.js';
-import { standardizeAll } from '../train/standardize.js';
-import type { Evaluation } from './evaluation.js';
-import { type Answer, evaluationOf, noAnswer } from './judge-rows.js';
-import { outcomeOf } from './outcome.js';
-import { prepareGraph } from './prepare.js';
+import type { DataSource } from '../material.js';
+import { standardizeAll } from '../train/examples/standardize.js';
+import { type Answer, type Evaluation, evaluationOf, noAnswer } from './evaluation.js';
+import { prepareGraph } from './graph/quantize-graph.js';
+import { affordableOf, outcomeOf, rowsOf } from './quantize-model.js';
 import type { QuantizeResult } from './result.js';
-import { affordableOf, rowsOf } from './rows.js';
 import {
   type Found,
   quantizeAlike,
@@ -117,7 +114,7 @@ type Wanted = Pick<SearchOptions, 'mode' | 'io' | 'calibration' | 'biasCorrectio
   maxLoss?: number | undefined;
 };
 
-/** What aiot.yaml says, where the options say nothing. */
+/** The options, completed with the settings of aiot.yaml. */
 function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
   const quantize: Wanted = project.config.model.quantize;
   const mode = options.mode ?? quantize.mode;

@@ -18,7 +18,7 @@ export const layerSchema = z.object({
   sqnrDb: z.number().nullable(),
 });
 
-/** What quantization costs, on labelled rows, as shares of the rows. */
+/** Cost of quantization on labelled rows, as shares of the rows. */
 const lossSchema = z.object({
   rows: z.int(),
   /** Whether ranges were taken from the same rows (--evaluate gives others): the loss elsewhere may be larger. */
@@ -36,7 +36,7 @@ const lossSchema = z.object({
 export type Loss = z.output<typeof lossSchema>;
 
 const stepSchema = z.object({
-  /** What was tried. */
+  /** The attempt, in words. */
   did: z.string(),
   points: z.number(),
   interval: z.tuple([z.number(), z.number()]),
@@ -52,7 +52,7 @@ export const edgeTpuSchema = z.object({
   digest: z.string(),
   /** Digest of the network that it was made of. */
   from: z.string(),
-  /** Of the compiler; null = it did not say. */
+  /** Version of the compiler; null = it did not print one. */
   compiler: z.string().nullable(),
   /** Operators of that network, and where they run, as the compiler says. */
   ops: z.array(z.object({ op: z.string(), count: z.int(), onTpu: z.boolean(), status: z.string() })),
@@ -66,7 +66,7 @@ export const quantizeResultSchema = z.object({
   /** The quantized network, a .tflite file. */
   file: z.string(),
   bytes: z.int(),
-  /** Of the float network's file. */
+  /** Size of the float network's file. */
   floatBytes: z.int(),
   digest: z.string(),
   /** Operators of the file in their order. */
@@ -75,13 +75,13 @@ export const quantizeResultSchema = z.object({
   windows: z.int(),
   /** Whether rows were standardized with the mean and deviation that the file itself carries. */
   standardized: z.boolean(),
-  /** Of the output against the float network, decibels, at most 150; null when there were no rows. */
+  /** Signal-to-noise ratio of the output against the float network, decibels, at most 150; null when there were no rows. */
   sqnrDb: z.number().nullable(),
   input: ends,
   output: ends,
   /** Every activation with its type, range and noise, in the order of the float network. */
   layers: z.array(layerSchema),
-  /** What was tried to keep --max-loss, in order; the last one is what was written. */
+  /** Attempts to keep --max-loss, in order; the last one was written. */
   steps: z.array(stepSchema),
   loss: lossSchema.nullable(),
   /** Bytes that TFLite Micro needs besides the file; null for what it does not run. */

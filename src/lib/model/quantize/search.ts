@@ -1,10 +1,11 @@
 import { AiotError } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
-import { unfit } from './calibrate.js';
 import { type Evaluation, hits, lossOf } from './evaluation.js';
-import { type Compared, quantizePrepared } from './quantize-graph.js';
+import { unfit } from './graph/calibrate.js';
+import { affordable, measureAgainst } from './graph/noise.js';
+import { type Compared, quantizePrepared } from './graph/quantize-graph.js';
+import { decisive } from './graph/ranges.js';
 import type { FallbackStep, Loss } from './result.js';
-import { worstParts } from './sensitivity.js';
 import type { Calibration, Kind, QuantizeSettings } from './types.js';
 
 export interface SearchOptions extends QuantizeSettings {
@@ -35,16 +36,17 @@ interface Way {
 
 /** Epochs of fine-tuning as the last resort. */
 const lastResort = 10;
+
 /** So many of the worst parts leave the mode's integers, one try after another. */
 const widths = [1, 2, 3, 5, 8];
 
-/** What a network is quantized with. */
+/** Rows and labels that a network is quantized and measured with. */
 export interface Material {
   /** Representative inputs. */
   rows: readonly Float32Array[];
   /** Labelled rows that the loss is measured on; null = it is not measured. */
   evaluation: Evaluation | null;
-  /** What fine-tuning sees, and labelled rows that it does not see. */
+  /** Rows for fine-tuning, and labelled rows that it does not see. */
   lesson: { rows: readonly Float32Array[]; evaluation: Evaluation | null };
 }
 
@@ -113,7 +115,7 @@ export async function quantizeAlike(
   return { ...found, quantized };
 }
 
-/** What was tried so far, and trying. */
+/** Runs candidates and keeps those tried so far. */
 class Search {
   readonly #tried: Tried[] = [];
   readonly #float = new Map<Evaluation, boolean[]>();
@@ -224,4 +226,50 @@ function* apart(
       ];
     }
   }
+}
+
+/** Multiply-adds that ranking may take, and rows for one trial. */
+const budget = 4e8;
+
+const mostRows = 100;
+
+/** An operator and those that read what it makes: together they keep its output from being rounded to int8. */
+interface Part {
+  /** Places in `graph.operators`. */
+  operators: number[];
+  /** The first of them, for messages: `operator 3 (CONV_2D)`. */
+  name: string;
+  /** Decibels that the decisive tensor gains when these compute on the other kind. */
+  gainDb: number;
+}
+
+/**
+ * Parts of the network by how much the output gains when they alone leave the mode's integers, the worst part first. Those
+ * that gain nothing are left out.
+ * @param kind what they compute on instead
+ */
+function worstParts(
+  graph: Graph,
+  rows: readonly Float32Array[],
+  settings: QuantizeSettings,
+  kind: Kind,
+): Part[] {
+  const some = affordable(graph, rows, budget / (graph.operators.length + 1), 16, mostRows);
+  const measure = measureAgainst(graph, decisive(graph), some);
+  const score = (operators: readonly number[]) => {
+    const kinds = new Map([...(settings.kinds ?? []), ...operators.map((at) => [at, kind] as const)]);
+    // Ranges do not depend on the kinds: min-max spares a search in each trial.
+    const trial = { ...settings, calibration: 'min-max', kinds } as const;
+    const { graph: quantized, twins } = quantizePrepared(graph, some, trial, { measured: false });
+    return measure(quantized, twins);
+  };
+  const before = score([]);
+  const parts = graph.operators.map(({ op, outputs }, at): Part => {
+    const readers = graph.operators.flatMap(({ inputs }, other) =>
+      inputs.some((index) => outputs.includes(index)) ? [other] : [],
+    );
+    const operators = [at, ...readers];
+    return { operators, name: `operator ${at} (${op})`, gainDb: score(operators) - before };
+  });
+  return parts.filter(({ gainDb }) => gainDb > 0.05).sort((a, b) => b.gainDb - a.gainDb);
 }

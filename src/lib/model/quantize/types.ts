@@ -8,7 +8,7 @@ export type RangeMethod = 'min-max' | 'percentile' | 'mse';
 export const calibrations = ['auto', 'min-max', 'percentile', 'mse'] as const;
 export type Calibration = (typeof calibrations)[number];
 
-/** What an operator computes on. */
+/** Number format that an operator computes in. */
 export type Kind = 'int8' | 'int16' | 'float32';
 
 export interface QuantizeSettings {
@@ -41,10 +41,10 @@ export interface QuantizeReport {
   mode: QuantizeMode;
   /** Type of the network's input and output. */
   io: Kind;
-  /** Of the network's output, decibels; null when no rows were given. */
+  /** Signal-to-noise ratio of the network's output, decibels; null when no rows were given. */
   sqnrDb: number | null;
   layers: LayerReport[];
-  /** What a reader should know, a sentence each. */
+  /** Remarks for the reader, a sentence each. */
   notes: string[];
 }
 

@@ -1,8 +1,17 @@
 import { foldsText, percent, shareText, size, thousands } from '../../core/index.js';
-import { confusionTable, type Html, html, htmlTable, tileRow } from '../../formats/index.js';
-import type { EvaluationFile } from '../evaluate/types.js';
-import { calibrationChart } from './calibration-chart.js';
-import type { ReportData } from './gather.js';
+import {
+  checkList,
+  confusionTable,
+  factList,
+  type Html,
+  html,
+  htmlTable,
+  lineChart,
+  tileRow,
+} from '../../formats/index.js';
+import type { CalibrationBin } from '../evaluate/calibration.js';
+import { type EvaluationFile, type Gate, gateText } from '../evaluate/gates.js';
+import type { ReportData } from './write-report.js';
 
 const score = (value: number) => value.toFixed(3);
 
@@ -139,4 +148,132 @@ export function calibrationSection({
   if (calibrationError === null) return null;
   const filled = bins.filter(({ rows }) => rows > 0);
   return html`<h2>Calibration</h2><div class="pair">${calibrationChart(bins)}<p>How often the network is right when it is so sure of its answer. On the dashed line it is right as often as it says. Expected calibration error ${score(calibrationError)}, over ${filled.length} of ${bins.length} bins with answers in them.</p></div>`;
+}
+
+const chartHeight = 260;
+const margin = { left: 46, right: 14, top: 12, bottom: 40 };
+const plot = { width: 440 - margin.left - margin.right, height: chartHeight - margin.top - margin.bottom };
+
+/** Share of right answers by confidence: one bar a bin, and the diagonal of a perfect one. */
+function calibrationChart(bins: readonly CalibrationBin[]): Html {
+  const x = (share: number) => (margin.left + share * plot.width).toFixed(1);
+  const y = (share: number) => (margin.top + (1 - share) * plot.height).toFixed(1);
+  const ticks = [0, 0.25, 0.5, 0.75, 1];
+  const grid = ticks.map(
+    (share) =>
+      html`<line class="grid" x1="${x(0)}" x2="${x(1)}" y1="${y(share)}" y2="${y(share)}"/><text class="tick" text-anchor="end" x="${margin.left - 8}" y="${Number(y(share)) + 4}">${Math.round(share * 100)} %</text><text class="tick" text-anchor="middle" x="${x(share)}" y="${chartHeight - margin.bottom + 18}">${Math.round(share * 100)} %</text>`,
+  );
+  const bars = bins
+    .filter(({ rows }) => rows > 0)
+    .map(({ low, high, rows, accuracy, confidence }) => {
+      const title = `${rows} answers with a confidence of ${(confidence * 100).toFixed(0)} % on average, ${(accuracy * 100).toFixed(0)} % of them right`;
+      const width = ((high - low) * plot.width - 3).toFixed(1);
+      const height = Math.max(1, accuracy * plot.height).toFixed(1);
+      return html`<rect class="bar" x="${x(low)}" y="${y(accuracy)}" width="${width}" height="${height}"><title>${title}</title></rect>`;
+    });
+  return html`<figure><figcaption>Right answers by confidence<span class="keys"><span class="key mark">as sure as right</span></span></figcaption><svg viewBox="0 0 440 ${chartHeight}" role="img" aria-label="Share of right answers by confidence">${grid}${bars}<line class="mark" x1="${x(0)}" y1="${y(0)}" x2="${x(1)}" y2="${y(1)}"/><text class="tick" text-anchor="middle" x="${x(0.5)}" y="${chartHeight - 6}">confidence</text></svg></figure>`;
+}
+
+export function gates(list: readonly Gate[]): Html | null {
+  if (list.length === 0) return null;
+  return html`<h2>Gates</h2>${checkList(list.map((gate) => ({ passed: gate.passed, text: gateText(gate) })))}`;
+}
+
+export function curves({ training: { history, bestEpoch } }: ReportData): Html | null {
+  // An own program that trained tells of no epoch.
+  if (history.length === 0) return null;
+  const mark = { x: bestEpoch, text: `kept: epoch ${bestEpoch}` };
+  const of = (key: 'loss' | 'accuracy' | 'valLoss' | 'valAccuracy') =>
+    history.flatMap((epoch) => epoch[key] ?? []);
+  const lowest = Math.min(...of('accuracy'), ...of('valAccuracy'));
+  const loss = lineChart({
+    ...{ title: 'Loss', by: 'epoch', mark },
+    series: [
+      { name: 'training', values: of('loss') },
+      { name: 'validation', values: of('valLoss') },
+    ],
+    format: (value) => String(Number(value.toPrecision(3))),
+  });
+  if (of('accuracy').length === 0) return html`<h2>Training</h2><div class="pair">${loss}</div>`;
+  const accuracy = lineChart({
+    ...{ title: 'Accuracy', by: 'epoch', mark },
+    series: [
+      { name: 'training', values: of('accuracy') },
+      { name: 'validation', values: of('valAccuracy') },
+    ],
+    range: [lowest < 0.6 ? 0 : lowest < 0.8 ? 0.6 : 0.8, 1],
+    format: (value) => `${Math.round(value * 100)} %`,
+  });
+  return html`<h2>Training</h2><div class="pair">${loss}${accuracy}</div>`;
+}
+
+export function findings({ findings: list, evaluation, training }: ReportData): Html | null {
+  const badges = { error: 'bad', warning: 'warn', info: 'soft' } as const;
+  const found = (list ?? []).map(
+    ({ severity, message, advice }) =>
+      html`<li><span class="badge ${badges[severity]}">${severity}</span><span>${message}<span class="advice">${advice}</span></span></li>`,
+  );
+  const limits = limitList([...training.notes, ...(evaluation?.warnings ?? [])]);
+  if (found.length === 0 && limits === null) return null;
+  return html`${found.length > 0 ? html`<h2>What the data check found</h2><ul class="plain">${found}</ul>` : null}${limits}`;
+}
+
+/** Limits of the figures, in sentences. */
+export function limitList(sentences: readonly string[]): Html | null {
+  if (sentences.length === 0) return null;
+  const items = sentences.map(
+    (text) => html`<li><span class="badge warn">limit</span><span>${text}</span></li>`,
+  );
+  return html`<h2>What this data cannot tell</h2><ul class="plain">${items}</ul>`;
+}
+
+function answerOf(output: ReportData['training']['network']['output']): string {
+  return output.kind === 'classes' ? `${output.count} classes` : `a ${output.kind}`;
+}
+
+export function lineage({ training, settings }: ReportData): Html {
+  const { split, lineage: from, signal, network, windows, source, labels } = training;
+  const features = Array.isArray(signal.features) ? `${signal.features.length} features` : signal.features;
+  const lowpass = signal.lowpassHz === null ? '' : `low-pass ${signal.lowpassHz} Hz → `;
+  const table = source.kind === 'table';
+  const classes = Object.entries(labels).map(([name, own]) =>
+    own.length === 1 && own[0] === name ? name : `${name} (${own.join(', ')})`,
+  );
+  const facts: [string, string | Html][] = [
+    table
+      ? ['Rows', `${thousands(from.dataset.samples)} of ${source.columns.length} columns`]
+      : [
+          'Recordings',
+          `${from.dataset.recordings}, ${thousands(from.dataset.samples)} samples of ${signal.fields.join(', ')}`,
+        ],
+    ['Dataset', html`<code>${from.dataset.digest}</code>`],
+    [
+      'Split',
+      `by ${split.by}, seed ${split.seed}: ${split.train.length} train, ${split.validation.length} validation, ${split.test.length} test; ${thousands(windows.train)} and ${thousands(windows.validation)} ${table ? 'rows' : 'windows'}`,
+    ],
+    ...(table ? [] : ([['Test recordings', split.test.join(', ')]] as [string, string][])),
+    ...(classes.length > 0 ? ([['Classes', classes.join(', ')]] as [string, string][]) : []),
+    ...(table
+      ? []
+      : ([
+          [
+            'Signal',
+            `${signal.rateHz} Hz → ${lowpass}${signal.resampleHz} Hz → ${signal.windowSamples} samples every ${signal.strideSamples} → ${features}`,
+          ],
+        ] as [string, string][])),
+    [
+      'Network',
+      `${training.choice?.kept === 'linear' ? 'a linear model, one dense layer' : `${network.kind} of ${network.layers.length} layers`}, answers with ${answerOf(network.output)}; ${training.history.length} epochs in ${training.seconds.toFixed(1)} s on ${training.backend}${training.interrupted ? ', stopped before the last one' : ''}`,
+    ],
+    ...(settings
+      ? ([
+          [
+            'Training',
+            `${settings.epochs} epochs, batches of ${settings.batch}, learning rate ${settings.learningRate}, seed ${settings.seed}`,
+          ],
+        ] as [string, string][])
+      : []),
+    ['Settings', html`<code>${from.configDigest}</code>`],
+  ];
+  return html`<h2>Where it comes from</h2>${factList(facts)}`;
 }

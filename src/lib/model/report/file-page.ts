@@ -9,9 +9,8 @@ import {
   reportPage,
   tileRow,
 } from '../../formats/index.js';
-import type { FileEvaluation } from '../evaluate/file-result.js';
-import { calibrationSection, certainty, classTable } from './figures.js';
-import { gates, limitList } from './sections.js';
+import type { FileEvaluation } from '../evaluate/result.js';
+import { calibrationSection, certainty, classTable, gates, limitList } from './figures.js';
 
 /** The figures of one file on rows as a page: gates, confusion, classes, calibration, the worst rows. */
 export function fileEvaluationPage(result: FileEvaluation): string {

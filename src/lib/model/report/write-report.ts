@@ -1,12 +1,33 @@
-import { refuseInputs, thousands, writeFileAtomic } from '../../core/index.js';
-import { html, reportPage } from '../../formats/index.js';
-import { explanation } from './explanation.js';
-import { calibration, confusions, perClass, tiles } from './figures.js';
-import { foldSection } from './folds.js';
-import { gatherReport, type ReportData } from './gather.js';
-import { curves, findings, gates, lineage } from './sections.js';
-import type { ReportOptions } from './types.js';
-import { worst } from './worst.js';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  foldsText,
+  type Project,
+  type ProjectConfig,
+  percent,
+  refuseInputs,
+  thousands,
+  unless,
+  writeFileAtomic,
+} from '../../core/index.js';
+import type { Finding } from '../../data/index.js';
+import {
+  barChart,
+  confusionTable,
+  type Html,
+  html,
+  htmlTable,
+  legend,
+  type Paint,
+  reportPage,
+} from '../../formats/index.js';
+import type { EvaluationFile } from '../evaluate/gates.js';
+import type { WorstWindow } from '../evaluate/result.js';
+import { buildFiles, readEvaluation, readFolds, readQuantization, readTraining } from '../files.js';
+import { type Explanation, readExplanation } from '../inspect/explanation.js';
+import type { FoldsFile } from '../train/result.js';
+import type { TrainingFile } from '../train/types.js';
+import { calibration, confusions, curves, findings, gates, lineage, perClass, tiles } from './figures.js';
 
 /**
  * Writes what is known of a project's model as one HTML file that loads nothing from elsewhere: figures, gates, training
@@ -51,4 +72,175 @@ function projectPage(data: ReportData): string {
     ],
     aiot: training.lineage.aiot,
   });
+}
+
+/** All that a report can tell; what has not been done yet, or belongs to an older training, is left out. */
+export interface ReportData extends Omit<ReportOptions, 'file' | 'project'> {
+  training: TrainingFile;
+  evaluation: EvaluationFile | null;
+  explanation: Explanation | null;
+  bytes: { float: number; int8: number | null };
+}
+
+/** @throws AIOT_MODEL_NOT_BUILT when nothing has been trained */
+async function gatherReport({ project, file: _, ...told }: ReportOptions): Promise<ReportData> {
+  const training = await readTraining(project);
+  const files = buildFiles(project);
+  const quantization = await unless('AIOT_MODEL_NOT_BUILT', readQuantization(project));
+  const fresh = quantization?.floatDigest === training.digest ? quantization : null;
+  const evaluation = fresh ? await unless('AIOT_MODEL_NOT_BUILT', readEvaluation(project)) : undefined;
+  const explanation = await readExplanation(project);
+  const folds = told.folds ?? (await readFolds(project, training));
+  return {
+    training,
+    evaluation: evaluation && evaluation.digest === fresh?.digest ? evaluation : null,
+    explanation: explanation && explanation.digest === fresh?.digest ? explanation : null,
+    bytes: {
+      float: (await stat(files.float)).size,
+      int8: fresh ? (await stat(join(files.folder, fresh.file))).size : null,
+    },
+    ...told,
+    folds,
+  };
+}
+
+/** What leaving each part out once has measured, before this network was trained on all of them. */
+function foldSection(folds: FoldsFile | null | undefined, unit: 'window' | 'row'): Html | null {
+  if (!folds) return null;
+  const { pooled, together, confusion, classes, by, method } = folds;
+  const share = (value: number | null) => (value === null ? '–' : percent(value));
+  const score = (value: number | null) => (value === null ? '–' : value.toFixed(3));
+  const values = pooled.rmse !== null;
+  const rows = folds.folds.map(({ groups, examples, bestEpoch, accuracy, macroF1, rmse }) => [
+    groups.slice(0, 3).join(', ') + (groups.length > 3 ? ` and ${groups.length - 3} more` : ''),
+    ...[thousands(examples), String(bestEpoch)],
+    ...(values ? [rmse === null ? '–' : rmse.toPrecision(4)] : [share(accuracy), score(macroF1)]),
+  ]);
+  const counted = confusion?.flat().reduce((sum, count) => sum + count, 0) ?? 0;
+  return html`<h2>Folds, each left out once</h2>${htmlTable(
+    [`Left out (${by})`, 'Examples', 'Kept epoch', ...(values ? ['RMSE'] : ['Accuracy', 'Macro-F1'])],
+    rows,
+  )}<p class="lead" style="margin-top:12px">All together: ${foldsText(together, unit)}. Intervals: ${method}.</p>${confusion ? confusionTable('All folds', `${thousands(counted)} examples, float`, classes, confusion) : null}`;
+}
+
+const width = 440;
+const height = 170;
+const margin = { left: 46, right: 14, top: 10, bottom: 28 };
+
+/** Colours that the style has for curves. */
+const colours = 6;
+
+/** The windows that the network is most wrong about, drawn; of a table a list of them. */
+function worst({ evaluation }: ReportData): Html | null {
+  if (!evaluation || evaluation.worst.length === 0) return null;
+  const drawn = evaluation.worst.filter(({ samples }) => samples !== null);
+  const isValue = evaluation.output === 'value';
+  if (drawn.length === 0) {
+    const rows = evaluation.worst.map((one) => [
+      one.recording,
+      one.truth,
+      one.predicted,
+      one.score.toPrecision(3),
+    ]);
+    return html`<h2>Worst answers</h2>${htmlTable(['Row', 'Truth', 'Answer', isValue ? 'Error' : 'Score of the truth'], rows)}`;
+  }
+  const figures = drawn.map((one) => windowFigure(one, isValue));
+  return html`<h2>Worst windows</h2><div class="pair">${figures}</div>`;
+}
+
+function windowFigure(
+  { recording, startS, truth, predicted, score, samples }: WorstWindow,
+  isValue: boolean,
+): Html {
+  if (samples === null) return html``;
+  const { fields, seconds, values } = samples;
+  const all = values.flat();
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const x = (i: number, count: number) =>
+    margin.left + (i / Math.max(1, count - 1)) * (width - margin.left - margin.right);
+  const y = (value: number) =>
+    margin.top + (1 - (value - low) / (high - low || 1)) * (height - margin.top - margin.bottom);
+  const lines = values.slice(0, colours).map((column, f) => {
+    const points = column.map((value, i) => `${x(i, column.length).toFixed(1)},${y(value).toFixed(1)}`);
+    return html`<polyline class="line series-${f + 1}" points="${points.join(' ')}"/>`;
+  });
+  const grid = [low, (low + high) / 2, high].map(
+    (value) =>
+      html`<line class="grid" x1="${margin.left}" x2="${width - margin.right}" y1="${y(value).toFixed(1)}" y2="${y(value).toFixed(1)}"/><text class="tick" text-anchor="end" x="${margin.left - 8}" y="${(y(value) + 4).toFixed(1)}">${String(Number(value.toPrecision(3)))}</text>`,
+  );
+  const start = startS ?? 0;
+  const ends = [start, start + seconds].map(
+    (at, i) =>
+      html`<text class="tick" text-anchor="${i === 0 ? 'start' : 'end'}" x="${i === 0 ? margin.left : width - margin.right}" y="${height - 8}">${at.toFixed(2)} s</text>`,
+  );
+  const keys = legend(fields.slice(0, colours).map((name, f) => ({ name, paint: (f + 1) as Paint })));
+  const how = isValue ? `off by ${score.toPrecision(3)}` : `score of the truth ${score.toPrecision(2)}`;
+  return html`<figure><figcaption>${recording}: ${truth}, taken for ${predicted}<span class="note">${how}</span>${keys}</figcaption><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Samples of the window">${grid}${ends}${lines}</svg></figure>`;
+}
+
+const most = 20;
+const rowHeight = 20;
+
+/** The explanation: importance of features, and saliency over the window for each class. */
+function explanation({ explanation: found }: ReportData): Html | null {
+  if (!found) return null;
+  const metric = { macroF1: 'macro-F1', auc: 'AUC', mae: 'mean absolute error' }[found.metric];
+  const repeated = `${found.n} examples, ${metric} ${found.base.toPrecision(4)} with nothing changed`;
+  return html`<h2>What it looks at</h2><div class="pair">${importance(found, metric, repeated)}${saliency(found)}</div>`;
+}
+
+function importance({ importance: all }: Explanation, metric: string, note: string): Html {
+  const shown = all.slice(0, most);
+  const rest = all.length > most ? `; the first ${most} of ${all.length}` : '';
+  return barChart({
+    title: `Loss of ${metric} when a feature is shuffled`,
+    note: `${note}${rest}`,
+    bars: shown.map(({ feature: name, loss, deviation }) => ({
+      ...{ name, value: loss, deviation, text: loss.toPrecision(2) },
+    })),
+  });
+}
+
+/** A row a field (or one for features) of each class, a cell a part: the darker, the more the class loses without it. */
+function saliency({ saliency: { over, fields, parts, classes } }: Explanation): Html {
+  const width = 330 / Math.max(1, parts.length);
+  const blocks = classes.map(({ class: name, n, values }) => {
+    const largest = Math.max(...values.flat().map(Math.abs), 1e-9);
+    const rows = fields.map((field, f) => {
+      const cells = parts.map((part, p) => {
+        const value = values[f]?.[p] ?? 0;
+        const strength = Math.abs(value) / largest;
+        const kind = value < 0 ? 'bar negative' : 'heat';
+        return html`<rect class="${kind}" fill-opacity="${strength.toFixed(2)}" x="${(100 + p * width).toFixed(1)}" y="${f * rowHeight + 2}" width="${Math.max(1, width - 1).toFixed(1)}" height="${rowHeight - 4}"><title>${part}: ${value.toPrecision(2)}</title></rect>`;
+      });
+      return html`<text class="name" text-anchor="end" x="92" y="${f * rowHeight + 14}">${field.slice(0, 14)}</text>${cells}`;
+    });
+    const foot = fields.length * rowHeight + 14;
+    const ends = html`<text class="tick" x="100" y="${foot}">${parts[0]}</text><text class="tick" text-anchor="end" x="430" y="${foot}">${parts.at(-1)}</text>`;
+    return html`<figcaption>${name}<span class="note">${n} examples</span></figcaption><svg viewBox="0 0 440 ${foot + 8}" role="img" aria-label="Saliency of ${name}">${rows}${ends}</svg>`;
+  });
+  const what = over === 'time' ? 'a stretch of the window' : 'a feature';
+  return html`<figure>${blocks}<p class="lead">What the class loses of its share when ${what} is replaced by its mean; the strongest of each class is darkest, and orange where it gains.</p></figure>`;
+}
+
+/** Figures of the devices' live answers; `LiveFigures` of the registry fits. */
+interface ReportLive {
+  windows: number;
+  accuracy: number;
+  macroF1: number;
+  voted?: { accuracy: number; macroF1: number };
+  confusion: number[][];
+  latencyMs: { p50: number; p99: number };
+}
+
+interface ReportOptions {
+  /** HTML file to write. */
+  file: string;
+  project: Project;
+  live?: ReportLive;
+  findings?: Finding[];
+  /** What has just been trained with; nobody keeps it later. */
+  settings?: ProjectConfig['model']['train'];
+  /** Measured before this training; otherwise those of build/folds.json, where they are of this data and these settings. */
+  folds?: FoldsFile | null;
 }

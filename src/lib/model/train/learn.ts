@@ -1,18 +1,18 @@
-import type { ProjectConfig } from '../../core/index.js';
-import type { Graph } from '../../formats/index.js';
+import { type ProjectConfig, seededRandom, shuffled } from '../../core/index.js';
+import type { Graph, Tensor } from '../../formats/index.js';
 import type { Standardization } from '../../signal/index.js';
-import { finishGraph } from '../lower/finish.js';
-import type { NetworkSpec } from '../network/types.js';
-import { type Answers, answersOf, errorQuantile } from './answers.js';
-import { type Choice, choose } from './choose.js';
-import { unfit } from './examples.js';
+import type { Trainable } from '../engine/types.js';
+import type { NetworkSpec } from '../network/layers.js';
+import { simplifyGraph } from '../network/simplify.js';
+import { unfit } from './examples/examples.js';
+import { rowsOf, sameRows } from './examples/row-split.js';
+import { standardizeInPlace } from './examples/standardize.js';
+import { fitLesson, type LessonOptions, partOf, someOf, together } from './fit/fit-lesson.js';
 import { fitLinear } from './fit/fit-linear.js';
 import { fitNetwork } from './fit/fit-network.js';
-import { hasClasses } from './fit/part.js';
-import { fitLesson, type LessonOptions, someOf, together } from './fit-lesson.js';
+import { type Answers, answersOf, classOf, errorQuantile, rowLoss } from './fit/loss.js';
+import { classFactors, hasClasses } from './fit/part.js';
 import type { Plan } from './plan.js';
-import { scaledOutput } from './scaled-output.js';
-import { standardizeInPlace } from './standardize.js';
 import type { EpochFigures, Lesson } from './types.js';
 
 /** How to train; the fields of model.train in aiot.yaml. */
@@ -208,4 +208,178 @@ export function requireExamples(parts: Record<'train' | 'validation', Lesson>, p
         : `the ${part} part has no window${of}: its recordings are shorter than one window (${signal.windowSamples} samples at ${signal.resampleHz} Hz), or there are none`,
     );
   }
+}
+
+/** How one of the two does on rows that it has not learned from; classes count by model.train.classWeights. */
+interface ChoiceFigures {
+  /** null of values. */
+  accuracy: number | null;
+  /** Mean loss as training has it. */
+  loss: number;
+}
+
+/** Which of the two was kept, and by which figures. */
+export interface Choice {
+  kept: 'network' | 'linear';
+  /** How many folds; null = by the validation part. */
+  folds: number | null;
+  /** Rows that the figures are of. */
+  rows: number;
+  /** Standard error of the difference between the two, of the accuracy, or of values of the loss. */
+  standardError: number;
+  network: ChoiceFigures;
+  linear: ChoiceFigures;
+}
+
+const foldsOfRows = 5;
+
+/** Above this, the validation part is large enough to tell the two models apart. */
+const mostRows = 1000;
+
+/** Rows learned from in one fold, an epoch each time: a second or so. */
+const mostLearned = 500_000;
+
+/**
+ * Whether a linear model predicts unseen rows of a small table as well as the network, as it often does with a few hundred rows
+ * (measured: docs/project.md). By 5 folds of all rows but those of the test part, equal rows together and class by class, or by the
+ * validation part. The network is kept where it is better by more than one standard error, row against row (Breiman et al. 1984).
+ * @param rows those of the training part, and behind them those of the validation part; they stay as they are
+ * @param epochs of the network
+ * @returns null when `signal` stopped it
+ */
+async function choose(
+  rows: Lesson,
+  training: number,
+  epochs: number,
+  options: Pick<LessonOptions, 'plan' | 'train' | 'backend' | 'signal'>,
+): Promise<Choice | null> {
+  const { plan, backend, signal } = options;
+  const count = rows.classes.length;
+  const byFolds = plan.linear === 'folds' && count <= mostRows && count * epochs <= mostLearned;
+  const all = Array.from({ length: count }, (_, row) => row);
+  const asked = byFolds ? dealt(rows, options.train.seed) : [all.slice(training)];
+  const train = { ...options.train, epochs, patience: undefined };
+  const factors = classFactors(rows.classes, plan.network, train.classWeights);
+  const tried = async (fit: typeof fitNetwork): Promise<Tried | null> => {
+    const costs: number[] = [];
+    let loss = 0;
+    for (const own of asked) {
+      if (signal?.aborted) return null;
+      const held = new Set(own);
+      const others = all.filter((row) => !held.has(row));
+      const options = { plan, train, backend, signal };
+      const learned = await fitLesson(someOf(rows, others), null, options, fit);
+      const { fitted, standardization, target } = learned;
+      const part = partOf(someOf(rows, own), standardization, target);
+      const outputs = fitted.forward(part.inputs, own.length);
+      fitted.dispose();
+      if (fitted.interrupted) return null;
+      const width = outputs.length / own.length;
+      for (let row = 0; row < own.length; row++) {
+        const said = outputs.subarray(row * width, (row + 1) * width);
+        const factor = factors?.[part.classes[row]!] ?? 1;
+        const lost = rowLoss(said, plan.network, part, row);
+        const wrong = classOf(said, plan.network) === part.classes[row] ? 0 : 1;
+        costs.push(factor * (classes ? wrong : lost));
+        loss += factor * lost;
+      }
+    }
+    return { costs, loss: loss / costs.length };
+  };
+  const classes = hasClasses(plan.network.output.kind);
+  const network = await tried(fitNetwork);
+  const linear = network && (await tried(fitLinear));
+  if (!linear) return null;
+  const differences = linear.costs.map((cost, i) => cost - network.costs[i]!);
+  const n = differences.length;
+  const lead = mean(differences);
+  const standardError = Math.sqrt(mean(differences.map((each) => (each - lead) ** 2)) / n);
+  const figuresOf = ({ costs, loss }: Tried) => ({ accuracy: classes ? 1 - mean(costs) : null, loss });
+  return {
+    kept: lead > standardError ? 'network' : 'linear',
+    folds: byFolds ? foldsOfRows : null,
+    rows: n,
+    standardError,
+    network: figuresOf(network),
+    linear: figuresOf(linear),
+  };
+}
+
+/** What each row costs: being wrong, by its class's weight; of values the squared error. */
+interface Tried {
+  costs: number[];
+  loss: number;
+}
+
+function mean(of: readonly number[]): number {
+  return of.reduce((sum, each) => sum + each, 0) / of.length;
+}
+
+/** Rows fold by fold: equal ones together, and of each class about as many. */
+function dealt({ inputs, inputSize, classes }: Lesson, seed: number): number[][] {
+  const folds = Array.from({ length: foldsOfRows }, (): number[] => []);
+  const units = shuffled(rowsOf(sameRows(inputs, inputSize)), seededRandom(seed));
+  units.sort((a, b) => classes[a[0]!]! - classes[b[0]!]!);
+  units.forEach((unit, i) => {
+    folds[i % foldsOfRows]!.push(...unit);
+  });
+  return folds.filter((own) => own.length > 0 && own.length < classes.length);
+}
+
+/**
+ * The graph with its one output times `deviation` plus `mean`: two operators that `finishGraph` folds into the last dense layer. A
+ * network that learned standardized values answers in their own unit then.
+ */
+function scaledOutput(graph: Graph, { mean, deviation }: { mean: number; deviation: number }): Graph {
+  const [x = -1] = graph.outputs;
+  const { shape } = graph.tensors[x]!;
+  const tensors: Tensor[] = [...graph.tensors];
+  const constant = (name: string, value: number) =>
+    tensors.push({ name, shape: [1], type: 'float32', data: Float32Array.of(value) }) - 1;
+  const activation = (name: string) => tensors.push({ name, shape, type: 'float32' }) - 1;
+  const factor = constant('unit/factor', deviation);
+  const offset = constant('unit/offset', mean);
+  const scaled = activation('unit/scaled');
+  const y = activation('value');
+  return {
+    ...graph,
+    tensors,
+    operators: [
+      ...graph.operators,
+      { op: 'MUL', inputs: [x, factor], outputs: [scaled], options: { activation: 'none' } },
+      { op: 'ADD', inputs: [scaled, offset], outputs: [y], options: { activation: 'none' } },
+    ],
+    outputs: [y],
+  };
+}
+
+/**
+ * The graph to write of a graph that was trained: batch norms folded into the layers before them, activations fused, changes of
+ * shape merged, and the ending that the loss stood for. Dropout left no operator. A reconstruction stays what it is: its
+ * distance from the input is computed by whoever runs the network.
+ * @param graph what `engine.graph()` gave
+ * @param description goes into the file
+ */
+export function finishGraph(graph: Graph, { ending }: Pick<Trainable, 'ending'>, description = ''): Graph {
+  return simplifyGraph({ ...withEnding(graph, ending), description });
+}
+
+function withEnding(graph: Graph, ending: Trainable['ending']): Graph {
+  if (ending === 'none') return graph;
+  const { tensors, operators, outputs } = graph;
+  const [z = -1] = outputs;
+  const { shape } = tensors[z]!;
+  const y = tensors.length;
+  const last = { inputs: [z], outputs: [y] };
+  return {
+    ...graph,
+    tensors: [...tensors, { name: 'scores', shape, type: 'float32' }],
+    operators: [
+      ...operators,
+      ending === 'SOFTMAX'
+        ? { op: 'SOFTMAX', ...last, options: { beta: 1 } }
+        : { op: 'LOGISTIC', ...last, options: {} },
+    ],
+    outputs: [y],
+  };
 }

@@ -1,10 +1,9 @@
 import { resolve } from 'node:path';
-import { aiotVersion, canonicalJson, digestOf, type Project } from '../../core/index.js';
+import { aiotVersion, canonicalJson, digestOf, type Project, type ProjectConfig } from '../../core/index.js';
 import { type Split, sampleCount } from '../../data/index.js';
 import type { Lineage } from '../bundle/types.js';
 import type { Material } from '../material.js';
-import { trainingConfig } from './config-digest.js';
-import type { Division } from './parts.js';
+import type { Division } from './examples/parts.js';
 import type { TrainingSource } from './types.js';
 
 /** The project's own table is named as the project names it, so that the folder may be moved or copied. */
@@ -39,4 +38,12 @@ export function lineageOf(project: Project, { dataset, rows }: Material, split: 
 /** Digest of the settings that decide what a model becomes. */
 export function configDigestOf({ config }: Project): string {
   return digestOf(canonicalJson(trainingConfig(config)));
+}
+
+/** The parts of aiot.yaml that have no part in what a model becomes: where it runs, what runs beside it, and what has it trained. */
+const without = new Set(['loop', 'up', 'pipeline']);
+
+/** What is left of aiot.yaml without these: what a training is known by. */
+export function trainingConfig(config: ProjectConfig): Partial<ProjectConfig> {
+  return Object.fromEntries(Object.entries(config).filter(([name]) => !without.has(name)));
 }

@@ -1,15 +1,12 @@
 import { AiotError, type Project, type ProjectConfig, plural } from '../../core/index.js';
 import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/index.js';
 import type { Material } from '../material.js';
-import { layersOf } from '../network/layers-of.js';
-import type { NetworkKind, NetworkOutput, NetworkSpec } from '../network/types.js';
-import { classesFor } from './classes.js';
-import { unfit } from './examples.js';
-import { labelsOfRows } from './rows/classes.js';
-import { signalOfRows } from './rows/signal.js';
+import { layersOf, type NetworkKind, type NetworkOutput, type NetworkSpec } from '../network/layers.js';
+import { classesFor, unfit } from './examples/examples.js';
+import { labelsOfRows, signalOfRows } from './examples/rows.js';
 import type { Classes } from './types.js';
 
-/** What is to be trained, settled before anything is computed. */
+/** Everything about a training that is settled before anything is computed. */
 export interface Plan {
   network: NetworkSpec;
   classes: Classes;
@@ -29,7 +26,7 @@ export interface Plan {
    * out over a window. Of rows nothing is known.
    */
   noise: number;
-  /** What was chosen for want of being told, in sentences. */
+  /** Choices that nothing prescribed, in sentences. */
   notes: string[];
 }
 

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import type { Proportion } from '../evaluate/proportion.js';
-import { type FoldsFile, foldsFileSchema } from './folds/types.js';
+import { foldsFiguresSchema } from '../../registry/index.js';
+import type { Proportion } from '../evaluate/intervals.js';
 import type { TrainingFile } from './types.js';
 
-const figures = z.object({ accuracy: z.number().nullable(), loss: z.number() });
+const choiceFigures = z.object({ accuracy: z.number().nullable(), loss: z.number() });
 
 /** See `Choice`. */
 export const choiceSchema = z.object({
@@ -11,8 +11,8 @@ export const choiceSchema = z.object({
   folds: z.int().nullable(),
   rows: z.int(),
   standardError: z.number(),
-  network: figures,
-  linear: figures,
+  network: choiceFigures,
+  linear: choiceFigures,
 });
 
 /** See `Baseline`. */
@@ -22,6 +22,52 @@ export const baselineSchema = z.object({
   testAccuracy: z.number().nullable().optional(),
   testRmse: z.number().nullable().optional(),
 });
+
+/** How to measure: K parts, each tested on once, or each recording, device or group by itself. */
+export type FoldsAsked = { folds: number } | { leaveOneOut: 'recording' | 'device' };
+
+const figures = {
+  accuracy: z.number().nullable(),
+  macroF1: z.number().nullable(),
+  rmse: z.number().nullable(),
+};
+
+const interval = z.tuple([z.number(), z.number()]);
+
+/** Mean over the folds, and its 95 % interval (Student's t over the folds); null with fewer than two folds. */
+const overFolds = z.object({ mean: z.number(), interval: interval.nullable() });
+
+/** Over all tested examples together, and its 95 % interval with recordings as what was sampled. */
+const pooled = z.object({ value: z.number(), interval: interval.nullable() });
+
+/** build/folds.json: how well this network does on what it was not trained on, by leaving out each part once. Float. */
+export const foldsFileSchema = z.object({
+  spec: z.literal('aiot-folds/1'),
+  model: z.string(),
+  by: z.string(),
+  folds: z.array(
+    z.object({ groups: z.array(z.string()), examples: z.int(), bestEpoch: z.int(), ...figures }),
+  ),
+  mean: z.object({
+    accuracy: overFolds.nullable(),
+    macroF1: overFolds.nullable(),
+    rmse: overFolds.nullable(),
+  }),
+  pooled: z.object({ accuracy: pooled.nullable(), macroF1: pooled.nullable(), rmse: pooled.nullable() }),
+  /** The same in brief, as evaluations, reports and bundles show it. */
+  together: foldsFiguresSchema,
+  /** The vote that `together.voted` was counted with. */
+  vote: z.string(),
+  /** How the intervals were taken. */
+  method: z.string(),
+  classes: z.array(z.string()),
+  /** Rows = truth, columns = answer, over all folds; null where values are answered. */
+  confusion: z.array(z.array(z.int())).nullable(),
+  datasetDigest: z.string(),
+  /** Of the settings of aiot.yaml that decide what a model becomes. */
+  configDigest: z.string(),
+});
+export type FoldsFile = z.output<typeof foldsFileSchema>;
 
 export const trainResultSchema = z.object({
   /** Name of the model. */
@@ -44,7 +90,7 @@ export const trainResultSchema = z.object({
     /** Root of the mean squared error on the validation part, in the unit of the values. */
     valRmse: z.number().nullable(),
   }),
-  /** What a linear model reaches on the same rows; null for a reconstruction. */
+  /** Figures of a linear model on the same rows; null for a reconstruction. */
   baseline: baselineSchema.nullable(),
   /** Whether a linear model took the network's place on a small table, and why; null where that was not asked. */
   choice: choiceSchema.nullable(),
@@ -55,7 +101,7 @@ export const trainResultSchema = z.object({
   refitted: z.int().nullable(),
   epochs: z.int(),
   seconds: z.number(),
-  /** Which engine trained. */
+  /** The engine that trained. */
   backend: z.string(),
   /** The float network, a .tflite file. */
   file: z.string(),
@@ -72,6 +118,7 @@ export const trainResultSchema = z.object({
   /** Where folds were asked for. */
   folds: foldsFileSchema.nullable(),
 });
+
 export type TrainResult = z.output<typeof trainResultSchema>;
 
 /**
@@ -115,3 +162,56 @@ export function resultOf(
     folds,
   };
 }
+
+const nullable = z.number().nullable();
+
+const candidateSchema = z.object({
+  kind: z.string(),
+  layers: z.array(z.int()),
+  /** null for rows of a table, which have no signal part to choose. */
+  features: z.union([z.string(), z.array(z.string())]).nullable(),
+  window: z.int().nullable(),
+  stride: z.int().nullable(),
+  /** Mean of the score over the inner folds; null where it could not be trained. */
+  score: nullable,
+  /** Its 95 % interval (Student's t). */
+  interval: z.tuple([z.number(), z.number()]).nullable(),
+  accuracy: nullable,
+  /** Of the int8 network. */
+  arenaBytes: z.int().nullable(),
+  bytes: z.int().nullable(),
+  macs: z.int().nullable(),
+  /** Predicted for the chip of the search. */
+  latencyUs: nullable,
+  /** Limits of model.accept that it breaks, or why it could not be trained, in sentences. */
+  refused: z.array(z.string()),
+  /** No other is as good in all of score, arena and latency (multiply-adds), and better in one. */
+  pareto: z.boolean(),
+});
+
+export type Candidate = z.output<typeof candidateSchema>;
+
+/** build/search.json */
+export const searchFileSchema = z.object({
+  spec: z.literal('aiot-search/1'),
+  model: z.string(),
+  /** Higher is better, but for rmse. */
+  score: z.enum(['macroF1', 'rmse']),
+  folds: z.int(),
+  /** That latency is predicted for. */
+  chip: z.string(),
+  seed: z.int(),
+  /** The first is what aiot.yaml has now. */
+  candidates: z.array(candidateSchema),
+  /** Place of the one proposed; null where all are refused. */
+  best: z.int().nullable(),
+  /** Lines for aiot.yaml. */
+  yaml: z.array(z.string()),
+  /** Stopped by Ctrl-C before the last candidate. */
+  interrupted: z.boolean(),
+  datasetDigest: z.string(),
+  seconds: z.number(),
+  file: z.string(),
+});
+
+export type SearchFile = z.output<typeof searchFileSchema>;

@@ -6,13 +6,12 @@ import {
   type Project,
   refuseInputs,
 } from '../../core/index.js';
+import type { Backend } from '../engine/types.js';
 import { openModelProject } from '../material.js';
-import type { NetworkKind } from '../network/types.js';
+import type { NetworkKind } from '../network/layers.js';
 import { writeReport } from '../report/write-report.js';
-import type { Backend } from './engine/types.js';
-import { type TrainResult, trainResultSchema } from './result.js';
-import { type SearchFile, searchFileSchema } from './search/result.js';
-import { searchProject } from './search/search.js';
+import { type SearchFile, searchFileSchema, type TrainResult, trainResultSchema } from './result.js';
+import { searchProject } from './search.js';
 import { trainProject } from './train-project.js';
 import type { EpochFigures } from './types.js';
 

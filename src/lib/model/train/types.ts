@@ -1,9 +1,9 @@
 import type { Split } from '../../data/index.js';
 import type { SignalSpec, Standardization } from '../../signal/index.js';
 import type { Lineage } from '../bundle/types.js';
-import type { NetworkSpec } from '../network/types.js';
-import type { Baseline } from './baseline.js';
-import type { Choice } from './choose.js';
+import type { NetworkSpec } from '../network/layers.js';
+import type { Choice } from './learn.js';
+import type { Baseline } from './train-project.js';
 
 /** What a network learns from: inputs before standardization, each with what it should be answered with. */
 export interface Lesson {
@@ -29,7 +29,7 @@ export interface Examples extends Lesson {
   recordings: string[];
 }
 
-/** What the classes of a model are. */
+/** Classes of a model. */
 export interface Classes {
   /** In the order of the network's outputs; none where it answers with values. */
   names: string[];
@@ -49,7 +49,7 @@ export interface EpochFigures {
   valAccuracy: number | null;
 }
 
-/** What was trained on. */
+/** Source of the training data. */
 export type TrainingSource =
   | { kind: 'recordings' }
   | {
@@ -101,7 +101,7 @@ export interface TrainingFile {
   /** Stopped by Ctrl-C before its last epoch. */
   interrupted: boolean;
   seconds: number;
-  /** Which engine trained. */
+  /** The engine that trained. */
   backend: string;
   /** Leaks of the split that it was trained in spite of, in sentences: figures flatter. */
   leaks: string[];

@@ -1,5 +1,38 @@
 import { malformed, unsupported } from '../errors.js';
 
+/** A layer or model as Keras and TensorFlow.js describe it in JSON. */
+export interface LayerJson {
+  class_name: string;
+  config: Record<string, unknown>;
+  /** Keras 3: the layer's own name stands here too. */
+  name?: string;
+  inbound_nodes?: unknown;
+}
+
+/** A trained array, row-major. */
+export interface Weight {
+  shape: number[];
+  data: Float32Array;
+}
+
+/** Where the weights of layers come from. */
+export interface WeightSource {
+  /**
+   * Those of one layer, in the order of `roles` (Keras' own order, those left out that the layer does not have).
+   * @param path names of the models around the layer, then its own
+   * @throws AIOT_FILE_MALFORMED when they are not there
+   */
+  of(path: readonly string[], roles: readonly string[]): Weight[];
+}
+
+/** A whole model as its file says it. */
+export interface KerasModel {
+  model: LayerJson;
+  weights: WeightSource;
+  /** For people: which program wrote the file. */
+  writer: string;
+}
+
 /** The settings of one layer, read with their types. */
 export class LayerSettings {
   constructor(
@@ -67,4 +100,38 @@ export class LayerSettings {
     if (axis.length === 1 && (axis[0] === -1 || axis[0] === rank - 1)) return;
     throw unsupported(this.where, `axis ${JSON.stringify(axis)}`, 'use the last axis');
   }
+}
+
+/** A weight under the name its file has it by, e.g. `model/dense_1/kernel:0`, taken apart at the slashes. */
+export interface NamedWeight {
+  segments: string[];
+  weight: () => Weight;
+}
+
+/** `kernel:0` → `kernel` */
+const plain = (name: string) => name.replace(/:\d+$/, '');
+
+/**
+ * Weights that are found by name: the last segment is the role, the one before it the layer, and the models around it come before
+ * in order. `a|b` is a role with two names.
+ */
+export function namedWeights(list: readonly NamedWeight[]): WeightSource {
+  const of = (path: readonly string[], role: string): Weight => {
+    const names = role.split('|');
+    const found = list.filter(
+      ({ segments }) => names.includes(plain(segments.at(-1)!)) && segments.at(-2) === path.at(-1),
+    );
+    const inside = found.filter(({ segments }) => isWithin(path, segments));
+    const [one] = inside.length > 0 ? inside : found;
+    if (one === undefined) throw malformed(`there are no weights ${[...path, names[0]].join('/')}`);
+    return one.weight();
+  };
+  return { of: (path, roles) => roles.map((role) => of(path, role)) };
+}
+
+/** Whether all names of the path come in this order. */
+function isWithin(path: readonly string[], segments: readonly string[]): boolean {
+  let at = 0;
+  for (const segment of segments) if (segment === path[at]) at += 1;
+  return at === path.length;
 }

@@ -1,7 +1,7 @@
 import { type Activation, elementCount, type Operator } from '../../../formats/index.js';
 import { TrainableBuilder } from '../../network/graph-builder.js';
 import { malformed, unsupported } from '../errors.js';
-import type { Weight } from './types.js';
+import type { Weight } from './config.js';
 
 type Options<Op extends Operator['op']> = Extract<Operator, { op: Op }>['options'];
 

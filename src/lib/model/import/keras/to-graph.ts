@@ -1,11 +1,8 @@
 import type { Graph } from '../../../formats/index.js';
-import { malformed, unsupported } from '../errors.js';
-import { isModel } from '../sources/json.js';
-import { LayerSettings } from './config.js';
-import { callsOf, endsOf, nameOf, type Source } from './connections.js';
+import { isModel, malformed, unsupported } from '../errors.js';
+import { type KerasModel, type LayerJson, LayerSettings, type WeightSource } from './config.js';
 import { layerMakers, replacements } from './layers.js';
 import { GraphMaker } from './maker.js';
-import type { KerasModel, LayerJson, WeightSource } from './types.js';
 
 /**
  * A Keras model, sequential or functional, also with models inside it, as a float32 graph of batch 1.
@@ -25,7 +22,7 @@ export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: 
 }
 
 class ModelWalk {
-  /** Of the whole network. */
+  /** Ends of the whole network. */
   readonly inputs: number[] = [];
   layers = 0;
 
@@ -150,4 +147,46 @@ function requireLayer(layer: unknown, index: number): void {
     if (given === undefined || given === null || typeof given === 'string') continue;
     throw malformed(`${where}: expected a text as name, got ${JSON.stringify(given)}`);
   }
+}
+
+/** One output of one call of a layer. */
+interface Source {
+  layer: string;
+  /** Which of the layer's calls, from 0. */
+  call: number;
+}
+
+function nameOf(layer: LayerJson): string {
+  return layer.name ?? String(layer.config.name ?? layer.class_name);
+}
+
+/**
+ * What each call of a layer is called with. Keras 3 writes tensors with a `keras_history` somewhere in the arguments; Keras 2 and
+ * TensorFlow.js lists of [layer, call, output, …].
+ */
+function callsOf({ inbound_nodes: nodes }: LayerJson): Source[][] {
+  if (!Array.isArray(nodes)) return [];
+  return nodes.map((node) => (Array.isArray(node) ? node.flatMap(fromList) : tensorsIn(node)));
+}
+
+/** `input_layers` or `output_layers` of a model: one source, or a list of them. */
+function endsOf(given: unknown): Source[] {
+  if (!Array.isArray(given)) throw malformed('the model does not say where it begins and ends');
+  return typeof given[0] === 'string' ? fromList(given) : given.flatMap(fromList);
+}
+
+function fromList(given: unknown): Source[] {
+  if (!Array.isArray(given)) return [];
+  const [layer, call] = given;
+  return typeof layer === 'string' ? [{ layer, call: Number(call ?? 0) }] : given.flatMap(fromList);
+}
+
+function tensorsIn(value: unknown): Source[] {
+  if (Array.isArray(value)) return value.flatMap(tensorsIn);
+  if (typeof value !== 'object' || value === null) return [];
+  const { keras_history: history } = ((value as { config?: unknown }).config ?? {}) as {
+    keras_history?: unknown;
+  };
+  if (history !== undefined) return fromList(history);
+  return Object.values(value).flatMap(tensorsIn);
 }

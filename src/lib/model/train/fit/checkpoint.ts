@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { AiotError, issueText, readJson, writeFileAtomic } from '../../../core/index.js';
-import type { EngineState } from '../engine/types.js';
+import type { EngineState } from '../../engine/types.js';
 import type { EpochFigures } from '../types.js';
 
 /** A training between two epochs. */

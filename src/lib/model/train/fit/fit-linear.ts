@@ -1,6 +1,6 @@
+import { openEngine } from '../../engine/open-engine.js';
 import { buildTrainable } from '../../network/build.js';
-import { type NetworkOutput, outputSize } from '../../network/types.js';
-import { openEngine } from '../engine/open-engine.js';
+import { type NetworkOutput, outputSize } from '../../network/layers.js';
 import type { FitOptions, Fitted } from './fit-network.js';
 import { type Assessment, assess } from './loss.js';
 import { classFactors, fillBatch, lossOf, type Part } from './part.js';

@@ -1,11 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AiotError, seededRandom, shuffledNumbers } from '../../../core/index.js';
 import type { Graph } from '../../../formats/index.js';
+import { membersEngine } from '../../engine/members.js';
+import { openEngine } from '../../engine/open-engine.js';
+import type { Backend, Engine } from '../../engine/types.js';
 import { buildTrainable } from '../../network/build.js';
-import { type NetworkSpec, outputSize } from '../../network/types.js';
-import { membersEngine } from '../engine/members.js';
-import { openEngine } from '../engine/open-engine.js';
-import type { Backend, Engine } from '../engine/types.js';
+import { type NetworkSpec, outputSize } from '../../network/layers.js';
 import type { EpochFigures } from '../types.js';
 import type { Augment } from './augment.js';
 import type { Checkpoint } from './checkpoint.js';

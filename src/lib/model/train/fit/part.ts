@@ -1,6 +1,5 @@
-import type { NetworkOutput, NetworkSpec } from '../../network/types.js';
-import { outputSize } from '../../network/types.js';
-import type { Loss } from '../engine/types.js';
+import type { Loss } from '../../engine/types.js';
+import { type NetworkOutput, type NetworkSpec, outputSize } from '../../network/layers.js';
 
 /** Standardized examples and what they should be answered with. */
 export interface Part {

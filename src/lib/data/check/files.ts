@@ -1,0 +1,310 @@
+import { readdir, readlink, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AiotError, loadProject, percent, plural } from '../../core/index.js';
+import type { SignalSpec } from '../../signal/index.js';
+import { readListing } from '../dataset/listing.js';
+import { datasetSummary } from '../dataset/summary.js';
+import type { Part } from '../parts.js';
+import { partOfName } from '../tables/files.js';
+import { type LabelFrom, type Loose, openLoose } from '../tables/loose-recordings.js';
+import type { Dataset, Finding, Recording, Split } from '../types.js';
+import { checkDataset, sortFindings } from './check.js';
+import { checkProject } from './project.js';
+import { type CheckReport, listIds, splitCounts } from './report.js';
+import { checkTables } from './tables.js';
+
+interface PathCheckOptions {
+  /** A folder of recordings, of a project or of train/validation/test; a CSV file of rows; a folder of train.csv and test.csv. */
+  path: string;
+  /** Hz */
+  rateHz?: number;
+  labelFrom?: LabelFrom;
+  /** Samples. */
+  window?: number;
+}
+
+/**
+ * Checks whatever lies at a path, without a project unless it is one.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_DATA_*, AIOT_CSV_*, AIOT_PROJECT_INVALID
+ */
+export async function checkPath({ path, ...options }: PathCheckOptions): Promise<CheckReport> {
+  const kind = await stat(path).catch(() => null);
+  if (!kind) {
+    const to = await readlink(path).catch(() => null);
+    const what =
+      to === null ? `no such file or folder: ${path}` : `${path} is a broken link: there is no ${to}`;
+    throw new AiotError('AIOT_FILE_NOT_FOUND', what);
+  }
+  const label = options.labelFrom?.startsWith('column:')
+    ? options.labelFrom.slice('column:'.length)
+    : 'label';
+  if (kind.isFile()) return checkTables([{ file: path, part: null }], { label });
+  if (!kind.isDirectory()) {
+    throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: expected a CSV file or a folder`);
+  }
+  const names = await readdir(path);
+  if (names.includes('aiot.yaml')) return checkProject(await loadProject(path));
+  const tables = partTables(path, names);
+  if (tables) return checkTables(tables, { label });
+  if (await readListing(path)) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${path} is the data folder of a project: its dataset.json names fields and labels`,
+      {
+        next: `aiot data check --data ${path} --project DIR`,
+      },
+    );
+  }
+  return checkLoose({ folder: path, ...options });
+}
+
+/** A split of rows: CSV files called train and test (and validation) side by side. */
+function partTables(folder: string, names: string[]): { file: string; part: Part }[] | null {
+  const found = names
+    .filter((name) => name.toLowerCase().endsWith('.csv'))
+    .sort()
+    .flatMap((name) => {
+      const part = partOfName(name.slice(0, -'.csv'.length));
+      return part ? [{ file: join(folder, name), part }] : [];
+    });
+  const has = (part: Part) => found.some((one) => one.part === part);
+  return has('train') && has('test') ? found : null;
+}
+
+interface LooseCheckOptions {
+  /** Folder of CSV recordings; folders train, validation and test in it are a split to be judged. */
+  folder: string;
+  /** Hz */
+  rateHz?: number;
+  labelFrom?: LabelFrom;
+  /** Samples of one window; absent = only recordings much shorter than the others are too short. */
+  window?: number;
+}
+
+/**
+ * Checks recordings that belong to no project.
+ * @throws AIOT_DATA_EMPTY, AIOT_CSV_*, AIOT_FILE_NOT_FOUND
+ */
+async function checkLoose(options: LooseCheckOptions): Promise<CheckReport> {
+  const { folder, rateHz, labelFrom } = options;
+  const loose = await openLoose({ paths: [folder], rateHz, labelFrom, lenient: true });
+  const { dataset } = loose;
+  const split = loose.hasParts ? splitOf(loose) : undefined;
+  const spec = specOf(dataset, options.window);
+  const found = checkDataset(dataset, spec, split, { loose: true }).filter(
+    ({ kind }) => kind !== 'not-a-number' || loose.info.size === 0,
+  );
+  const findings = sortFindings([
+    ...badCells(loose),
+    ...found,
+    ...timeGaps(loose),
+    ...rates(loose),
+    ...missingSides(split),
+    ...(split ? checkNeighbours(dataset, split) : []),
+  ]).map((finding) => named(finding, dataset));
+  const { samples, recordings, digest } = datasetSummary(dataset);
+  return {
+    of: 'recordings',
+    digest,
+    recordings: recordings.length,
+    samples,
+    rateHz: dataset.rateHz,
+    rateFrom: loose.rateFrom,
+    labelFrom: loose.labelFrom,
+    split: split ? splitCounts(split, 'folder') : null,
+    findings,
+    ok: findings.every(({ severity }) => severity !== 'error'),
+  };
+}
+
+/** Files have their extension again: people look for them. */
+function named(finding: Finding, dataset: Dataset): Finding {
+  const ids = new Set(dataset.recordings.map(({ id }) => id));
+  const fileOf = (id: string) => (ids.has(id) ? id.replace(/(\[\d+-\d+\])?$/, '.csv$1') : id);
+  return { ...finding, files: finding.files.map(fileOf) };
+}
+
+function splitOf({ dataset, info }: Loose): Split {
+  const idsOf = (part: string) =>
+    dataset.recordings.filter(({ id }) => info.get(id)!.part === part).map(({ id }) => id);
+  return {
+    by: 'recording',
+    seed: 0,
+    train: idsOf('train'),
+    validation: idsOf('validation'),
+    test: idsOf('test'),
+  };
+}
+
+/** Windows of no project: as long as told, or so short that only what is cut off counts as too short. */
+function specOf(dataset: Dataset, window?: number): SignalSpec {
+  const lengths = dataset.recordings.map(({ columns }) => columns[0]?.length ?? 0).sort((a, b) => a - b);
+  const windowSamples = window ?? Math.max(2, Math.floor(lengths[lengths.length >> 1]! / 10));
+  return {
+    fields: dataset.fields,
+    rateHz: dataset.rateHz,
+    lowpassHz: null,
+    resampleHz: dataset.rateHz,
+    windowSamples,
+    strideSamples: windowSamples,
+    features: 'raw',
+  };
+}
+
+/** Cells that are no numbers, by file. */
+function badCells({ info }: Loose): Finding[] {
+  const hits = [...info].filter(([, { bad }]) => bad.count > 0);
+  const [hit] = hits;
+  if (!hit) return [];
+  const [id, { bad }] = hit;
+  const { line, col, column, cell } = bad.first[0]!;
+  const cells = hits.reduce((sum, [, own]) => sum + own.bad.count, 0);
+  const more = cells > 1 ? `; ${plural(cells, 'such cell')} in ${listIds(hits.map(([name]) => name))}` : '';
+  return [
+    {
+      kind: 'not-a-number',
+      severity: 'error',
+      files: hits.map(([name]) => name),
+      evidence: { cells, line, column: col, field: column, cell },
+      message: `${id}.csv:${line}:${col}: expected a number for ${column}, got ${cell === '' ? 'nothing' : JSON.stringify(cell.slice(0, 40))}${more}.`,
+      advice: 'Cut the recording there, or record it again: no step takes what is not a number.',
+    },
+  ];
+}
+
+/** Stamps of time that are further apart than they should be. */
+function timeGaps({ info }: Loose): Finding[] {
+  const hits = [...info].filter(([, { gaps }]) => gaps.length > 0);
+  if (hits.length === 0) return [];
+  const all = hits.flatMap(([id, { gaps }]) => gaps.map((gap) => ({ id, ...gap })));
+  const longest = all.reduce((a, b) => (Math.abs(b.seconds) > Math.abs(a.seconds) ? b : a));
+  const back = longest.seconds < 0 ? 'goes back by' : 'is';
+  return [
+    {
+      kind: 'gap',
+      severity: 'warning',
+      files: hits.map(([id]) => id),
+      evidence: { gaps: all.length, seconds: longest.seconds, row: longest.row },
+      message: `${plural(all.length, 'gap')} in the time of ${listIds(hits.map(([id]) => id))}; the longest, after row ${longest.row} of ${longest.id}, ${back} ${Math.abs(longest.seconds).toFixed(2)} s.`,
+      advice: 'Windows across a gap join what does not belong together: cut the recording there.',
+    },
+  ];
+}
+
+/** Files whose own clocks tell other rates, and whether a label has one of its own. */
+function rates({ dataset, info, rateFrom }: Loose): Finding[] {
+  const known = dataset.recordings.flatMap(({ id, label }) => {
+    const hz = info.get(id)!.rateHz;
+    return hz === null ? [] : [{ id, label, hz }];
+  });
+  const low = Math.min(...known.map(({ hz }) => hz));
+  const high = Math.max(...known.map(({ hz }) => hz));
+  if (known.length < 2 || low > 0.98 * high) return [];
+  const middle = (low + high) / 2;
+  const slow = known.filter(({ hz }) => hz < middle);
+  const labelsOf = (list: typeof known) => [...new Set(list.map(({ label }) => label ?? ''))];
+  const fast = known.filter(({ hz }) => hz >= middle);
+  const apart = !labelsOf(slow).some((label) => labelsOf(fast).includes(label));
+  return [
+    {
+      kind: 'rate',
+      severity: apart && labelsOf(known).length > 1 ? 'error' : 'warning',
+      files: slow.map(({ id }) => id),
+      evidence: { slowestHz: low, fastestHz: high, byLabel: apart, rateFrom },
+      message: `By their own time columns, ${listIds(slow.map(({ id }) => id))} came at about ${low} Hz and others at up to ${high} Hz${apart ? `: ${listIds(labelsOf(slow))} can be told by it` : ''}.`,
+      advice: 'A window of so many samples is another time in each: bring all to one rate first.',
+    },
+  ];
+}
+
+function missingSides(split?: Split): Finding[] {
+  if (!split || (split.train.length > 0 && split.test.length > 0)) return [];
+  const missing = split.train.length === 0 ? 'train' : 'test';
+  throw new AiotError(
+    'AIOT_DATA_EMPTY',
+    `no recordings in a folder ${missing}: expected both train and test`,
+  );
+}
+
+/** Files that must share a row with another side, and share of them. */
+const leastFiles = 4;
+
+const leastShare = 0.1;
+
+/**
+ * Files on two sides of a split that are neighbouring pieces of one take: windows that were cut from it and dealt out by
+ * chance. Seen by the last row of one being the first of another, as windows cut with both ends are; and by names such as
+ * walking1_3 and walking1_4. Windows that overlap by more are found as copies.
+ */
+function checkNeighbours(dataset: Dataset, split: Split): Finding[] {
+  return [...sharedEnds(dataset, split), ...sharedNames(dataset, split)];
+}
+
+function sharedEnds({ recordings }: Dataset, split: Split): Finding[] {
+  const trainIds = new Set(split.train);
+  const all = recordings.filter(({ columns }) => (columns[0]?.length ?? 0) >= 8);
+  const tested = all.filter(({ id }) => !trainIds.has(id));
+  const rowsOf = (pick: 'first' | 'last' | 'middle') =>
+    new Map(
+      all.filter(({ id }) => trainIds.has(id)).map((recording) => [rowKey(recording, pick), recording.id]),
+    );
+  const lasts = rowsOf('last');
+  const firsts = rowsOf('first');
+  const middles = rowsOf('middle');
+  const hits = tested.flatMap((recording) => {
+    const first = rowKey(recording, 'first');
+    const last = rowKey(recording, 'last');
+    // A coarse sensor shows the same row again and again.
+    if (middles.has(first) || middles.has(last)) return [];
+    const neighbour = lasts.get(first) ?? firsts.get(last);
+    return neighbour === undefined ? [] : [{ id: recording.id, neighbour }];
+  });
+  const share = hits.length / Math.max(1, tested.length);
+  if (hits.length < leastFiles || share < leastShare) return [];
+  return [
+    {
+      kind: 'leak',
+      severity: 'error',
+      files: hits.map(({ id }) => id),
+      evidence: {
+        method: 'neighbours',
+        windows: hits.length,
+        share,
+        pairs: hits.slice(0, 20).map(({ id, neighbour }) => `${neighbour} | ${id}`),
+      },
+      message: `${hits.length} of ${plural(tested.length, 'file')} that are not trained on (${percent(share)}) begin or end with the row at which a file that is trained on ends or begins, such as ${hits[0]!.neighbour} and ${hits[0]!.id}: the split is by window, and neighbours say nearly the same.`,
+      advice: 'Split by take: all windows of one recording on one side.',
+    },
+  ];
+}
+
+function rowKey({ columns }: Recording, pick: 'first' | 'last' | 'middle'): string {
+  const rows = columns[0]!.length;
+  const at = pick === 'first' ? 0 : pick === 'last' ? rows - 1 : rows >> 1;
+  return columns.map((column) => column[at]).join();
+}
+
+/** The take that a numbered piece is of, by its name: `walking1_3` is of walking1; null for other names. */
+function takeOf(id: string): string | null {
+  const name = id.split('/').at(-1)!;
+  return /^(.*\d)[-_.]+[a-z]*\d+$/i.exec(name)?.[1] ?? null;
+}
+
+function sharedNames({ recordings }: Dataset, split: Split): Finding[] {
+  const trainIds = new Set(split.train);
+  const trained = new Set(recordings.filter(({ id }) => trainIds.has(id)).map(({ id }) => takeOf(id)));
+  const tested = recordings.filter(({ id }) => !trainIds.has(id));
+  const hits = tested.filter(({ id }) => takeOf(id) !== null && trained.has(takeOf(id)));
+  if (hits.length < leastFiles || hits.length < tested.length / 2) return [];
+  const takes = [...new Set(hits.map(({ id }) => takeOf(id)!))].sort();
+  return [
+    {
+      kind: 'leak',
+      severity: 'warning',
+      files: hits.map(({ id }) => id),
+      evidence: { method: 'names', windows: hits.length, takes },
+      message: `${hits.length} files that are not trained on bear the name of a take that is trained on: ${listIds(takes)}. Pieces of one take say nearly the same.`,
+      advice: 'If they are pieces of one take (or of one person), keep all of them on one side.',
+    },
+  ];
+}

@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import { AiotError, type Project, type ProjectConfig } from '../../core/index.js';
+import { signalSpecOf } from '../../signal/index.js';
+import { openDataset } from '../dataset/open.js';
+import { datasetSummary } from '../dataset/summary.js';
+import { splitDataset } from '../split.js';
+import type { Finding, Split } from '../types.js';
+import { checkDataset } from './check.js';
+import type { Ranges } from './recordings.js';
+import { type CheckReport, splitCounts } from './report.js';
+import { checkTables } from './tables.js';
+
+/** Plausible values of each field that the project declares. */
+export function rangesOf({ stream }: ProjectConfig): Ranges {
+  const ranges: Ranges = {};
+  for (const [name, { range }] of Object.entries(stream.fields)) if (range) ranges[name] = range;
+  return ranges;
+}
+
+/** Opens, splits and checks a project's recordings, or its table. That they cannot be split is a finding too. */
+export async function checkProject(project: Project, folder?: string): Promise<CheckReport> {
+  const { config } = project;
+  const { table } = config.model;
+  if (table && folder === undefined) {
+    const { file, ...shape } = table;
+    return await checkTables([{ file: join(project.dir, file), part: null }], shape);
+  }
+  const dataset = await openDataset(project, folder);
+  const unfit: Finding[] = [];
+  let split: Split | undefined;
+  try {
+    split = splitDataset(dataset, config.model);
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    const { message, next } = error;
+    unfit.push({
+      kind: 'label',
+      severity: 'error',
+      files: [],
+      evidence: { code: error.code },
+      message,
+      advice: next,
+    });
+  }
+  const findings = [
+    ...unfit,
+    ...checkDataset(dataset, signalSpecOf(config), split, {
+      ranges: rangesOf(config),
+      labels: config.model.labels,
+    }),
+  ];
+  const { samples, recordings, digest } = datasetSummary(dataset);
+  return {
+    of: 'project',
+    digest,
+    recordings: recordings.length,
+    samples,
+    rateHz: dataset.rateHz,
+    rateFrom: 'told',
+    labelFrom: null,
+    split: split ? splitCounts(split) : null,
+    findings,
+    ok: findings.every(({ severity }) => severity !== 'error'),
+  };
+}

@@ -1,0 +1,242 @@
+import { basename } from 'node:path';
+import { AiotError, digestOf, percent, plural, requireFile, thousands } from '../../core/index.js';
+import type { Part } from '../parts.js';
+import { openTable, type Table, type TableShape } from '../tables/table.js';
+import type { Finding } from '../types.js';
+import { sortFindings } from './check.js';
+import { imbalance } from './recordings.js';
+import { type CheckReport, listIds } from './report.js';
+
+/**
+ * Checks tables of rows: rows that stand twice (in two parts of a split, or under two labels), columns that tell nothing or
+ * are the label itself, classes of which there is little.
+ * @param label name of the column that holds labels
+ * @throws AIOT_CSV_*, AIOT_FILE_NOT_FOUND
+ */
+export async function checkTables(
+  files: { file: string; part: Part | null }[],
+  shape: TableShape,
+): Promise<CheckReport> {
+  const label = shape.label ?? 'label';
+  const tables: Opened[] = [];
+  for (const { file, part } of files) {
+    await requireFile(file);
+    const opened = { name: basename(file), part, table: await openTable(file, shape) };
+    refuseOtherColumns(tables[0] ?? opened, opened);
+    tables.push(opened);
+  }
+  const findings = sortFindings([
+    ...repeatedRows(tables),
+    ...constantColumns(tables),
+    ...labelColumns(tables),
+    ...unlabelled(tables, label),
+    ...balance(tables),
+  ]);
+  const rowsOf = (part: Part) =>
+    tables.filter((table) => table.part === part).reduce((sum, { table }) => sum + table.rows, 0);
+  return {
+    of: 'table',
+    digest:
+      tables.length === 1
+        ? tables[0]!.table.digest
+        : digestOf(tables.map(({ table }) => table.digest).join()),
+    recordings: tables.length,
+    samples: tables.reduce((sum, { table }) => sum + table.rows, 0),
+    rateHz: null,
+    rateFrom: null,
+    labelFrom: 'column',
+    split: tables.some(({ part }) => part !== null)
+      ? {
+          by: 'file',
+          seed: null,
+          train: rowsOf('train'),
+          validation: rowsOf('validation'),
+          test: rowsOf('test'),
+        }
+      : null,
+    findings,
+    ok: findings.every(({ severity }) => severity !== 'error'),
+  };
+}
+
+function refuseOtherColumns(first: Opened, other: Opened): void {
+  const wanted = first.table.columns;
+  const got = other.table.columns;
+  // Feature sets have a hundred columns: the first that is another says what the matter is.
+  const at = Math.max(wanted.length, got.length);
+  const place = Array.from({ length: at }, (_, i) => i).find((i) => wanted[i] !== got[i]);
+  if (place === undefined) return;
+  const [w, g] = [wanted[place] ?? 'no further one', got[place] ?? 'no further one'];
+  throw new AiotError(
+    'AIOT_CSV_COLUMNS',
+    `${other.name}:1:1: expected the ${plural(wanted.length, 'column')} of ${first.name}, got ${got.length}: as column ${place + 1} expected ${w}, got ${g}`,
+    { next: 'Check recordings, and tables of rows, each by themselves.' },
+  );
+}
+
+function unlabelled(tables: Opened[], label: string): Finding[] {
+  const without = tables.filter(({ table }) => table.labels === null).map(({ name }) => name);
+  if (without.length === 0) return [];
+  return [
+    {
+      kind: 'label',
+      severity: 'info',
+      files: without,
+      evidence: { column: label },
+      message: `No column "${label}" in ${listIds(without)}: labels cannot be checked.`,
+      advice: 'Name it: --label-from column:NAME.',
+    },
+  ];
+}
+
+function balance(tables: Opened[]): Finding[] {
+  const counts = new Map<string, number>();
+  for (const label of tables.flatMap(({ table }) => table.labels ?? []))
+    counts.set(label, (counts.get(label) ?? 0) + 1);
+  // Many different labels are values to be foretold, not classes.
+  if (counts.size === 0 || counts.size > 50) return [];
+  return imbalance(counts, 'rows', () => tables.map(({ name }) => name));
+}
+
+/** Columns with the same value in all rows of all tables. */
+function constantColumns(tables: Opened[]): Finding[] {
+  const { columns } = tables[0]!.table;
+  const stuck = columns.filter((_, c) => {
+    const first = tables[0]!.table.inputs[c]!;
+    return tables.every(({ table: { inputs, rows } }) => {
+      for (let row = 0; row < rows; row++) if (inputs[row * columns.length + c] !== first) return false;
+      return true;
+    });
+  });
+  if (stuck.length === 0 || tables.every(({ table }) => table.rows < 2)) return [];
+  return [
+    {
+      kind: 'stuck',
+      severity: 'warning',
+      files: tables.map(({ name }) => name),
+      evidence: { columns: stuck },
+      message: `${plural(stuck.length, 'column')} with one value in all rows: ${listIds(stuck)}.`,
+      advice: 'They tell nothing: leave them out, or look whether the sensor was connected.',
+    },
+  ];
+}
+
+/** Columns that have one value for each label, and another one for each other: the label in other words. */
+function labelColumns(tables: Opened[]): Finding[] {
+  const labels = tables.flatMap(({ table }) => table.labels ?? []);
+  const names = new Set(labels);
+  const rows = tables.reduce((sum, { table }) => sum + table.rows, 0);
+  if (labels.length !== rows || names.size < 2 || rows < 10 * names.size) return [];
+  const { columns } = tables[0]!.table;
+  const same = columns.filter((_, c) => {
+    const valueBy = new Map<string, number>();
+    for (const { table } of tables) {
+      for (let row = 0; row < table.rows; row++) {
+        const value = table.inputs[row * columns.length + c]!;
+        const before = valueBy.get(table.labels![row]!);
+        if (before === undefined) valueBy.set(table.labels![row]!, value);
+        else if (before !== value) return false;
+      }
+    }
+    return new Set(valueBy.values()).size === names.size;
+  });
+  if (same.length === 0) return [];
+  return [
+    {
+      kind: 'shortcut',
+      severity: 'error',
+      files: tables.map(({ name }) => name),
+      evidence: { by: 'column', columns: same, accuracy: 1, labels: names.size },
+      message: `${listIds(same)} ${same.length === 1 ? 'is' : 'are'} the label in other words: one value for each of ${names.size} labels, in all ${thousands(rows)} rows.`,
+      advice: 'Leave the column out: at run time nobody knows it.',
+    },
+  ];
+}
+
+/** A table, and which side of a split it is. */
+interface Opened {
+  name: string;
+  part: Part | null;
+  table: Table;
+}
+
+interface Place {
+  table: Opened;
+  row: number;
+}
+
+/** Rows with the same inputs, by the bytes of their numbers. */
+function sameRows(tables: Opened[]): Place[][] {
+  const groups = new Map<string, Place[]>();
+  for (const table of tables) {
+    const { inputs, rows, columns } = table.table;
+    const width = columns.length * Float32Array.BYTES_PER_ELEMENT;
+    const bytes = Buffer.from(inputs.buffer, inputs.byteOffset, inputs.byteLength);
+    for (let row = 0; row < rows; row++) {
+      const key = bytes.toString('latin1', row * width, (row + 1) * width);
+      const own = groups.get(key);
+      if (own) own.push({ table, row });
+      else groups.set(key, [{ table, row }]);
+    }
+  }
+  return [...groups.values()].filter((places) => places.length > 1);
+}
+
+/** Rows that stand more than once: on two sides of a split, under two labels, or on one side. */
+function repeatedRows(tables: Opened[]): Finding[] {
+  const groups = sameRows(tables);
+  const labelOf = ({ table, row }: Place) => table.table.labels?.[row] ?? null;
+  const differs = (places: Place[], of: (place: Place) => string | null) =>
+    new Set(places.map(of).filter((value) => value !== null)).size > 1;
+  const apart = groups.filter((places) => differs(places, ({ table }) => table.part));
+  const contrary = groups.filter((places) => differs(places, labelOf));
+  const findings: Finding[] = [];
+  const rows = tables.reduce((sum, { table }) => sum + table.rows, 0);
+  const common = (places: Place[][]) => ({
+    files: [...new Set(places.flatMap((own) => own.map(({ table }) => table.name)))].sort(),
+    evidence: {
+      rows: places.length,
+      share: places.reduce((sum, own) => sum + own.length, 0) / rows,
+      lines: places.slice(0, 10).map((own) => own.map(lineOf).join(' = ')),
+    },
+  });
+  if (apart.length > 0) {
+    findings.push({
+      kind: 'leak',
+      severity: 'error',
+      ...common(apart),
+      message: `${plural(apart.length, 'row')} of the split ${apart.length === 1 ? 'stands' : 'stand'} on two sides, such as ${apart[0]!.map(lineOf).slice(0, 2).join(' and ')}: the figures would be a fiction.`,
+      advice: 'Remove them from one side.',
+    });
+  }
+  if (contrary.length > 0) {
+    findings.push({
+      kind: 'label',
+      severity: contrary.length > 0.01 * rows ? 'error' : 'warning',
+      ...common(contrary),
+      message: `${plural(contrary.length, 'row')} ${contrary.length === 1 ? 'stands' : 'stand'} under two labels, such as ${contrary[0]!
+        .slice(0, 2)
+        .map((place) => `${lineOf(place)} (${labelOf(place)})`)
+        .join(' and ')}.`,
+      advice: 'Find out which label is right.',
+    });
+  }
+  const rest = groups.filter((places) => !apart.includes(places) && !contrary.includes(places));
+  const surplus = rest.reduce((sum, places) => sum + places.length - 1, 0);
+  if (surplus > 0) {
+    findings.push({
+      kind: 'repeats',
+      severity: surplus > 0.05 * rows ? 'warning' : 'info',
+      ...common(rest),
+      message: `${plural(surplus, 'row')} of ${thousands(rows)} (${percent(surplus / rows)}) repeat another one, such as ${rest[0]!.slice(0, 2).map(lineOf).join(' and ')}.`,
+      advice:
+        'A split by row puts them on two sides: remove them, or name a column group that keeps them together.',
+    });
+  }
+  return findings;
+}
+
+/** The header is line 1. */
+function lineOf({ table, row }: Place): string {
+  return `${table.name}:${row + 2}`;
+}

@@ -1,0 +1,122 @@
+import type { Dataset } from '../types.js';
+import { nearCopies } from './near-copies.js';
+import { partialCopies } from './partial-copies.js';
+import { stretchedCopies } from './stretched-copies.js';
+
+export interface CopyPair {
+  a: string;
+  b: string;
+  /**
+   * `exact`: share of the shorter one's samples that the other has too; `near`: correlation of their outlines; `part`:
+   * correlation of a stretch that both have; `stretched`: correlation of the two at one length.
+   */
+  kind: 'exact' | 'near' | 'part' | 'stretched';
+  share: number;
+  /** For a stretch: its seconds, and its start in a and in b. */
+  seconds?: number;
+  fromA?: number;
+  fromB?: number;
+  /** For stretched copies: length of b over length of a. */
+  factor?: number;
+}
+
+const known = new WeakMap<Dataset, CopyPair[]>();
+
+/** Recordings that are copies of each other, or of parts of each other, strongest first; found once for a dataset. */
+export function copiesIn(dataset: Dataset): CopyPair[] {
+  const before = known.get(dataset);
+  if (before) return before;
+  const ids = dataset.recordings.map(({ id }) => id);
+  const pairs = new Map<string, CopyPair>();
+  const add = (pair: CopyPair) => {
+    const key = `${pair.a}\n${pair.b}`;
+    if (!pairs.has(key)) pairs.set(key, pair);
+  };
+  for (const pair of exactCopies(dataset)) add({ ...pair, kind: 'exact' });
+  for (const pair of nearCopies(dataset)) add({ ...pair, kind: 'near' });
+  for (const { a, b, share, factor } of stretchedCopies(dataset)) {
+    add({ a: ids[a]!, b: ids[b]!, kind: 'stretched', share, factor });
+  }
+  // A pair that is known already needs no closer look.
+  const apart = (a: number, b: number) => !pairs.has(`${ids[a]}\n${ids[b]}`);
+  for (const { a, b, seconds, fromA, fromB, correlation } of partialCopies(dataset, apart)) {
+    add({ a: ids[a]!, b: ids[b]!, kind: 'part', share: correlation, seconds, fromA, fromB });
+  }
+  const list = [...pairs.values()];
+  known.set(dataset, list);
+  return list;
+}
+
+/** Rows that one fingerprint covers: long enough that chance does not repeat it, short enough for a cut of a second. */
+const shingleRows = 16;
+
+/**
+ * Recordings that hold the same samples, at whatever offset: each run of rows is hashed (exact repeats of a row, which
+ * recorders make, count once), and two recordings with a tenth of their runs in common hold a copy of each other.
+ * @returns pairs of ids, and the share of the shorter one's runs that the other has too
+ */
+function exactCopies(dataset: Dataset): { a: string; b: string; share: number }[] {
+  const owners = new Map<number, number[]>();
+  const counts = new Map<string, number>();
+  const runs = dataset.recordings.map(({ columns }, r) => {
+    const hashes = shingles(columns);
+    for (const hash of hashes) {
+      const list = owners.get(hash);
+      if (list) list.push(r);
+      else owners.set(hash, [r]);
+    }
+    return hashes.size;
+  });
+  for (const list of owners.values()) {
+    for (let i = 0; i < list.length; i++) {
+      for (let j = i + 1; j < list.length; j++) {
+        const key = `${list[i]},${list[j]}`;
+        counts.set(key, (counts.get(key) ?? 0) + 1);
+      }
+    }
+  }
+  const pairs: { a: string; b: string; share: number }[] = [];
+  for (const [key, count] of counts) {
+    const [i = 0, j = 0] = key.split(',').map(Number);
+    const share = count / Math.min(runs[i]!, runs[j]!);
+    if (share >= 0.1) pairs.push({ a: dataset.recordings[i]!.id, b: dataset.recordings[j]!.id, share });
+  }
+  return pairs.sort((p, q) => q.share - p.share);
+}
+
+/** Rolling hashes of `shingleRows` distinct rows; only one in eight is kept (by its value: the same ones in a copy). */
+function shingles(columns: Float64Array[]): Set<number> {
+  const rows = distinctRowHashes(columns);
+  const kept = new Set<number>();
+  const base = 0x01000193;
+  let top = 1;
+  for (let i = 0; i < shingleRows; i++) top = Math.imul(top, base);
+  let hash = 0;
+  for (let i = 0; i < rows.length; i++) {
+    hash = (Math.imul(hash, base) + rows[i]!) | 0;
+    if (i >= shingleRows) hash = (hash - Math.imul(top, rows[i - shingleRows]!)) | 0;
+    if (i < shingleRows - 1 || (hash >>> 29 !== 0 && i > shingleRows - 1)) continue;
+    // A coarse sensor goes to and fro between few values: that two recordings do so is no copy.
+    if (new Set(rows.slice(i - shingleRows + 1, i + 1)).size >= shingleRows - 4) kept.add(hash);
+  }
+  return kept;
+}
+
+function distinctRowHashes(columns: Float64Array[]): number[] {
+  const words = columns.map(
+    ({ buffer, byteOffset, length }) => new Int32Array(buffer, byteOffset, 2 * length),
+  );
+  const out: number[] = [];
+  const n = columns[0]?.length ?? 0;
+  for (let i = 0; i < n; i++) {
+    let repeat = i > 0;
+    let hash = 0x811c9dc5;
+    for (let f = 0; f < columns.length; f++) {
+      if (repeat && columns[f]![i] !== columns[f]![i - 1]) repeat = false;
+      hash = Math.imul(hash ^ words[f]![2 * i]!, 0x01000193);
+      hash = Math.imul(hash ^ words[f]![2 * i + 1]! ^ (hash >>> 15), 0x01000193);
+    }
+    if (!repeat) out.push(hash);
+  }
+  return out;
+}

@@ -1,0 +1,302 @@
+import { conditioned } from '../../signal/index.js';
+import type { Dataset, Recording } from '../types.js';
+import { movingSizes, settlingCycles, withoutLevel } from './band.js';
+
+/** Two outlines must overlap by this share of the shorter one, and by so many samples, to be compared: a few fit by chance. */
+const overlapShare = 0.6;
+
+const overlapSamples = 100;
+
+/** A coarse fit that is worth a closer look: a true copy may lie between two coarse samples. */
+const worthALook = 0.75;
+
+/**
+ * Pairs whose outlines fit each other at some offset: copies that were cut, rounded, filtered, or recorded along.
+ * Normalized cross-correlation at every lag through the FFT, then at the full rate around the best lag; 1 = equal but for
+ * a factor. A copy comes to 0.98 and more, and unrelated recordings of the HAR set to 0.87 at most. A copy under noise that is
+ * larger than its own movement (a sensor at rest) is not found, nor one of a steady vibration, which fits any other of its
+ * frequency: see `isSignificant`.
+ * @param least smallest correlation that counts
+ */
+export function nearCopies(dataset: Dataset, least = 0.95): { a: string; b: string; share: number }[] {
+  const outlines = outlinesOf(dataset);
+  const { coarse, rateHz } = outlines;
+  const spectra = createSpectra(coarse);
+  const energies = coarse.map(runningEnergy);
+  const pairs: { a: string; b: string; share: number }[] = [];
+  const comparisons = (coarse.length * (coarse.length - 1)) / 2;
+  for (let i = 0; i < coarse.length; i++) {
+    for (let j = i + 1; j < coarse.length; j++) {
+      const shorter = Math.min(coarse[i]!.length, coarse[j]!.length);
+      const overlap = Math.max(Math.ceil(shorter * overlapShare), overlapSamples);
+      if (shorter < overlap) continue;
+      const best = highest(spectra.correlate(i, j), energies[i]!, energies[j]!, overlap);
+      if (best.fit < worthALook) continue;
+      const [a, b] = [outlines.fine(i), outlines.fine(j)];
+      const { share, lag } = refined(a, b, best.lag, dataset.rateHz / rateHz);
+      if (share < least || !isSignificant(...overlapOf(a, b, lag), share, comparisons)) continue;
+      pairs.push({ a: dataset.recordings[i]!.id, b: dataset.recordings[j]!.id, share });
+    }
+  }
+  return pairs.sort((p, q) => q.share - p.share);
+}
+
+/** Best correlation at the full rate, up to one coarse sample around a coarse lag. */
+function refined(a: Float64Array, b: Float64Array, coarseLag: number, factor: number) {
+  const best = { share: 0, lag: 0 };
+  for (let lag = Math.floor((coarseLag - 1) * factor); lag <= Math.ceil((coarseLag + 1) * factor); lag++) {
+    let ab = 0;
+    let aa = 0;
+    let bb = 0;
+    for (let i = Math.max(0, -lag); i < Math.min(a.length, b.length - lag); i++) {
+      ab += a[i]! * b[i + lag]!;
+      aa += a[i]! * a[i]!;
+      bb += b[i + lag]! * b[i + lag]!;
+    }
+    const share = aa > 0 && bb > 0 ? ab / Math.sqrt(aa * bb) : 0;
+    if (share > best.share) [best.share, best.lag] = [share, lag];
+  }
+  return best;
+}
+
+/** The parts of two outlines that lie on each other at a lag. */
+function overlapOf(a: Float64Array, b: Float64Array, lag: number): [Float64Array[], Float64Array[]] {
+  const [from, to] = [Math.max(0, -lag), Math.min(a.length, b.length - lag)];
+  return [[a.subarray(from, to)], [b.subarray(from + lag, to + lag)]];
+}
+
+/** energy[i] = Σ x² of the first i samples. */
+function runningEnergy(signal: Float64Array): Float64Array {
+  const out = new Float64Array(signal.length + 1);
+  for (let i = 0; i < signal.length; i++) out[i + 1] = out[i]! + signal[i]! * signal[i]!;
+  return out;
+}
+
+/** @param products Σ a[t]·b[t + lag] at index lag mod length */
+function highest(
+  products: Float64Array,
+  a: Float64Array,
+  b: Float64Array,
+  overlap: number,
+): { fit: number; lag: number } {
+  const la = a.length - 1;
+  const lb = b.length - 1;
+  const best = { fit: 0, lag: 0 };
+  for (let lag = overlap - la; lag <= lb - overlap; lag++) {
+    const from = Math.max(0, -lag);
+    const to = Math.min(la, lb - lag);
+    const energy = (a[to]! - a[from]!) * (b[to + lag]! - b[from + lag]!);
+    if (energy <= 0) continue;
+    const fit = products[lag < 0 ? lag + products.length : lag]! / Math.sqrt(energy);
+    if (fit > best.fit) {
+      best.fit = fit;
+      best.lag = lag;
+    }
+  }
+  return best;
+}
+
+/** Spectra are made once for each signal and transform length: pairs of short recordings are cheap. */
+function createSpectra(signals: Float64Array[]) {
+  const ffts = new Map<number, ReturnType<typeof createFft>>();
+  const spectra = new Map<string, { re: Float64Array; im: Float64Array }>();
+  const fftOf = (n: number) => {
+    const fft = ffts.get(n) ?? createFft(n);
+    ffts.set(n, fft);
+    return fft;
+  };
+  const spectrumOf = (i: number, n: number) => {
+    const key = `${i},${n}`;
+    const known = spectra.get(key);
+    if (known) return known;
+    const re = new Float64Array(n);
+    re.set(signals[i]!);
+    const made = { re, im: new Float64Array(n) };
+    fftOf(n)(made.re, made.im);
+    spectra.set(key, made);
+    return made;
+  };
+  return {
+    correlate(i: number, j: number): Float64Array {
+      let n = 1;
+      while (n < signals[i]!.length + signals[j]!.length) n *= 2;
+      const a = spectrumOf(i, n);
+      const b = spectrumOf(j, n);
+      const re = new Float64Array(n);
+      const im = new Float64Array(n);
+      for (let k = 0; k < n; k++) {
+        re[k] = (a.re[k]! * b.re[k]! + a.im[k]! * b.im[k]!) / n;
+        im[k] = (a.re[k]! * b.im[k]! - a.im[k]! * b.re[k]!) / n;
+      }
+      fftOf(n)(re, im, true);
+      return re;
+    },
+  };
+}
+
+/** Samples a second of a coarse outline, and the highest frequency in an outline. */
+const coarseHz = 10;
+
+const outlineLowpassHz = 2;
+
+interface Outlines {
+  /** One signal a recording, in the dataset's order, at `rateHz`. */
+  coarse: Float64Array[];
+  rateHz: number;
+  /** The same at the recordings' own rate, made when asked for. */
+  fine(index: number): Float64Array;
+}
+
+/**
+ * What moves in a recording, slowly and all fields in one signal: low-passed, thinned out, differences instead of levels
+ * (two recordings that warm up alike are no copies), each field scaled by its size in the whole dataset.
+ */
+function outlinesOf(dataset: Dataset): Outlines {
+  const { recordings } = dataset;
+  const rateHz = Math.min(dataset.rateHz, coarseHz);
+  const moves = recordings.map((recording) => movesOf(recording, rateHz));
+  const sizes = movingSizes(
+    dataset.fields.map((_, f) => rootMeanSquare(moves.map((columns) => columns[f]!))),
+    recordings,
+  );
+  // Unequal weights: equal and opposite moves of two axes must not cancel out.
+  const weights = sizes.map((size, f) => (size > 0 ? 0.8 ** f / size : 0));
+  const fine = new Map<number, Float64Array>();
+  return {
+    coarse: moves.map((columns) => blend(columns, weights)),
+    rateHz,
+    fine(index) {
+      const made = fine.get(index) ?? blend(movesOf(recordings[index]!, dataset.rateHz), weights);
+      fine.set(index, made);
+      return made;
+    },
+  };
+}
+
+function movesOf({ fields, rateHz, columns }: Recording, resampleHz: number): Float64Array[] {
+  const lowpassHz = rateHz > 2 * outlineLowpassHz ? outlineLowpassHz : null;
+  const slow = conditioned(
+    { fields, rateHz, lowpassHz, resampleHz, windowSamples: 1, strideSamples: 1, features: 'raw' },
+    withoutLevel(columns),
+  );
+  // What a filter makes of a beginning has one shape in all recordings, and is larger than what it lets through of a fast vibration.
+  const settled = lowpassHz === null ? 0 : Math.ceil((settlingCycles / lowpassHz) * resampleHz);
+  return slow.map((column) => {
+    const out = new Float64Array(Math.max(0, column.length - 1));
+    for (let i = settled; i < out.length; i++) out[i] = column[i + 1]! - column[i]!;
+    return out;
+  });
+}
+
+function rootMeanSquare(signals: Float64Array[]): number {
+  let sum = 0;
+  let count = 0;
+  for (const signal of signals) {
+    for (const x of signal) sum += x * x;
+    count += signal.length;
+  }
+  return Math.sqrt(sum / Math.max(1, count));
+}
+
+function blend(columns: Float64Array[], weights: number[]): Float64Array {
+  const out = new Float64Array(columns[0]?.length ?? 0);
+  columns.forEach((column, f) => {
+    for (let i = 0; i < out.length; i++) out[i] = out[i]! + weights[f]! * column[i]!;
+  });
+  return out;
+}
+
+/** Chance that a dataset without copies has a pair which counts as one. */
+const chance = 0.01;
+
+/**
+ * Whether a correlation of two signals cannot be chance. What repeats itself has few independent samples however long it is
+ * recorded: two steady vibrations of one frequency fit at some lag by themselves. Their number n follows from the
+ * autocorrelations (Bartlett 1946): about 2 for a tone, a share of the samples for noise. Independent signals reach r in a share
+ * (1 − r²)^((n − 2) / 2) of trials at most, and there are as many trials as pairs of recordings times independent lags; all
+ * together may be wrong in 1 of 100 datasets.
+ * @param a fields of one stretch, about their means @param b of the other, aligned and as long
+ * @param pairs pairs of recordings that are compared
+ */
+function isSignificant(a: Float64Array[], b: Float64Array[], correlation: number, pairs: number): boolean {
+  const count = independentSamples(a, b);
+  const residual = Math.max(Number.EPSILON, 1 - correlation * correlation);
+  return ((count - 2) / 2) * Math.log(residual) + Math.log(pairs * Math.max(1, count)) <= Math.log(chance);
+}
+
+/**
+ * N · Ca(0) · Cb(0) / Σ over fields f, g and lags k of Ca(k) · Cb(k), whose sum is that of the squares of the cross-correlation
+ * (Parseval). Sums over a stretch that ends taper off with the lag: two thirds of the count make it 2 for a tone.
+ */
+function independentSamples(a: Float64Array[], b: Float64Array[]): number {
+  const samples = a[0]?.length ?? 0;
+  let size = 2;
+  while (size < 2 * samples) size *= 2;
+  const fft = createFft(size);
+  const spectrumOf = (field: Float64Array) => {
+    const [re, im] = [new Float64Array(size), new Float64Array(size)];
+    re.set(field);
+    fft(re, im);
+    return { re, im };
+  };
+  const [re, im] = [new Float64Array(size), new Float64Array(size)];
+  a.forEach((field, f) => {
+    const [x, y] = [spectrumOf(field), spectrumOf(b[f]!)];
+    for (let w = 0; w < size; w++) {
+      re[w]! += x.re[w]! * y.re[w]! + x.im[w]! * y.im[w]!;
+      im[w]! += x.re[w]! * y.im[w]! - x.im[w]! * y.re[w]!;
+    }
+  });
+  let squares = 0;
+  for (let w = 0; w < size; w++) squares += re[w]! ** 2 + im[w]! ** 2;
+  if (squares === 0) return 0;
+  return ((2 / 3) * samples * energyOf(a) * energyOf(b)) / (squares / size);
+}
+
+function energyOf(fields: Float64Array[]): number {
+  let sum = 0;
+  for (const field of fields) for (const value of field) sum += value * value;
+  return sum;
+}
+
+/**
+ * In-place complex FFT of a power-of-two length (radix 2, Cooley and Tukey 1965); `inverse` is unscaled. For searching in
+ * recordings; features have their own transform of any length.
+ */
+function createFft(n: number): (re: Float64Array, im: Float64Array, inverse?: boolean) => void {
+  const cos = new Float64Array(n / 2);
+  const sin = new Float64Array(n / 2);
+  for (let i = 0; i < n / 2; i++) {
+    cos[i] = Math.cos((2 * Math.PI * i) / n);
+    sin[i] = Math.sin((2 * Math.PI * i) / n);
+  }
+  return (re, im, inverse = false) => {
+    for (let i = 1, j = 0; i < n; i++) {
+      let bit = n >> 1;
+      for (; j & bit; bit >>= 1) j ^= bit;
+      j ^= bit;
+      if (i < j) {
+        [re[i], re[j]] = [re[j]!, re[i]!];
+        [im[i], im[j]] = [im[j]!, im[i]!];
+      }
+    }
+    for (let size = 2; size <= n; size *= 2) {
+      const half = size / 2;
+      const step = n / size;
+      for (let start = 0; start < n; start += size) {
+        for (let k = 0; k < half; k++) {
+          const c = cos[k * step]!;
+          const s = inverse ? sin[k * step]! : -sin[k * step]!;
+          const a = start + k;
+          const b = a + half;
+          const tr = re[b]! * c - im[b]! * s;
+          const ti = re[b]! * s + im[b]! * c;
+          re[b] = re[a]! - tr;
+          im[b] = im[a]! - ti;
+          re[a] = re[a]! + tr;
+          im[a] = im[a]! + ti;
+        }
+      }
+    }
+  };
+}

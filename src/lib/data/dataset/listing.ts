@@ -1,0 +1,51 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { AiotError, issueText, namePattern, readJson, unless, writeJsonAtomic } from '../../core/index.js';
+
+const recordingEntry = z.strictObject({
+  id: z.string().regex(namePattern),
+  label: z.string().nullable(),
+  device: z.string().nullable(),
+  /** Hz */
+  rateHz: z.number().positive(),
+  /** Milliseconds since 1970 of the first sample. */
+  startedAt: z.number().nullable(),
+  /** Messages known to be lost from it. */
+  missing: z.int().min(0).optional(),
+  samples: z.int().min(1),
+  /** SHA-256 of the CSV file's bytes, 64 hex digits. */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+export type ListingEntry = z.output<typeof recordingEntry>;
+
+/** DATA/dataset.json: what the CSV files in DATA/recordings cannot say themselves. */
+export const listingSchema = z.strictObject({
+  spec: z.literal('aiot-dataset/1'),
+  fields: z.array(z.string()).min(1),
+  recordings: z.array(recordingEntry),
+});
+
+export type Listing = z.output<typeof listingSchema>;
+
+export function listingFile(folder: string): string {
+  return join(folder, 'dataset.json');
+}
+
+export function recordingFile(folder: string, id: string): string {
+  return join(folder, 'recordings', `${id}.csv`);
+}
+
+/** null when the folder has none. @throws AIOT_FILE_MALFORMED */
+export async function readListing(folder: string): Promise<Listing | null> {
+  const file = listingFile(folder);
+  const value = await unless('AIOT_FILE_NOT_FOUND', readJson(file));
+  if (value === undefined) return null;
+  const listing = listingSchema.safeParse(value);
+  if (listing.success) return listing.data;
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(listing.error, 'the file', value)}`);
+}
+
+export async function writeListing(folder: string, listing: Listing): Promise<void> {
+  const recordings = [...listing.recordings].sort((a, b) => (a.id < b.id ? -1 : 1));
+  await writeJsonAtomic(listingFile(folder), { ...listing, recordings });
+}

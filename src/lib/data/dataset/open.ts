@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { AiotError, canonicalJson, type Project, type ProjectConfig } from '../../core/index.js';
+import type { Dataset, Recording } from '../types.js';
+import { readListing } from './listing.js';
+import { csvFilesIn, type Expected, readListed, readLoose } from './read.js';
+
+/** Requirements of a project for its recordings. */
+export function expectedOf(config: ProjectConfig): Expected {
+  return {
+    fields: Object.keys(config.stream.fields),
+    rateHz: config.signal.rate,
+    labels: Object.values(config.model.labels).flat(),
+  };
+}
+
+/** The folder of a project's recordings. */
+export function dataFolderOf(project: Project): string {
+  return join(project.dir, 'data');
+}
+
+/**
+ * Opens a project's recordings: the folder's dataset.json with recordings/*.csv, or a plain folder of CSV files, whose
+ * labels are then the leading letters of their names.
+ * @param folder instead of the project's own `data`
+ * @throws AIOT_DATA_EMPTY, AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY,
+ *   AIOT_CSV_MALFORMED, AIOT_FILE_NOT_FOUND
+ */
+export async function openDataset(project: Project, folder?: string): Promise<Dataset> {
+  const own = folder === undefined;
+  const at = own ? dataFolderOf(project) : resolve(folder);
+  const found = await stat(at).catch(() => null);
+  if (!found?.isDirectory()) {
+    if (own) throw empty(at);
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `no such folder: ${at}`);
+  }
+  const expected = expectedOf(project.config);
+  const listing = await readListing(at);
+  const recordings = listing
+    ? await readListed(at, listing, expected)
+    : await readFolder(await looseFolder(at), expected);
+  if (recordings.length === 0) throw empty(at);
+  return datasetOf(own ? project.config.name : basename(at), expected, recordings);
+}
+
+/** A dataset of recordings in memory, sorted and with its digest. */
+export function datasetOf(
+  name: string,
+  { fields, rateHz }: Pick<Expected, 'fields' | 'rateHz'>,
+  recordings: Recording[],
+): Dataset {
+  const sorted = [...recordings].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+  return { name, fields, rateHz, recordings: sorted, digest: datasetDigest(fields, rateHz, sorted) };
+}
+
+/** CSV files lie in the folder itself or in its `recordings`. */
+export async function looseFolder(at: string): Promise<string> {
+  const inner = join(at, 'recordings');
+  return (await stat(inner).catch(() => null))?.isDirectory() ? inner : at;
+}
+
+async function readFolder(folder: string, expected: Expected): Promise<Recording[]> {
+  const recordings: Recording[] = [];
+  for (const file of await csvFilesIn(folder)) recordings.push(await readLoose(file, expected));
+  return recordings;
+}
+
+function empty(at: string): AiotError {
+  return new AiotError('AIOT_DATA_EMPTY', `no recordings in ${at}`);
+}
+
+/** `sha256:…` over fields, rate, and each recording's id, label and samples (little-endian doubles, column by column). */
+function datasetDigest(fields: string[], rateHz: number, recordings: Recording[]): string {
+  const hash = createHash('sha256');
+  hash.update(canonicalJson({ fields, rateHz }));
+  for (const { id, label, columns } of recordings) {
+    hash.update(canonicalJson({ id, label, samples: columns[0]?.length ?? 0 }));
+    // Typed arrays have the machine's byte order, which is little-endian wherever Node runs but on s390x.
+    for (const { buffer, byteOffset, byteLength } of columns) {
+      hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+    }
+  }
+  return `sha256:${hash.digest('hex')}`;
+}
+
+/** Samples of all these recordings together; one sample is a row of all fields. */
+export function sampleCount(recordings: Pick<Recording, 'columns'>[]): number {
+  return recordings.reduce((sum, { columns }) => sum + (columns[0]?.length ?? 0), 0);
+}

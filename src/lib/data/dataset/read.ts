@@ -1,0 +1,114 @@
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { AiotError, readBytes, requireFile, sha256Hex, systemCode } from '../../core/index.js';
+import { parseCsv } from '../../formats/index.js';
+import type { Recording } from '../types.js';
+import { type Listing, listingFile, recordingFile } from './listing.js';
+
+/** Requirements for recordings. */
+export interface Expected {
+  fields: string[];
+  /** Hz */
+  rateHz: number;
+  /** Recorded labels, for telling a label from a file's name. */
+  labels: string[];
+}
+
+/** Paths of a folder's CSV files, sorted. @throws AIOT_FILE_NOT_FOUND (also of a broken link), AIOT_FILE_NOT_READABLE (a pipe) */
+export async function csvFilesIn(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `cannot read the folder ${folder} (${systemCode(error)})`, {
+      cause: error,
+    });
+  });
+  const files = names
+    .filter((name) => name.toLowerCase().endsWith('.csv') && !name.startsWith('.'))
+    .sort()
+    .map((name) => join(folder, name));
+  for (const file of files) await requireFile(file);
+  return files;
+}
+
+export function idOfFile(file: string): string {
+  return basename(file).replace(/\.csv$/i, '');
+}
+
+/** A CSV file that nothing lists: its label comes from its name, its rate is the project's. */
+export async function readLoose(file: string, expected: Expected): Promise<Recording> {
+  const id = idOfFile(file);
+  const { data } = parseCsv(await readBytes(file), file, expected.fields);
+  const { fields, rateHz } = expected;
+  return {
+    id,
+    label: labelOfName(id, expected.labels),
+    device: null,
+    rateHz,
+    startedAt: null,
+    fields,
+    columns: data,
+  };
+}
+
+/**
+ * All recordings that dataset.json lists, each checked against its digest.
+ * @throws AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED (a listed file is gone or changed, or one is not listed)
+ */
+export async function readListed(folder: string, listing: Listing, expected: Expected): Promise<Recording[]> {
+  const { fields } = expected;
+  if (fields.some((field) => !listing.fields.includes(field))) {
+    const got = listing.fields.join(', ');
+    throw new AiotError(
+      'AIOT_DATA_COLUMNS',
+      `${listingFile(folder)}: expected the fields ${fields.join(', ')}, got ${got}`,
+    );
+  }
+  await refuseUnlisted(folder, listing);
+  const recordings: Recording[] = [];
+  for (const { id, label, device, rateHz, startedAt, missing, samples, sha256 } of listing.recordings) {
+    if (rateHz !== expected.rateHz) {
+      throw new AiotError(
+        'AIOT_DATA_RATE',
+        `recording ${id}: expected ${expected.rateHz} samples a second (signal.rate), got ${rateHz}`,
+      );
+    }
+    const file = recordingFile(folder, id);
+    const bytes = await readBytes(file).catch((error: unknown) => {
+      throw new AiotError('AIOT_DATA_CHANGED', `dataset.json lists ${id}, but ${file} cannot be read`, {
+        cause: error,
+      });
+    });
+    if (sha256Hex(bytes) !== sha256) {
+      throw new AiotError(
+        'AIOT_DATA_CHANGED',
+        `${file} is not the file that dataset.json lists: its SHA-256 differs`,
+      );
+    }
+    const { data } = parseCsv(bytes, file, listing.fields);
+    if (data[0]!.length !== samples) {
+      throw new AiotError('AIOT_DATA_CHANGED', `${file}: expected ${samples} rows, got ${data[0]!.length}`);
+    }
+    const columns = fields.map((field) => data[listing.fields.indexOf(field)]!);
+    recordings.push({ id, label, device, rateHz, startedAt, missing, fields, columns });
+  }
+  return recordings;
+}
+
+async function refuseUnlisted(folder: string, listing: Listing): Promise<void> {
+  if (listing.recordings.length === 0) return;
+  const listed = new Set(listing.recordings.map(({ id }) => id));
+  const stray = (await csvFilesIn(join(folder, 'recordings'))).find((file) => !listed.has(idOfFile(file)));
+  if (stray === undefined) return;
+  throw new AiotError('AIOT_DATA_CHANGED', `${stray} is not in dataset.json`, {
+    next: `aiot data import ${join(folder, 'recordings')}`,
+  });
+}
+
+/**
+ * The label that a file's name tells: the longest of the known labels that it begins with, or its leading letters
+ * (`walking12.csv` → walking). null when it begins with none.
+ */
+export function labelOfName(name: string, known: readonly string[] = []): string | null {
+  const fits = known.filter((label) => name.startsWith(label) && !/^[A-Za-z]/.test(name.slice(label.length)));
+  const [longest] = fits.sort((a, b) => b.length - a.length);
+  return longest ?? /^[A-Za-z]+/.exec(name)?.[0] ?? null;
+}

@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { AiotError, dictionary, nearest, type Project } from '../../core/index.js';
+import { type SignalSpec, signalSpecOf, windowCount } from '../../signal/index.js';
+import { repeatShare } from '../check/recordings.js';
+import type { Dataset, Recording } from '../types.js';
+import { openDataset } from './open.js';
+
+export const recordingLineSchema = z.object({
+  id: z.string(),
+  label: z.string().nullable(),
+  device: z.string().nullable(),
+  rateHz: z.number(),
+  /** Milliseconds since 1970. */
+  startedAt: z.number().nullable(),
+  samples: z.int(),
+  seconds: z.number(),
+});
+
+export type RecordingLine = z.output<typeof recordingLineSchema>;
+
+export const summarySchema = z.object({
+  name: z.string(),
+  fields: z.array(z.string()),
+  rateHz: z.number(),
+  samples: z.int(),
+  seconds: z.number(),
+  /** By label; unlabelled recordings stand under an empty name. */
+  labels: z.record(z.string(), z.object({ recordings: z.int(), samples: z.int(), seconds: z.number() })),
+  recordings: z.array(recordingLineSchema),
+  digest: z.string(),
+});
+
+type DatasetSummary = z.output<typeof summarySchema>;
+
+/** Counts of a project's recordings. */
+export async function summarizeProject(project: Project, folder?: string): Promise<DatasetSummary> {
+  return datasetSummary(await openDataset(project, folder));
+}
+
+/** The counts of a dataset's recordings, in all and by label. */
+export function datasetSummary(dataset: Dataset): DatasetSummary {
+  const { name, fields, rateHz, digest } = dataset;
+  const recordings = dataset.recordings.map(recordingLine);
+  const labels: DatasetSummary['labels'] = dictionary();
+  for (const { label, samples, seconds } of recordings) {
+    labels[label ?? ''] ??= { recordings: 0, samples: 0, seconds: 0 };
+    const sum = labels[label ?? '']!;
+    sum.recordings++;
+    sum.samples += samples;
+    sum.seconds += seconds;
+  }
+  const samples = recordings.reduce((sum, line) => sum + line.samples, 0);
+  return { name, fields, rateHz, samples, seconds: samples / rateHz, labels, recordings, digest };
+}
+
+export function recordingLine({ id, label, device, rateHz, startedAt, columns }: Recording): RecordingLine {
+  const samples = columns[0]?.length ?? 0;
+  return { id, label, device, rateHz, startedAt, samples, seconds: samples / rateHz };
+}
+
+export const recordingDetailSchema = recordingLineSchema.extend({
+  /** Model inputs that it gives. */
+  windows: z.int(),
+  /** Share of rows that repeat the row before, 0..1. */
+  repeats: z.number(),
+  fields: z.array(
+    z.object({
+      name: z.string(),
+      min: z.number(),
+      max: z.number(),
+      mean: z.number(),
+      deviation: z.number(),
+    }),
+  ),
+});
+
+type RecordingDetail = z.output<typeof recordingDetailSchema>;
+
+/** One recording in figures. @throws AIOT_RECORDING_NOT_FOUND */
+export async function showRecording(project: Project, id: string, folder?: string): Promise<RecordingDetail> {
+  const dataset = await openDataset(project, folder);
+  const recording = dataset.recordings.find((candidate) => candidate.id === id);
+  if (recording) return recordingDetail(recording, signalSpecOf(project.config));
+  const ids = dataset.recordings.map((candidate) => candidate.id);
+  const close = nearest(id, ids);
+  const some = `${ids.slice(0, 4).join(', ')}${ids.length > 4 ? ' …' : ''}`;
+  throw new AiotError(
+    'AIOT_RECORDING_NOT_FOUND',
+    close === undefined ? `no recording ${id}; there are ${some}` : `no recording ${id}`,
+    close === undefined ? {} : { next: `aiot data show ${close}` },
+  );
+}
+
+/** One recording in figures. */
+function recordingDetail(recording: Recording, spec: SignalSpec): RecordingDetail {
+  const line = recordingLine(recording);
+  const fields = recording.fields.map((name, f) => ({ name, ...statisticsOf(recording.columns[f]!) }));
+  return {
+    ...line,
+    windows: windowCount(spec, line.samples),
+    repeats: repeatShare(recording.columns),
+    fields,
+  };
+}
+
+function statisticsOf(column: Float64Array) {
+  let min = Number.POSITIVE_INFINITY;
+  let max = Number.NEGATIVE_INFINITY;
+  let sum = 0;
+  for (const value of column) {
+    if (value < min) min = value;
+    if (value > max) max = value;
+    sum += value;
+  }
+  const mean = sum / column.length;
+  let squares = 0;
+  for (const value of column) squares += (value - mean) ** 2;
+  return { min, max, mean, deviation: Math.sqrt(squares / column.length) };
+}

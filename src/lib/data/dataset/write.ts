@@ -1,0 +1,160 @@
+import { rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  AiotError,
+  makeFolder,
+  type Project,
+  type ProjectConfig,
+  readBytes,
+  sha256Hex,
+  withLock,
+  writeFileAtomic,
+} from '../../core/index.js';
+import { writeCsv } from '../../formats/index.js';
+import type { Recording } from '../types.js';
+import { type Listing, type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
+import { dataFolderOf, expectedOf } from './open.js';
+import { csvFilesIn, type Expected, readLoose } from './read.js';
+
+/**
+ * Adds recordings to a data folder, with their lines in dataset.json.
+ * @param options.decimals digits after the point in the CSV files; absent = as many as the numbers have
+ * @throws AIOT_RECORDING_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE, and what reading the folder throws
+ */
+export async function saveRecordings(options: {
+  folder: string;
+  config: ProjectConfig;
+  recordings: Recording[];
+  decimals?: number;
+}): Promise<void> {
+  const listing = await listingOf(options.folder, expectedOf(options.config));
+  await addRecordings(options.folder, listing, options.recordings, options.decimals);
+}
+
+/** Makes sure that a project's data folder has its dataset.json, and returns its lines. */
+export async function listRecordings(project: Project): Promise<ListingEntry[]> {
+  const folder = dataFolderOf(project);
+  const listing = await listingOf(folder, expectedOf(project.config));
+  await writeListing(folder, listing);
+  return listing.recordings;
+}
+
+export interface RollingOptions {
+  folder: string;
+  config: ProjectConfig;
+  recording: Recording;
+  /** Ids of the recordings that are this one's own kind begin so: the others are left alone. */
+  prefix: string;
+  /** Most samples that those may have together, the new one among them: the oldest go. */
+  mostSamples: number;
+  /** Digits after the point in the CSV file. */
+  decimals: number;
+}
+
+/**
+ * Adds a recording to a data folder, and removes the oldest of its kind that are too much: for who records without an end. A crash in
+ * between leaves files that are not listed, and nothing listed that is not there.
+ * @returns ids of those that were removed
+ * @throws AIOT_RECORDING_EXISTS, AIOT_FILE_NOT_WRITABLE, AIOT_TIMEOUT (another one has the folder), and what reading it throws
+ */
+export async function rollRecording(options: RollingOptions): Promise<string[]> {
+  const { folder, config, recording, prefix, mostSamples, decimals } = options;
+  return await changeData(folder, expectedOf(config), async (listing) => {
+    const grown = await addRecordings(folder, listing, [recording], decimals);
+    const own = grown.recordings
+      .filter(({ id }) => id.startsWith(prefix))
+      .sort((a, b) => (b.startedAt ?? 0) - (a.startedAt ?? 0));
+    let samples = 0;
+    const gone = new Set<string>();
+    for (const { id, samples: its } of own) {
+      samples += its;
+      if (samples > mostSamples && id !== recording.id) gone.add(id);
+    }
+    if (gone.size === 0) return [];
+    await writeListing(folder, {
+      ...grown,
+      recordings: grown.recordings.filter(({ id }) => !gone.has(id)),
+    });
+    await Promise.all([...gone].map((id) => rm(recordingFile(folder, id), { force: true })));
+    return [...gone];
+  });
+}
+
+/** The CSV text of a recording and its line in dataset.json. */
+function rendered(recording: Recording, decimals?: number): { csv: string; entry: ListingEntry } {
+  const csv = writeCsv(recording.fields, recording.columns, decimals);
+  const { id, label, device, rateHz, startedAt, missing, columns } = recording;
+  const samples = columns[0]?.length ?? 0;
+  return { csv, entry: { id, label, device, rateHz, startedAt, missing, samples, sha256: sha256Hex(csv) } };
+}
+
+/**
+ * Changes a data folder while no other aiot does: the listing handed on is the one on disk now.
+ * @throws AIOT_TIMEOUT when another has it for half a minute, AIOT_FILE_NOT_WRITABLE
+ */
+export async function changeData<T>(
+  folder: string,
+  expected: Expected,
+  change: (listing: Listing) => Promise<T>,
+): Promise<T> {
+  await makeFolder(folder);
+  return withLock(join(folder, '.lock'), 30_000, async () => change(await listingOf(folder, expected)));
+}
+
+/**
+ * Adds recordings to a data folder: their CSV files first, then dataset.json, each whole or not at all. When one cannot be
+ * written, those before it are removed again; a crash in between leaves files that are not listed yet and nothing else.
+ * @param decimals digits after the point; absent = as many as the numbers have
+ * @param signal ends it between two recordings, with none kept
+ * @throws AIOT_RECORDING_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE
+ */
+export async function addRecordings(
+  folder: string,
+  listing: Listing,
+  recordings: Recording[],
+  decimals?: number,
+  signal?: AbortSignal,
+): Promise<Listing> {
+  const taken = new Set(listing.recordings.map(({ id }) => id));
+  for (const { id } of recordings) {
+    if (taken.has(id))
+      throw new AiotError('AIOT_RECORDING_EXISTS', `there is a recording ${id} in ${folder} already`);
+    taken.add(id);
+  }
+  const entries: ListingEntry[] = [];
+  try {
+    for (const recording of recordings) {
+      signal?.throwIfAborted();
+      const { csv, entry } = rendered(recording, decimals);
+      await writeFileAtomic(recordingFile(folder, entry.id), csv);
+      entries.push(entry);
+    }
+    const grown = { ...listing, recordings: [...listing.recordings, ...entries] };
+    await writeListing(folder, grown);
+    return grown;
+  } catch (error) {
+    const written = entries.map(({ id }) => recordingFile(folder, id));
+    await Promise.all(written.map((file) => rm(file, { force: true }).catch(() => {})));
+    throw error;
+  }
+}
+
+/**
+ * The folder's dataset.json; where it has none, one that lists the CSV files of FOLDER/recordings as their names label
+ * them (not written yet).
+ */
+export async function listingOf(folder: string, expected: Expected): Promise<Listing> {
+  const present = await readListing(folder);
+  if (present) return present;
+  const listing: Listing = { spec: 'aiot-dataset/1', fields: expected.fields, recordings: [] };
+  const inner = join(folder, 'recordings');
+  const there = await stat(inner).catch(() => null);
+  if (!there?.isDirectory()) return listing;
+  for (const file of await csvFilesIn(inner)) {
+    const { id, label, device, rateHz, startedAt, columns } = await readLoose(file, expected);
+    const sha256 = sha256Hex(await readBytes(file));
+    const samples = columns[0]?.length ?? 0;
+    listing.recordings.push({ id, label, device, rateHz, startedAt, samples, sha256 });
+  }
+  return listing;
+}

@@ -1,0 +1,124 @@
+/** Longest series that is looked at value by value; longer ones by the means of as many stretches. */
+const mostPoints = 4096;
+
+/** Coarsest level: fewer stretches tell nothing of how they vary. */
+const fewestPoints = 16;
+
+/** Stretches that become one on the next level. */
+const step = 4;
+
+export interface Pace {
+  /** Integrated autocorrelation time, in samples, at least 1: so many neighbouring values say as much as one independent one. */
+  time: number;
+  /** Independent stretches that this is known from, less one: what is judged by it follows Student's distribution with so many degrees of freedom. */
+  degrees: number;
+}
+
+/**
+ * How slowly a series moves. On each level (values or means of short stretches, then of ever longer ones) the time is how much more
+ * these means spread than those of independent values would, times 1 + 2 Σ ρ_k up to where two neighbouring ρ have no positive sum any more (Geyer's
+ * initial positive sequence, 1992). A slow wandering below much noise shows on coarse levels alone; one of these counts where it
+ * is larger by more than its own doubt.
+ */
+export function paceOf(values: Float64Array): Pace {
+  const { length } = values;
+  if (length < 4) return { time: 1, degrees: Math.max(1, length - 1) };
+  const stretch = Math.ceil(length / mostPoints);
+  let { means, variance } = meansOf(values, stretch);
+  if (variance === 0) return { time: 1, degrees: length - 1 };
+  let size = stretch;
+  let best: Pace | null = null;
+  for (;;) {
+    const count = means.length;
+    let own = 0;
+    for (const value of means) own += value * value;
+    const slow = 1 + 2 * positiveSequence(means, own);
+    const time = size * (own / count / variance) * slow;
+    const degrees = Math.max(1, (count * (stretch > 1 && size === stretch ? stretch : 1)) / slow - 1);
+    const doubt = 1 + Math.sqrt(2 / degrees);
+    if (best === null || time > best.time * doubt) best = { time, degrees };
+    if (count / step < fewestPoints) break;
+    means = joined(means);
+    size *= step;
+  }
+  return { time: Math.min(length, Math.max(1, best.time)), degrees: best.degrees };
+}
+
+/** Centred means of stretches, and the variance of the values in them; 0 where they do not move. */
+function meansOf(values: Float64Array, stretch: number): { means: Float64Array; variance: number } {
+  const count = Math.floor(values.length / stretch);
+  const means = new Float64Array(count);
+  let sum = 0;
+  let squares = 0;
+  for (let b = 0; b < count; b++) {
+    let part = 0;
+    for (let i = b * stretch; i < (b + 1) * stretch; i++) {
+      const value = values[i]!;
+      part += value;
+      squares += value * value;
+    }
+    means[b] = part / stretch;
+    sum += part;
+  }
+  const mean = sum / (count * stretch);
+  const variance = squares / (count * stretch) - mean * mean;
+  for (let b = 0; b < count; b++) means[b]! -= mean;
+  return { means, variance: variance > 1e-12 * (mean * mean + variance) ? variance : 0 };
+}
+
+function joined(means: Float64Array): Float64Array {
+  const out = new Float64Array(Math.floor(means.length / step));
+  for (let i = 0; i < out.length; i++) {
+    for (let j = 0; j < step; j++) out[i]! += means[i * step + j]! / step;
+  }
+  return out;
+}
+
+/** Σ ρ_k, k ≥ 1, of centred values. */
+function positiveSequence(values: Float64Array, own: number): number {
+  const n = values.length;
+  if (own === 0) return 0;
+  const rho = (lag: number) => {
+    let sum = 0;
+    for (let i = lag; i < n; i++) sum += values[i]! * values[i - lag]!;
+    return sum / own;
+  };
+  let total = 0;
+  // In pairs: even and odd lags may alternate in sign.
+  for (let lag = 1; lag + 1 < n; lag += 2) {
+    const pair = rho(lag) + rho(lag + 1);
+    if (pair <= 0) break;
+    total += pair;
+  }
+  return total;
+}
+
+/**
+ * The pace of a series without its one largest step in level: a step is a change and no wandering, and would look like something very
+ * slow. @param other room for as many values
+ */
+export function paceWithoutStep(values: Float64Array, other: Float64Array): Pace {
+  const { length } = values;
+  if (length < 2 * fewestPoints) return paceOf(values);
+  const stretch = Math.ceil(length / mostPoints);
+  const { means } = meansOf(values, stretch);
+  const count = means.length;
+  let best = { cut: 0, between: 0, sum: 0 };
+  let before = 0;
+  // Means are centred: what lies before a cut and what lies behind it sum to nothing.
+  for (let cut = 1; cut < count; cut++) {
+    before += means[cut - 1]!;
+    const between = (before * before) / cut + (before * before) / (count - cut);
+    if (between > best.between) best = { cut, between, sum: before };
+  }
+  if (best.cut === 0) return paceOf(values);
+  const at = best.cut * stretch;
+  const [low, high] = [best.sum / best.cut, -best.sum / (count - best.cut)];
+  for (let i = 0; i < length; i++) other[i] = values[i]! - (i < at ? low : high);
+  return paceOf(other);
+}
+
+/** The slower of the base's pace and that of NOW without a step: where NOW's is larger by more than its doubt. */
+export function slowerPace(base: Pace, now: Pace): Pace {
+  return now.time > base.time * (1 + Math.sqrt(2 / now.degrees)) ? now : base;
+}

@@ -1,0 +1,222 @@
+import { aiotVersion, percent, refuseInputs, thousands, writeFileAtomic } from '../../core/index.js';
+import {
+  checkList,
+  factList,
+  type Html,
+  histogram,
+  html,
+  htmlTable,
+  legend,
+  reportPage,
+  tileRow,
+} from '../../formats/index.js';
+import type { Drift, FeatureDrift } from './result.js';
+
+/** @throws AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE */
+export async function writeDriftReport(file: string, drift: Drift): Promise<void> {
+  await refuseInputs([file], [drift.base.name, drift.now.name]);
+  await writeFileAtomic(file, driftPage(drift));
+}
+
+/** A comparison as one HTML page that loads nothing: verdict, limits, figures, distributions over each other, windows. */
+export function driftPage(drift: Drift): string {
+  const { base, now, features, label, prediction } = drift;
+  const all = [...features, ...(label ? [label] : []), ...(prediction ? [prediction] : [])];
+  const sorted = [...all].sort((a, b) => Number(b.drifted) - Number(a.drifted));
+  return reportPage({
+    title: `Drift: ${now.name} against ${base.name}`,
+    heading: verdict(drift, all),
+    lead: `${now.name}, ${thousands(now.rows)} rows, against ${base.name}, ${thousands(base.rows)} rows${drift.approximate ? ', known by a saved reference' : ''}. Of comparisons without any change, ${percent(drift.alpha)} would be called drifted.`,
+    sections: [
+      tiles(drift, all),
+      gates(drift),
+      html`<h2>Figures</h2>${figures(drift, all)}
+<p class="lead" style="margin-top:12px">PSI and Jensen–Shannon over the base’s bins; KS: the largest gap of the two distributions; distance: Wasserstein, in deviations of the base; p: the chance of a change as large where nothing has changed.</p>`,
+      windowStrip(drift),
+      html`<h2>Distributions</h2><div class="cards">${sorted.map(card)}</div>`,
+      together(drift),
+      notes(drift),
+    ],
+    aiot: aiotVersion(),
+  });
+}
+
+function verdict({ drifted }: Drift, all: FeatureDrift[]): string {
+  if (!drifted) return 'No drift';
+  const names = all.filter((one) => one.drifted).map(({ name }) => name);
+  if (names.length === 0) return 'Drift of all columns together';
+  return `Drift in ${names.slice(0, 4).join(', ')}${names.length > 4 ? ` and ${names.length - 4} more` : ''}`;
+}
+
+function tiles({ joint, now }: Drift, all: FeatureDrift[]): Html {
+  const list: [string, string][] = [
+    ['columns drifted', `${all.filter(({ drifted }) => drifted).length} of ${all.length}`],
+    ['largest PSI', Math.max(0, ...all.map(({ psi }) => psi)).toFixed(3)],
+    ...(joint
+      ? ([['AUC of a classifier of the two sides', joint.auc.toFixed(3)]] as [string, string][])
+      : []),
+    ['rows now', thousands(now.rows)],
+  ];
+  return tileRow(list);
+}
+
+function gates({ gates: list }: Drift): Html | null {
+  if (list.length === 0) return null;
+  return html`<h2>Limits</h2>${checkList(list.map(({ passed, message }) => ({ passed, text: message })))}`;
+}
+
+function figures({ label, prediction }: Drift, all: FeatureDrift[]): Html {
+  const figure = (value: number | null) => (value === null ? '–' : value.toFixed(3));
+  const rows = all.map((one) => {
+    const role = one === label ? ' (label)' : one === prediction ? ' (prediction)' : '';
+    const state = one.drifted
+      ? html`<span class="bad">✗ drifted</span>`
+      : html`<span class="good">✓ same</span>`;
+    return [
+      one.name + role,
+      state,
+      figure(one.psi),
+      figure(one.js),
+      figure(one.ks),
+      figure(one.wassersteinScaled),
+      one.p < 1e-4 ? html`&lt; 0.0001` : one.p.toFixed(4),
+      one.since && one.since.row > 1 ? sinceText(one.since) : one.drifted ? 'the beginning' : '–',
+    ];
+  });
+  return htmlTable(['Column', '', 'PSI', 'Jensen–Shannon', 'KS', 'Distance', 'p', 'Since'], rows);
+}
+
+function sinceText({ row, time, seconds }: NonNullable<FeatureDrift['since']>): string {
+  const at = time ?? (seconds === null ? null : `${Number(seconds.toPrecision(6))} s`);
+  return at === null
+    ? `row ${thousands(row)}`
+    : `${at.replace('T', ' ').replace('.000Z', ' UTC')}, row ${thousands(row)}`;
+}
+
+function card(one: FeatureDrift): Html {
+  const { name, unit, drifted, reasons, bins, hint, shift, spread } = one;
+  const moves =
+    reasons.length === 0 ||
+    reasons.some(
+      (reason) => reason === 'distribution' || reason === 'mean' || reason === 'spread' || reason === 'stuck',
+    );
+  const keys = legend([
+    { name: 'base', paint: 1 },
+    { name: 'now', paint: 2 },
+  ]);
+  const moved =
+    moves && shift !== null && spread !== null
+      ? `Mean ${shift >= 0 ? '+' : '−'}${Math.abs(shift).toFixed(2)} deviations, spread ×${spread.toFixed(2)}. `
+      : '';
+  const why = drifted ? `Drifted: ${reasons.join(', ')}. ` : '';
+  const guess = hint === null ? '' : `Looks like a change of unit: ${hint}. `;
+  const share = (value: number) => percent(value);
+  const names = bins.words ?? binNames(bins.cuts ?? []);
+  const rows = names.map((bin, i) => [bin, share(bins.base[i] ?? 0), share(bins.now[i] ?? 0)]);
+  return html`<figure><figcaption>${name}${unit === null ? '' : `, ${unit}`}${keys}</figcaption>${distributionChart(one) ?? html`<p class="soft">One side has no values.</p>`}<p class="why${drifted ? ' bad' : ' soft'}">${why}${guess}${moved}</p><details><summary>Shares by bin</summary>${htmlTable(['Bin', 'Base', 'Now'], rows)}</details></figure>`;
+}
+
+function binNames(cuts: number[]): string[] {
+  const short = (value: number) => String(Number(value.toPrecision(4)));
+  if (cuts.length === 0) return [];
+  return [
+    `below ${short(cuts[0]!)}`,
+    ...cuts.slice(1).map((cut, i) => `${short(cuts[i]!)} to ${short(cut)}`),
+    `from ${short(cuts.at(-1)!)}`,
+  ];
+}
+
+function together({ joint }: Drift): Html | null {
+  if (!joint) return null;
+  const [low, high] = joint.interval;
+  const pairs = joint.pairs.map(({ a, b, base, now }) => [`${a} and ${b}`, base.toFixed(2), now.toFixed(2)]);
+  const table =
+    joint.drifted && pairs.length > 0 ? htmlTable(['Correlation of', 'Base', 'Now'], pairs) : null;
+  return html`<h2>All columns together</h2><p>A classifier tells rows of now from rows of the base with an area under the curve of ${joint.auc.toFixed(3)} (99 % interval ${low.toFixed(3)} to ${high.toFixed(3)}) on rows it was not trained on; 0.5 is by chance. ${joint.drifted ? 'They are not the same.' : 'That is no drift.'}</p>${table}`;
+}
+
+function notes({ onlyInBase, onlyInNow, ignored }: Drift): Html | null {
+  const list: [string, string][] = [
+    ...(onlyInBase.length > 0
+      ? ([['Columns of the base alone', onlyInBase.join(', ')]] as [string, string][])
+      : []),
+    ...(onlyInNow.length > 0 ? ([['Columns of now alone', onlyInNow.join(', ')]] as [string, string][]) : []),
+    ...ignored.map(({ name, why }): [string, string] => [name, `not compared: ${why}`]),
+  ];
+  if (list.length === 0) return null;
+  return html`<h2>Not compared</h2>${factList(list)}`;
+}
+
+const width = 440;
+
+/** Categories that are drawn; the table below has all. */
+const mostWords = 12;
+
+/** Both distributions over each other: the base as an area, NOW as a line; of words two bars each. */
+function distributionChart(feature: FeatureDrift): Html | null {
+  return feature.kind === 'number' ? overlaid(feature) : bars(feature);
+}
+
+/** The picture in words, for who cannot see it. */
+function spoken({ name, base, now, psi, drifted, unit }: FeatureDrift): string {
+  const figure = (value: number | null) =>
+    value === null ? 'nothing' : String(Number(value.toPrecision(4)));
+  const own = unit === null ? '' : ` ${unit}`;
+  const means =
+    base.mean === null ? '' : ` The mean was ${figure(base.mean)}${own} and is ${figure(now.mean)}${own}.`;
+  return `Distribution of ${name}: ${drifted ? 'drifted' : 'the same'}, PSI ${psi.toFixed(3)}.${means}`;
+}
+
+function overlaid(feature: FeatureDrift): Html | null {
+  if (!feature.histogram) return null;
+  const { from, to, base, now } = feature.histogram;
+  return histogram({ from, to, area: base, line: now, unit: feature.unit, spoken: spoken(feature) });
+}
+
+function bars(feature: FeatureDrift): Html | null {
+  const { words, base, now } = feature.bins;
+  if (!words || words.length === 0) return null;
+  const order = words.map((_, i) => i).sort((a, b) => base[b]! + now[b]! - base[a]! - now[a]!);
+  const shown = order.slice(0, mostWords);
+  const top = Math.max(...shown.flatMap((i) => [base[i]!, now[i]!]), 1e-12);
+  const wide = (share: number) => ((share / top) * 250).toFixed(1);
+  const rows = shown.map((i, row) => {
+    const at = row * 30;
+    const name = words[i]!;
+    return html`<text class="name" text-anchor="end" x="128" y="${at + 18}">${name.length > 18 ? `${name.slice(0, 17)}…` : name}</text><rect class="bar base" x="136" y="${at + 4}" width="${wide(base[i]!)}" height="10"/><rect class="bar now" x="136" y="${at + 15}" width="${wide(now[i]!)}" height="10"/><text class="tick" x="${(144 + (Math.max(base[i]!, now[i]!) / top) * 250).toFixed(1)}" y="${at + 19}">${(now[i]! * 100).toFixed(1)} %</text>`;
+  });
+  return html`<svg viewBox="0 0 ${width} ${shown.length * 30 + 4}" role="img" aria-label="${spoken(feature)}">${rows}</svg>`;
+}
+
+/** Columns of the strip; more windows are drawn every second, third … one. */
+const most = 60;
+
+/** PSI that has the full colour. */
+const full = 1;
+
+/** PSI of each column in each window, darker where it is larger, with its figure. */
+function windowStrip({ windows, features }: Drift): Html | null {
+  if (windows.length === 0) return null;
+  const every = Math.ceil(windows.length / most);
+  const shown = windows.filter((_, i) => i % every === 0);
+  const days = new Set(shown.map(({ time }) => time?.slice(0, 10)));
+  const head = shown.map(({ time, seconds, row }, i) => {
+    const at = time
+      ? time.slice(days.size > 1 ? 5 : 11, 16).replace('T', ' ')
+      : seconds === null
+        ? `row ${row}`
+        : `${Number(seconds.toPrecision(4))} s`;
+    return html`<th scope="col">${i % Math.ceil(shown.length / 12) === 0 ? at : ''}</th>`;
+  });
+  const rows = features.map(({ name }) => {
+    const cells = shown.map(({ features: own }) => {
+      const one = own.find((feature) => feature.name === name);
+      if (!one) return html`<td>–</td>`;
+      const share = Math.round(Math.min(1, one.psi / full) * 85);
+      return html`<td class="cell${one.drifted ? ' over' : ''}${share > 55 ? ' strong' : ''}" style="--share:${share}%">${one.psi < 0.005 ? '0' : one.psi.toFixed(one.psi < 9.95 ? 2 : 0)}</td>`;
+    });
+    return html`<tr><th scope="row">${name}</th>${cells}</tr>`;
+  });
+  const rest = every > 1 ? ` Every ${every}th of ${windows.length} windows is shown.` : '';
+  return html`<h2>Over time</h2><div class="scroll strip"><table><thead><tr><th scope="col">PSI</th>${head}</tr></thead><tbody>${rows}</tbody></table></div><p class="lead" style="margin-top:12px">PSI of each column in each window of now, against the base; outlined where it has drifted.${rest}</p>`;
+}

@@ -1,0 +1,198 @@
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { AiotError, namePattern, type Project, readBytes, sha256Hex } from '../../core/index.js';
+import { writeCsv } from '../../formats/index.js';
+import { exportDataset, type RegistryClient } from '../../registry/index.js';
+import { type Listing, readListing } from '../dataset/listing.js';
+import { dataFolderOf, expectedOf, looseFolder } from '../dataset/open.js';
+import { csvFilesIn, type Expected, idOfFile, readListed, readLoose } from '../dataset/read.js';
+import { recordingLine, recordingLineSchema } from '../dataset/summary.js';
+import { addRecordings, changeData, listingOf } from '../dataset/write.js';
+import type { Recording } from '../types.js';
+import { isExported, isParquet, readExported } from './platform-export.js';
+
+interface ImportOptions {
+  project: Project;
+  /** A CSV file, a folder of them, a data folder with its dataset.json, or what `data export` wrote as CSV or NDJSON. */
+  from?: string | undefined;
+  /** Instead: what a platform has of this stream. */
+  stream?: { name: string; client: Pick<RegistryClient, 'datasets'> } | undefined;
+  /** Label of all of them; absent = as dataset.json or the file names say. */
+  label?: string;
+  /** The device that made them. */
+  device?: string;
+  /** Hz; must be the project's signal.rate. */
+  rateHz?: number;
+  /** Checks everything and writes nothing. */
+  dryRun?: boolean;
+  /** Ends it with nothing written. */
+  signal?: AbortSignal;
+}
+
+export const importResultSchema = z.object({
+  /** Absolute folder. */
+  folder: z.string(),
+  imported: z.array(recordingLineSchema),
+  /** Ids of recordings that are there already, with the same content. */
+  skipped: z.array(z.string()),
+  dryRun: z.boolean(),
+});
+
+type ImportResult = z.output<typeof importResultSchema>;
+
+/**
+ * Copies recordings into a project's data folder; everything is read and checked before anything is written.
+ * @throws AIOT_USAGE (neither a file nor a stream, or both), AIOT_FILE_NOT_FOUND, AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN, AIOT_RECORDING_EXISTS (another recording
+ *   of that name), AIOT_CSV_*, AIOT_USAGE (a file name that is no recording's name)
+ */
+export async function importRecordings(options: ImportOptions): Promise<ImportResult> {
+  const { project, dryRun = false, signal } = options;
+  const expected = expectedOf(project.config);
+  if (options.rateHz !== undefined && options.rateHz !== expected.rateHz) {
+    throw new AiotError(
+      'AIOT_DATA_RATE',
+      `expected recordings at ${expected.rateHz} samples a second (signal.rate), got ${options.rateHz}`,
+    );
+  }
+  if (options.label !== undefined) refuseLabel(options.label, expected);
+  if (options.device !== undefined && !namePattern.test(options.device)) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--device: expected a name of at most 64 letters, digits, dots, dashes and underscores, got "${options.device}"`,
+    );
+  }
+  const found = await findRecordings(options, expected);
+  const folder = dataFolderOf(project);
+  const sorted = (listing: Listing) => sortOut(found, listing, folder, options, expected);
+  let { fresh, skipped } = sorted(await listingOf(folder, expected));
+  if (!dryRun && fresh.length > 0) {
+    await changeData(folder, expected, async (listing) => {
+      ({ fresh, skipped } = sorted(listing));
+      await addRecordings(folder, listing, fresh, undefined, signal);
+    });
+  }
+  return { folder, imported: fresh.map(recordingLine), skipped, dryRun };
+}
+
+/** Which of the recordings found are new, under the label and device given; and the ids of those that are there already. */
+function sortOut(
+  found: Found[],
+  listing: Listing,
+  folder: string,
+  options: ImportOptions,
+  expected: Expected,
+): { fresh: Recording[]; skipped: string[] } {
+  const there = new Map(listing.recordings.map(({ id, sha256 }) => [id, sha256]));
+  const fresh: Recording[] = [];
+  const skipped: string[] = [];
+  for (const { recording, sha256 } of found) {
+    const named = {
+      ...recording,
+      label: options.label ?? recording.label,
+      device: options.device ?? recording.device,
+    };
+    if (named.label !== null) refuseLabel(named.label, expected, named.id);
+    const before = there.get(named.id);
+    if (before === undefined) fresh.push(named);
+    else if (before === sha256 || before === sha256Hex(writeCsv(named.fields, named.columns))) {
+      skipped.push(named.id);
+    } else {
+      throw new AiotError('AIOT_RECORDING_EXISTS', `${folder} has another recording ${named.id} already`);
+    }
+  }
+  return { fresh, skipped };
+}
+
+/** @throws AIOT_LABEL_UNKNOWN */
+export function refuseLabel(label: string, { labels }: Expected, id?: string): void {
+  if (labels.includes(label)) return;
+  throw new AiotError(
+    'AIOT_LABEL_UNKNOWN',
+    `${id === undefined ? '' : `recording ${id}: `}expected a label of model.labels (${labels.join(', ')}), got "${label}"`,
+  );
+}
+
+interface Found {
+  recording: Recording;
+  /** Digest of the file's bytes; null when a listing has checked it. */
+  sha256: string | null;
+}
+
+async function findRecordings(options: ImportOptions, expected: Expected): Promise<Found[]> {
+  const { from, stream, signal } = options;
+  if ((from === undefined) === (stream === undefined)) {
+    throw new AiotError('AIOT_USAGE', 'expected a file or folder, or --stream', {
+      next: 'aiot data import FOLDER, or aiot data import --stream STREAM',
+    });
+  }
+  const found =
+    stream === undefined
+      ? await readFrom(from as string, expected, signal)
+      : await fetchFrom(stream, expected, signal);
+  if (found.length > 0) return found;
+  throw new AiotError('AIOT_DATA_EMPTY', `no CSV files in ${from}`);
+}
+
+async function fetchFrom(
+  { name: stream, client }: NonNullable<ImportOptions['stream']>,
+  expected: Expected,
+  signal?: AbortSignal,
+): Promise<Found[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-import-'));
+  try {
+    const out = join(folder, 'export.csv');
+    await exportDataset(client, { stream, query: { format: 'csv' }, out, ...(signal ? { signal } : {}) });
+    return exportedIn(await readBytes(out), `the stream ${stream}`, expected);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function exportedIn(bytes: Uint8Array, file: string, expected: Expected): Found[] {
+  return readExported(bytes, file, expected).map((recording) => ({ recording, sha256: null }));
+}
+
+async function readFrom(from: string, expected: Expected, signal?: AbortSignal): Promise<Found[]> {
+  const found = await stat(from).catch(() => null);
+  if (!found) throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file or folder: ${from}`);
+  const listing = found.isDirectory() ? await readListing(from) : null;
+  if (listing) {
+    const recordings = await readListed(from, listing, expected);
+    return recordings.map((recording) => ({ recording, sha256: null }));
+  }
+  const files = found.isDirectory() ? await csvFilesIn(await looseFolder(from)) : [from];
+  const out: Found[] = [];
+  for (const file of files) {
+    signal?.throwIfAborted();
+    // A pipe or /dev/zero may never end, and would be read twice.
+    const kind = await stat(file).catch(() => null);
+    if (kind && !kind.isFile()) {
+      throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${file}: expected a CSV file`);
+    }
+    const bytes = await readBytes(file);
+    if (isParquet(bytes)) {
+      throw new AiotError(
+        'AIOT_FILE_NOT_READABLE',
+        `cannot read ${file}: Parquet is written here, not read`,
+        {
+          next: 'Export it as another format: aiot data export STREAM --format ndjson --out FILE',
+        },
+      );
+    }
+    if (isExported(bytes)) {
+      out.push(...exportedIn(bytes, file, expected));
+      continue;
+    }
+    if (!namePattern.test(idOfFile(file))) {
+      throw new AiotError(
+        'AIOT_USAGE',
+        `${file}: expected a file name of at most 64 letters, digits, dots, dashes and underscores, a letter or digit first and last`,
+        { next: 'Rename the file.' },
+      );
+    }
+    out.push({ recording: await readLoose(file, expected), sha256: sha256Hex(bytes) });
+  }
+  return out;
+}

@@ -1,0 +1,169 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { AiotError, makeFolder, onAbort, type Project, writeFileAtomic } from '../../core/index.js';
+import { writeCsv } from '../../formats/index.js';
+import { deliveriesOf, openSource, type Source, type StreamOptions } from '../../stream/index.js';
+import { dataFolderOf, expectedOf } from '../dataset/open.js';
+import { recordingLine, recordingLineSchema } from '../dataset/summary.js';
+import { addRecordings, changeData, listingOf } from '../dataset/write.js';
+import type { Recording } from '../types.js';
+import { refuseLabel } from './import.js';
+import { createTake, samplesOf, type Take } from './take.js';
+
+interface RecordOptions {
+  project: Project;
+  /** Address of the stream; absent = the project's stream on the platform in use. */
+  url?: string;
+  /** How to open it: credentials, context. */
+  stream?: StreamOptions;
+  /** Label of the recording; absent = not labelled. */
+  label?: string;
+  /** Ends after this time, ms. */
+  forMs?: number;
+  /** Ends after so many samples of one device. */
+  count?: number;
+  /** Ends it, and what came until then is kept. */
+  signal?: AbortSignal;
+  onOpen?: (endpoint: string) => void;
+  onProgress?: (samples: number, devices: number) => void;
+}
+
+export const recordResultSchema = z.object({
+  /** Absolute folder. */
+  folder: z.string(),
+  /** One a device that was heard. */
+  recordings: z.array(recordingLineSchema),
+  /** Messages that held no samples of this project's fields. */
+  ignored: z.int(),
+  /** Messages that came a second time, as at-least-once delivery brings some; their samples count once. */
+  duplicates: z.int(),
+});
+
+type RecordResult = z.output<typeof recordResultSchema>;
+
+/**
+ * Records a live stream into the project's data folder, one recording a device, until the time or the count is reached, the
+ * stream ends, or `signal` is aborted. What came is kept whatever ends it; takes of another rate are set aside in DATA/refused.
+ * @throws AIOT_LABEL_UNKNOWN (before anything is opened), AIOT_DATA_EMPTY (nothing came), AIOT_DATA_RATE, and what the
+ *   stream throws
+ */
+export async function recordStream(options: RecordOptions): Promise<RecordResult> {
+  const { project, label = null } = options;
+  const { config } = project;
+  const expected = expectedOf(config);
+  if (label !== null) refuseLabel(label, expected);
+  const folder = dataFolderOf(project);
+  await listingOf(folder, expected);
+  const url = options.url ?? `aiot:///aiot/v1/+/telemetry/${config.stream.topic}`;
+  const source = await openSource(url, options.stream);
+  options.onOpen?.(source.endpoint);
+  const heard = await listen(source, options, expected.fields);
+  const takes = heard.takes.filter(({ samples }) => samples > 0);
+  if (takes.length === 0) {
+    throw (
+      heard.failure ??
+      new AiotError('AIOT_DATA_EMPTY', `no samples came from ${source.endpoint}${heard.reason}`)
+    );
+  }
+  const { rateHz } = expected;
+  const refused = takes.filter((take) => take.otherRate(rateHz) !== null);
+  const good = takes.filter((take) => !refused.includes(take));
+  const aside = join(folder, 'refused');
+  // The listing of now: others may have recorded or imported meanwhile.
+  const { recordings, set } = await changeData(folder, expected, async (listing) => {
+    const there = refused.length > 0 ? await readdir(aside).catch(() => []) : [];
+    const taken = new Set([
+      ...listing.recordings.map(({ id }) => id),
+      ...there.map((name) => name.replace(/\.csv$/, '')),
+    ]);
+    const finish = (take: Take) => take.finish(freeId(label ?? 'unlabelled', taken), label, rateHz);
+    const finished = good.map(finish);
+    if (finished.length > 0) await addRecordings(folder, listing, finished);
+    return { recordings: finished, set: await setAside(aside, refused.map(finish)) };
+  });
+  if (refused.length > 0) throw otherRates(refused, rateHz, recordings, set);
+  if (heard.failure) throw keeping(heard.failure, recordings);
+  const { ignored, duplicates } = heard;
+  return { folder, recordings: recordings.map(recordingLine), ignored, duplicates };
+}
+
+/** The next free number after the label: walking1, walking2, … */
+function freeId(stem: string, taken: Set<string>): string {
+  let number = 1;
+  while (taken.has(`${stem}${number}`)) number++;
+  taken.add(`${stem}${number}`);
+  return `${stem}${number}`;
+}
+
+async function listen(source: Source, options: RecordOptions, fields: string[]) {
+  const { project, count = Number.POSITIVE_INFINITY, forMs, signal, onProgress } = options;
+  const takes = new Map<string | null, Take>();
+  let ignored = 0;
+  let duplicates = 0;
+  let reason = '';
+  let failure: unknown;
+  let stopped = false;
+  let closing = Promise.resolve();
+  const stop = () => {
+    if (!stopped) closing = source.close();
+    stopped = true;
+  };
+  const timer = forMs === undefined ? undefined : setTimeout(stop, forMs);
+  const leave = onAbort(signal, stop);
+  try {
+    for await (const delivery of deliveriesOf(source)) {
+      if (stopped) break;
+      const samples = samplesOf(delivery.message, project.config);
+      delivery.ack();
+      if (typeof samples === 'string') {
+        ignored++;
+        reason ||= `: ${samples}`;
+        continue;
+      }
+      const take = takes.get(samples.device) ?? createTake(samples.device, fields);
+      takes.set(samples.device, take);
+      if (!take.add(samples, count)) duplicates++;
+      onProgress?.(take.samples, takes.size);
+      if (take.samples >= count) stop();
+    }
+  } catch (error) {
+    failure = error;
+  } finally {
+    clearTimeout(timer);
+    leave();
+    stop();
+    await closing;
+  }
+  return { takes: [...takes.values()], ignored, duplicates, reason, failure };
+}
+
+/** Writes recordings that do not fit the dataset beside it. @returns their files */
+async function setAside(folder: string, recordings: Recording[]): Promise<string[]> {
+  const files: string[] = [];
+  for (const { id, fields, columns } of recordings) {
+    await makeFolder(folder);
+    const file = join(folder, `${id}.csv`);
+    await writeFileAtomic(file, writeCsv(fields, columns));
+    files.push(file);
+  }
+  return files;
+}
+
+/** The refusal of takes, which were set aside in files. */
+function otherRates(takes: Take[], rateHz: number, kept: Recording[], files: string[]): unknown {
+  const rates = takes.map((take) => {
+    const got = take.otherRate(rateHz)?.toFixed(1);
+    return `${take.device ?? 'the device'}: expected ${rateHz} samples a second (signal.rate), got about ${got}`;
+  });
+  const message = `${rates.join('; ')}; set aside in ${files.join(', ')}`;
+  return keeping(new AiotError('AIOT_DATA_RATE', message), kept);
+}
+
+/** The error, saying too which recordings were kept before it. */
+function keeping(error: unknown, kept: Recording[]): unknown {
+  if (!(error instanceof AiotError) || kept.length === 0) return error;
+  const { code, message, next, endpoint, retryable } = error;
+  const ids = kept.map(({ id }) => id).join(', ');
+  return new AiotError(code, `${message}; kept: ${ids}`, { next, endpoint, retryable, cause: error });
+}

@@ -1,0 +1,180 @@
+import { AiotError, type ProjectConfig, type Random, seededRandom, shuffled } from '../core/index.js';
+import { copiesIn } from './copies/copies.js';
+import { type Part, partSizes } from './parts.js';
+import type { Dataset, Recording, Split } from './types.js';
+
+/**
+ * Divides the labelled recordings into about 60 % for training, 15 % for choosing and 25 % for the figures. Recordings
+ * stay whole, and copies of each other stay together. By recording: drawn by chance from each class and each recorded
+ * label. By device: no device is on two sides. By time: the newest are for the figures, in each class. By window, only to see how much
+ * it flatters: each recording stands on all sides, `windowParts` divides its windows.
+ * @throws AIOT_LABEL_UNKNOWN (a label in no class), AIOT_DATA_ONE_CLASS, AIOT_DATA_TOO_FEW (a class with fewer than three
+ *   independent recordings), AIOT_DATA_NO_DEVICE, AIOT_DATA_NO_TIME
+ */
+export function splitDataset(
+  dataset: Dataset,
+  model: Pick<ProjectConfig['model'], 'labels' | 'split' | 'train'>,
+): Split {
+  const classes = classesOf(dataset, model.labels);
+  refuseUnknownLabels(dataset, classes, model.labels);
+  const byId = new Map(dataset.recordings.map((recording) => [recording.id, recording]));
+  const labelled = [...classes.keys()];
+  const names = [...new Set(classes.values())];
+  if (names.length < 2) {
+    throw new AiotError(
+      'AIOT_DATA_ONE_CLASS',
+      `expected recordings of at least two classes, got ${names[0] ?? 'none'}`,
+    );
+  }
+  if (model.split === 'window') {
+    const all = labelled.sort();
+    return { by: 'window', seed: model.train.seed, train: all, validation: all, test: all };
+  }
+  const pairs = copiesIn(dataset).filter(({ a, b }) => classes.has(a) && classes.has(b));
+  const random = seededRandom(model.train.seed);
+  const { split: by } = model;
+  const parts =
+    by === 'device'
+      ? splitByDevice(labelled, pairs, byId, classes, random)
+      : splitByClass(groupsOf(labelled, pairs), byId, classes, by === 'time' ? null : random);
+  const idsOf = (part: Part) => labelled.filter((id) => parts.get(id) === part).sort();
+  return {
+    by,
+    seed: model.train.seed,
+    train: idsOf('train'),
+    validation: idsOf('validation'),
+    test: idsOf('test'),
+  };
+}
+
+function refuseUnknownLabels(
+  dataset: Dataset,
+  classes: Map<string, string>,
+  labels: Record<string, string[]>,
+): void {
+  const stray = dataset.recordings.find(({ id, label }) => label !== null && !classes.has(id));
+  if (!stray) return;
+  const known = Object.values(labels).flat().join(', ');
+  throw new AiotError(
+    'AIOT_LABEL_UNKNOWN',
+    `recording ${stray.id}: expected a label of model.labels (${known}), got "${stray.label}"`,
+  );
+}
+
+function assign(groups: string[][], parts: Map<string, Part>): void {
+  const { validation, test } = partSizes(groups.length);
+  groups.forEach((group, i) => {
+    const fromEnd = groups.length - 1 - i;
+    const part = fromEnd < test ? 'test' : fromEnd < test + validation ? 'validation' : 'train';
+    for (const id of group) parts.set(id, part);
+  });
+}
+
+/** Chance when `random` is given, time otherwise. */
+function splitByClass(
+  groups: string[][],
+  byId: Map<string, Recording>,
+  classes: Map<string, string>,
+  random: Random | null,
+): Map<string, Part> {
+  const parts = new Map<string, Part>();
+  const sorted = random ? shuffled(groups, random) : inTime(groups, byId);
+  for (const name of [...new Set(classes.values())].sort()) {
+    const own = sorted.filter(([id = '']) => classes.get(id) === name);
+    if (own.length < 3)
+      throw tooFew(name, own.length, 'independent recording(s); copies of one count as one');
+    const labels = [...new Set(own.map(([id = '']) => byId.get(id)!.label))].sort();
+    const strata = labels.map((label) => own.filter(([id = '']) => byId.get(id)!.label === label));
+    // A label too rare to be on each side by itself shares one draw with the rest of its class.
+    const apart = strata.every((stratum) => stratum.length >= 3) ? strata : [own];
+    for (const stratum of apart) assign(stratum, parts);
+  }
+  return parts;
+}
+
+function inTime(groups: string[][], byId: Map<string, Recording>): string[][] {
+  const startOf = (group: string[]) => Math.min(...group.map((id) => startedAt(byId.get(id)!)));
+  return [...groups].sort((a, b) => startOf(a) - startOf(b));
+}
+
+function startedAt({ id, startedAt: at }: Recording): number {
+  if (at !== null) return at;
+  throw new AiotError(
+    'AIOT_DATA_NO_TIME',
+    `model.split is "time", but recording ${id} does not say when it started`,
+  );
+}
+
+/** Draws whole devices until each class is on each side; a hundred draws without that mean there is hardly a way. */
+function splitByDevice(
+  ids: string[],
+  copies: { a: string; b: string }[],
+  byId: Map<string, Recording>,
+  classes: Map<string, string>,
+  random: Random,
+): Map<string, Part> {
+  const firstOf = new Map<string, string>();
+  const pairs = [...copies];
+  for (const id of ids) {
+    const { device } = byId.get(id)!;
+    if (device === null) {
+      throw new AiotError('AIOT_DATA_NO_DEVICE', `model.split is "device", but recording ${id} names none`);
+    }
+    const first = firstOf.get(device);
+    if (first === undefined) firstOf.set(device, id);
+    else pairs.push({ a: first, b: id });
+  }
+  const groups = groupsOf(ids, pairs);
+  const names = new Set(classes.values());
+  if (groups.length < 3) throw tooFew('every one', groups.length, 'independent device(s)');
+  for (let draw = 0; draw < 100; draw++) {
+    const parts = new Map<string, Part>();
+    assign(shuffled(groups, random), parts);
+    const sides = new Set([...parts].map(([id, part]) => `${part} ${classes.get(id)}`));
+    if (sides.size === 3 * names.size) return parts;
+  }
+  throw tooFew(
+    'at least one',
+    groups.length,
+    'devices in all, which cannot be divided with each class on each side',
+  );
+}
+
+function tooFew(name: string, count: number, what: string): AiotError {
+  return new AiotError(
+    'AIOT_DATA_TOO_FEW',
+    `class ${name}: expected at least 3 to train, choose and test on, got ${count} ${what}`,
+  );
+}
+
+/** Sets of ids joined by pairs; an id in no pair is a set of its own. Order of first appearance is kept. */
+function groupsOf(ids: string[], pairs: { a: string; b: string }[]): string[][] {
+  const parent = new Map(ids.map((id) => [id, id]));
+  const rootOf = (id: string): string => {
+    let at = id;
+    while (parent.get(at) !== at) at = parent.get(at)!;
+    return at;
+  };
+  for (const { a, b } of pairs) parent.set(rootOf(b), rootOf(a));
+  const groups = new Map<string, string[]>();
+  for (const id of ids) {
+    const root = rootOf(id);
+    const group = groups.get(root);
+    if (group) group.push(id);
+    else groups.set(root, [id]);
+  }
+  return [...groups.values()];
+}
+
+/** Class of each labelled recording, by id. */
+function classesOf(dataset: Dataset, labels: Record<string, string[]>): Map<string, string> {
+  const classOf = new Map(
+    Object.entries(labels).flatMap(([name, list]) => list.map((label) => [label, name] as const)),
+  );
+  const out = new Map<string, string>();
+  for (const { id, label } of dataset.recordings) {
+    const name = label === null ? undefined : classOf.get(label);
+    if (name !== undefined) out.set(id, name);
+  }
+  return out;
+}

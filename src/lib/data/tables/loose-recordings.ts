@@ -1,0 +1,228 @@
+import { basename } from 'node:path';
+import { AiotError, readBytes } from '../../core/index.js';
+import { type BadCell, csvColumns, parseLabelledCsv } from '../../formats/index.js';
+import { listIds } from '../check/report.js';
+import { datasetOf } from '../dataset/open.js';
+import { labelOfName } from '../dataset/read.js';
+import type { Part } from '../parts.js';
+import type { Dataset, Recording } from '../types.js';
+import { isEpoch, medianStep, rolesOf, secondsOf } from './columns.js';
+import { type FoundFile, findFiles } from './files.js';
+
+/** Where labels come from: `auto` = a label column if there is one, else the folders if there are several, else the names. */
+export type LabelFrom = 'auto' | 'name' | 'folder' | 'column' | 'none' | `column:${string}`;
+
+interface LooseOptions {
+  /** Files and folders. */
+  paths: string[];
+  /** Hz; absent = as the time column tells, and 100 without one. */
+  rateHz?: number;
+  labelFrom?: LabelFrom;
+  /** Recorded labels, for telling a label from a file's name. */
+  labels?: string[];
+  /** Counts cells that are no numbers instead of refusing them. */
+  lenient?: boolean;
+}
+
+/** Recordings that belong to no project, and what their files tell besides. */
+export interface Loose {
+  dataset: Dataset;
+  /** Its recordings in the order in which the files were given. */
+  inOrder: Recording[];
+  /** Findings in each recording's file, by the recording's id. */
+  info: Map<string, Omit<LooseFile, 'columns' | 'labels'> & { part: Part | null }>;
+  /** How the rate is known. */
+  rateFrom: 'told' | 'time' | 'assumed';
+  labelFrom: 'name' | 'folder' | 'column' | 'none';
+  /** The folder's own split, when it has the folders train and test. */
+  hasParts: boolean;
+}
+
+/** Assumed rate of a recording that does not state one, Hz. */
+export const assumedHz = 100;
+
+/**
+ * Opens CSV files that belong to no project, one after another. A recording's id is its path below the folder given.
+ * @throws AIOT_DATA_EMPTY, AIOT_CSV_COLUMNS (other fields than the first file), AIOT_FILE_NOT_FOUND, AIOT_CSV_*
+ */
+export async function openLoose(options: LooseOptions): Promise<Loose> {
+  const { paths, labelFrom = 'auto', labels = [], lenient } = options;
+  const { base, files } = await findFiles(paths);
+  const labelColumn = labelFrom.startsWith('column:') ? labelFrom.slice('column:'.length) : undefined;
+  const read: { found: FoundFile; file: LooseFile }[] = [];
+  for (const found of files) {
+    read.push({ found, file: await readLooseFile(found.path, { labelColumn, lenient }) });
+    refuseOtherFields(read[0]!, read.at(-1)!);
+  }
+  const from =
+    labelFrom === 'auto' ? guessed(read) : labelColumn ? 'column' : (labelFrom as Loose['labelFrom']);
+  if (from === 'column') refuseUnlabelled(read);
+  const told = options.rateHz;
+  const byTime = read.flatMap(({ file }) => file.rateHz ?? []).sort((a, b) => a - b);
+  const rateHz = told ?? byTime[byTime.length >> 1] ?? assumedHz;
+  const { fields } = read[0]!.file;
+  const recordings: Recording[] = [];
+  const info: Loose['info'] = new Map();
+  for (const { found, file } of read) {
+    const { columns: _, labels: _labels, ...rest } = file;
+    for (const recording of recordingsOf(found, file, from, labels)) {
+      recordings.push({ ...recording, rateHz, fields });
+      info.set(recording.id, { ...rest, part: found.part });
+    }
+  }
+  return {
+    dataset: datasetOf(basename(base), { fields, rateHz }, recordings),
+    inOrder: recordings,
+    info,
+    rateFrom: told !== undefined ? 'told' : byTime.length > 0 ? 'time' : 'assumed',
+    labelFrom: from,
+    hasParts: files.some(({ part }) => part !== null),
+  };
+}
+
+function guessed(read: { found: FoundFile; file: LooseFile }[]): Loose['labelFrom'] {
+  if (read.every(({ file }) => file.labels !== null)) return 'column';
+  const folders = new Set(read.map(({ found }) => found.folder));
+  return folders.size > 1 ? 'folder' : 'name';
+}
+
+function refuseUnlabelled(read: { found: FoundFile; file: LooseFile }[]): void {
+  const without = read.find(({ file }) => file.labels === null);
+  if (!without) return;
+  const got = listIds(without.file.fields);
+  throw new AiotError(
+    'AIOT_CSV_COLUMNS',
+    `${without.found.path}:1:1: expected a column "label", got ${got}`,
+    {
+      next: 'Name the column that holds the labels: --label-from column:NAME.',
+    },
+  );
+}
+
+function refuseOtherFields(
+  first: { found: FoundFile; file: LooseFile },
+  other: { found: FoundFile; file: LooseFile },
+): void {
+  const wanted = first.file.fields;
+  const got = other.file.fields;
+  if (got.length !== wanted.length || wanted.some((name) => !got.includes(name))) {
+    throw new AiotError(
+      'AIOT_CSV_COLUMNS',
+      `${other.found.path}:1:1: expected the columns ${listIds(wanted)} as in ${first.found.path}, got ${listIds(got)}`,
+      { next: 'Check files of one kind at a time.' },
+    );
+  }
+  other.file.columns = wanted.map((name) => other.file.columns[got.indexOf(name)]!);
+}
+
+/** One recording a file; where its label column changes, one for each stretch of a label. */
+function recordingsOf(
+  found: FoundFile,
+  file: LooseFile,
+  from: Loose['labelFrom'],
+  known: string[],
+): Omit<Recording, 'rateHz' | 'fields'>[] {
+  const { id, folder } = found;
+  const { device, startedAt, columns } = file;
+  const whole = { id, device, startedAt, columns };
+  if (from === 'none') return [{ ...whole, label: null }];
+  if (from === 'name') return [{ ...whole, label: labelOfName(basename(id), known) }];
+  if (from === 'folder') return [{ ...whole, label: folder === '' ? null : folder }];
+  const labels = file.labels!;
+  const starts = labels.flatMap((label, i) => (i === 0 || label !== labels[i - 1] ? [i] : []));
+  if (starts.length === 1) return [{ ...whole, label: labels[0]! }];
+  return starts.map((start, i) => {
+    const end = starts[i + 1] ?? labels.length;
+    const own = columns.map((column) => column.slice(start, end));
+    return { ...whole, id: `${id}[${start + 1}-${end}]`, label: labels[start]!, columns: own };
+  });
+}
+
+/** Samples between two stamps of time that lie further apart than they should. */
+interface Gap {
+  /** Row, from 1, after which it opens. */
+  row: number;
+  seconds: number;
+}
+
+/** A CSV file that belongs to no project, as it stands. */
+interface LooseFile {
+  fields: string[];
+  columns: Float64Array[];
+  rows: number;
+  /** One a row, from the label column; null without one. */
+  labels: string[] | null;
+  device: string | null;
+  /** Hz by its own time column; null without one. */
+  rateHz: number | null;
+  /** Milliseconds since 1970, where the time column tells it. */
+  startedAt: number | null;
+  gaps: Gap[];
+  /** Cells that are no numbers: NaN in the columns. The first few, and how many in all. */
+  bad: { first: BadCell[]; count: number };
+}
+
+interface ReadOptions {
+  /** A column that is the label whatever its name. */
+  labelColumn?: string;
+  /** Counts cells that are no numbers instead of refusing them. */
+  lenient?: boolean;
+}
+
+/** @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS (no field, or not the label column named), AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED */
+async function readLooseFile(file: string, options: ReadOptions = {}): Promise<LooseFile> {
+  const bytes = await readBytes(file);
+  const names = csvColumns(bytes, file);
+  const { labelColumn, lenient } = options;
+  if (labelColumn !== undefined && !names.includes(labelColumn)) {
+    const got = names.join(', ');
+    throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected a column "${labelColumn}", got ${got}`, {
+      next: 'Name the column that holds the labels: --label-from column:NAME.',
+    });
+  }
+  const roles = rolesOf(names, labelColumn);
+  const asText = [roles.time, roles.label, roles.device, roles.take].filter((name) => name !== null);
+  const bad: LooseFile['bad'] = { first: [], count: 0 };
+  const onBad = (cell: BadCell) => {
+    bad.count++;
+    if (bad.first.length < 5) bad.first.push(cell);
+  };
+  const { columns, data, texts, rows } = parseLabelledCsv(bytes, file, asText, lenient ? onBad : undefined);
+  const wanted = new Set(roles.fields);
+  const fields = columns.filter((name) => wanted.has(name));
+  if (fields.length === 0) {
+    throw new AiotError(
+      'AIOT_CSV_COLUMNS',
+      `${file}:1:1: expected a column of numbers, got ${names.join(', ')}`,
+    );
+  }
+  const times = roles.time === null ? null : secondsOf(roles.time, texts[roles.time]!);
+  const step = times ? medianStep(times) : 0;
+  const start = times?.[0] ?? 0;
+  return {
+    fields,
+    columns: data.filter((_, c) => wanted.has(columns[c]!)),
+    rows,
+    labels: roles.label === null ? null : texts[roles.label]!,
+    device: roles.device === null ? null : texts[roles.device]![0]!,
+    rateHz: step > 0 ? rounded(1 / step) : null,
+    startedAt: isEpoch(start) ? start * 1000 : null,
+    gaps: times && step > 0 ? gapsIn(times, step) : [],
+    bad,
+  };
+}
+
+/** Stamps are rounded: 99.99 Hz is 100. */
+function rounded(hz: number): number {
+  const whole = Math.round(hz);
+  return Math.abs(hz - whole) < 0.005 * hz ? whole : Number(hz.toPrecision(4));
+}
+
+function gapsIn(times: Float64Array, step: number): Gap[] {
+  const gaps: Gap[] = [];
+  for (let i = 1; i < times.length; i++) {
+    const seconds = times[i]! - times[i - 1]!;
+    if (seconds > 3 * step || seconds < 0) gaps.push({ row: i, seconds });
+  }
+  return gaps;
+}

@@ -1,0 +1,278 @@
+import { open, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AiotError, loadProject, nearest, type Project, requireFile, systemCode } from '../../core/index.js';
+import {
+  type Column,
+  type ColumnUse,
+  createColumnsReader,
+  type NumberColumn,
+  type TextColumn,
+} from '../../formats/index.js';
+import { listIds } from '../check/report.js';
+import { readListing } from '../dataset/listing.js';
+import { openDataset, sampleCount } from '../dataset/open.js';
+import { readListed } from '../dataset/read.js';
+import type { Recording } from '../types.js';
+import { isEpoch, rolesOf, secondsPerUnit } from './columns.js';
+import { openLoose } from './loose-recordings.js';
+
+/** Rows kept by column, wherever they come from; their order is the order of time. */
+export interface Rows {
+  /** The file or folder, as it was named. */
+  name: string;
+  from: 'csv' | 'recordings' | 'project';
+  rows: number;
+  /** What a sensor measured, or any other column that is neither of the following. */
+  features: Column[];
+  label: TextColumn | null;
+  /** Predictions of a model. */
+  prediction: Column | null;
+  /** Take or device of each row; rows of one are alike. */
+  take: TextColumn | null;
+  time: RowTimes | null;
+  /** Samples a second, where a project tells it. */
+  rateHz: number | null;
+  /** Columns that were not looked at: counters, and those that were not asked for. */
+  ignored: string[];
+}
+
+export interface RowTimes {
+  /** The column. */
+  name: string;
+  /** Seconds: since 1970, or since whatever the column counts from. */
+  seconds: Float64Array;
+  sinceEpoch: boolean;
+}
+
+export interface RowsOptions {
+  /** Column of the labels; absent = one called label, activity, class or state. */
+  label?: string | undefined;
+  /** Column of predictions; absent = one called prediction, predicted or inference. */
+  prediction?: string | undefined;
+  /** Column of time; absent = one called time, timestamp or the like. */
+  time?: string | undefined;
+  /** Columns to look at; absent = all. */
+  columns?: readonly string[] | undefined;
+}
+
+/**
+ * Opens whatever holds rows: a CSV file, a project's folder, the data folder of one, a folder of CSV recordings.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_CSV_*, AIOT_DATA_*, AIOT_PROJECT_INVALID
+ */
+export async function openRows(path: string, options: RowsOptions = {}): Promise<Rows> {
+  const kind = await stat(path).catch(() => null);
+  if (!kind) throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file or folder: ${path}`);
+  if (!kind.isDirectory()) return await readCsvRows(path, options);
+  const names = await readdir(path);
+  if (names.includes('aiot.yaml')) return chosen(await projectRows(await loadProject(path)), options, path);
+  const listing = await readListing(path);
+  if (listing) {
+    const { fields } = listing;
+    const rateHz = listing.recordings[0]?.rateHz ?? 1;
+    const recordings = await readListed(path, listing, { fields, rateHz, labels: [] });
+    return chosen(rowsOfRecordings(path, 'recordings', { fields, rateHz, recordings }), options, path);
+  }
+  const { dataset } = await openLoose({ paths: [path], lenient: true });
+  return chosen(rowsOfRecordings(path, 'recordings', dataset), options, path);
+}
+
+/** A project's own recordings, or the table of rows that it names. @param folder instead of its own data */
+export async function projectRows(project: Project, folder?: string): Promise<Rows> {
+  const { table } = project.config.model;
+  if (table && folder === undefined) {
+    return await readCsvRows(join(project.dir, table.file), { label: table.label, columns: table.inputs });
+  }
+  const dataset = await openDataset(project, folder);
+  return rowsOfRecordings(folder ?? project.dir, 'project', dataset);
+}
+
+/** The columns asked for, of what has no choice while it is read. */
+function chosen(rows: Rows, { columns }: RowsOptions, path: string): Rows {
+  if (!columns) return rows;
+  const features = rows.features.filter(({ name }) => columns.includes(name));
+  if (features.length === 0) {
+    const got = rows.features.map(({ name }) => name).join(', ');
+    throw new AiotError(
+      'AIOT_CSV_COLUMNS',
+      `${path}: expected one of the columns ${columns.join(', ')}, got ${got}`,
+    );
+  }
+  const ignored = rows.features.filter(({ name }) => !columns.includes(name)).map(({ name }) => name);
+  return { ...rows, features, ignored: [...rows.ignored, ...ignored] };
+}
+
+const pieceBytes = 1 << 20;
+const predictionNames = ['prediction', 'predicted', 'inference'];
+
+interface Roles {
+  label: string | null;
+  prediction: string | null;
+  time: string | null;
+  /** Group of a row: its take or, without one, its device. */
+  take: string | null;
+  ignored: string[];
+}
+
+/**
+ * A CSV file of any length as columns, read piece by piece: eight bytes a number stay.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_CSV_COLUMNS (a column that was asked for, or no feature at all), AIOT_CSV_EMPTY,
+ *   AIOT_CSV_MALFORMED
+ */
+async function readCsvRows(file: string, options: RowsOptions = {}): Promise<Rows> {
+  let roles: Roles | undefined;
+  const useOf = (name: string, header: string[]): ColumnUse | null => {
+    roles ??= rolesIn(header, file, options);
+    if (name === roles.label || name === roles.take) return 'text';
+    if (name === roles.time) return 'time';
+    return roles.ignored.includes(name) ? 'skip' : null;
+  };
+  const { columns, rows } = await readColumns(file, useOf);
+  const { label, prediction, time, take, ignored } = roles!;
+  const find = (name: string | null) => columns.find((column) => column.name === name) ?? null;
+  const special = [label, prediction, time, take];
+  const features = columns.filter(({ name }) => !special.includes(name));
+  if (features.length === 0 && prediction === null && label === null) {
+    const got = listIds(columns.map(({ name }) => name).concat(ignored));
+    throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected a column of values, got ${got} alone`);
+  }
+  return {
+    name: file,
+    from: 'csv',
+    rows,
+    features,
+    label: find(label) as TextColumn | null,
+    prediction: find(prediction),
+    take: find(take) as TextColumn | null,
+    time: timesOf(find(time)),
+    rateHz: null,
+    ignored,
+  };
+}
+
+function rolesIn(header: string[], file: string, options: RowsOptions): Roles {
+  const asked = (name: string | undefined) => {
+    if (name === undefined || header.includes(name)) return name;
+    const near = nearest(name, header);
+    throw new AiotError(
+      'AIOT_CSV_COLUMNS',
+      `${file}:1:1: expected a column "${name}", got ${listIds(header)}`,
+      {
+        next: near === undefined ? 'Name a column of the first line.' : `Did you mean ${near}?`,
+      },
+    );
+  };
+  const own = rolesOf(header, asked(options.label));
+  const prediction =
+    asked(options.prediction) ?? header.find((name) => predictionNames.includes(name.toLowerCase())) ?? null;
+  const time = asked(options.time) ?? own.time;
+  const take = own.take ?? own.device;
+  const roles = [own.label, prediction, time, take];
+  const { columns } = options;
+  const ignored = header.filter((name) => {
+    if (roles.includes(name)) return false;
+    // With a take, the device says no more.
+    return (
+      own.counter.includes(name) ||
+      name === own.device ||
+      name === own.time ||
+      (columns ? !columns.includes(name) : false)
+    );
+  });
+  return { label: own.label, prediction, time, take, ignored };
+}
+
+function timesOf(column: Column | null): RowTimes | null {
+  if (column?.kind !== 'number' || !column.values.some(Number.isFinite)) return null;
+  const seconds = column.values;
+  const unit = secondsPerUnit(column.name, seconds);
+  if (unit !== 1) for (let i = 0; i < seconds.length; i++) seconds[i] = seconds[i]! * unit;
+  return { name: column.name, seconds, sinceEpoch: isEpoch(seconds[0]!) };
+}
+
+async function readColumns(
+  file: string,
+  useOf: (name: string, header: string[]) => ColumnUse | null,
+): Promise<{ columns: Column[]; rows: number }> {
+  await requireFile(file);
+  const handle = await open(file).catch((error: unknown) => {
+    throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${file} (${systemCode(error)})`, {
+      cause: error,
+    });
+  });
+  try {
+    const { size } = await handle.stat();
+    const reader = createColumnsReader(file, { useOf, bytes: size });
+    // A file without a last line end gets one: one byte of room for it.
+    let buffer = Buffer.allocUnsafe(Math.min(pieceBytes, size + 1));
+    let kept = 0;
+    for (;;) {
+      if (kept === buffer.length) buffer = Buffer.concat([buffer], buffer.length * 2);
+      const { bytesRead } = await handle.read(buffer, kept, buffer.length - kept, null);
+      const filled = kept + bytesRead;
+      if (bytesRead === 0) {
+        if (filled > 0) reader.lines(Buffer.concat([buffer.subarray(0, filled), Buffer.from('\n')]));
+        return reader.end();
+      }
+      const whole = buffer.lastIndexOf(10, filled - 1) + 1;
+      if (whole > 0) reader.lines(buffer.subarray(0, whole));
+      buffer.copyWithin(0, whole, filled);
+      kept = filled - whole;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Recordings one behind the other, each a take of its own. Where no label is known, there is none. */
+function rowsOfRecordings(
+  name: string,
+  from: Rows['from'],
+  { fields, rateHz, recordings }: { fields: string[]; rateHz: number; recordings: Recording[] },
+): Rows {
+  const rows = sampleCount(recordings);
+  const features = fields.map((field): NumberColumn => {
+    const values = new Float64Array(rows);
+    let at = 0;
+    for (const recording of recordings) {
+      const own = recording.columns[recording.fields.indexOf(field)]!;
+      values.set(own, at);
+      at += own.length;
+    }
+    let missing = 0;
+    for (const value of values) if (Number.isNaN(value)) missing++;
+    return { name: field, kind: 'number', values, missing, words: 0, first: [] };
+  });
+  const labelled = recordings.some(({ label }) => label !== null);
+  return {
+    name,
+    from,
+    rows,
+    features,
+    label: labelled ? wordsBy(recordings, 'label', ({ label }) => label) : null,
+    prediction: null,
+    take: wordsBy(recordings, 'recording', ({ id }) => id),
+    time: null,
+    rateHz,
+    ignored: [],
+  };
+}
+
+function wordsBy(
+  recordings: Recording[],
+  name: string,
+  wordOf: (recording: Recording) => string | null,
+): TextColumn {
+  const codes = new Int32Array(sampleCount(recordings));
+  const words: string[] = [];
+  let at = 0;
+  let missing = 0;
+  for (const recording of recordings) {
+    const word = wordOf(recording);
+    const rows = sampleCount([recording]);
+    if (word !== null && !words.includes(word)) words.push(word);
+    if (word === null) missing += rows;
+    codes.fill(word === null ? -1 : words.indexOf(word), at, at + rows);
+    at += rows;
+  }
+  return { name, kind: 'text', codes, words, missing };
+}

@@ -1,0 +1,126 @@
+import { join } from 'node:path';
+import { AiotError, canonicalJson, digestOf, type Project } from '../core/index.js';
+import type { Dataset, Part } from '../data/index.js';
+import type { Graph } from '../formats/index.js';
+import { type SignalSpec, signalSpecOf } from '../signal/index.js';
+import { buildFiles, readNetwork, readQuantization, readTraining } from './files.js';
+import { type DataSource, type Material, openMaterial, type Rows } from './material.js';
+import { classesFor } from './train/examples/examples.js';
+import { divisionOf, examplesOfPart, type PartPieces, piecesOfPart } from './train/examples/parts.js';
+import { labelsOfRows, signalOfRows } from './train/examples/rows.js';
+import type { Examples, TrainingFile } from './train/types.js';
+
+/** A float network with what it was trained on. */
+export interface Trained {
+  training: TrainingFile;
+  float: { bytes: Uint8Array; graph: Graph };
+  /** For a table: its digest and columns; it has no recordings. */
+  dataset: Dataset;
+  /** The table whose rows were trained on, null for recordings. */
+  rows: Rows | null;
+  /** Exactly the examples that training had in this part, computed anew on each call; inputs before standardization. */
+  examples(part: Part): Examples;
+  /** The same for whoever looks at one after another: a table may be longer than memory. */
+  part(part: Part): PartPieces;
+}
+
+/** A float network and the quantized one that was made from it, with what they were trained on. */
+export interface Built extends Trained {
+  /** `file`: its name in build/, which has the mode in it. */
+  int8: { file: string; bytes: Uint8Array; graph: Graph; digest: string };
+}
+
+/**
+ * Reads the files of `model train` in build/, and the data that it trained on.
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE
+ */
+export async function readTrained(project: Project, source: DataSource): Promise<Trained> {
+  const training = await readTraining(project);
+  const float = await readNetwork(buildFiles(project).float, 'train');
+  const material = await openMaterial(project, source, training);
+  requireSameData(project, training, material, digestOf(float.bytes));
+  const division = divisionOf(training);
+  const { dataset, rows } = material;
+  return {
+    training,
+    float,
+    dataset,
+    rows,
+    examples: (part) => examplesOfPart(material, division, part),
+    part: (part) => piecesOfPart(material, division, part),
+  };
+}
+
+/**
+ * What train and quantize left in build/, as one whole: all later steps begin with it, so that no figure and no lineage
+ * is ever told of a network that it does not belong to.
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE
+ */
+export async function readBuilt(project: Project, source: DataSource): Promise<Built> {
+  const trained = await readTrained(project, source);
+  const quantization = await readQuantization(project);
+  const int8 = await readNetwork(join(buildFiles(project).folder, quantization.file), 'quantize');
+  const digest = digestOf(int8.bytes);
+  if (quantization.floatDigest !== trained.training.digest || quantization.digest !== digest) {
+    throw stale('the quantized network was made from another training', 'aiot model quantize');
+  }
+  return { ...trained, int8: { ...int8, file: quantization.file, digest } };
+}
+
+/**
+ * The steps after training go on with what was trained: the same network file, recordings or rows, signal part and labels. Limits,
+ * the vote and training options may change in between.
+ * @throws AIOT_MODEL_STALE
+ */
+function requireSameData(
+  project: Project,
+  training: TrainingFile,
+  material: Material,
+  floatDigest: string,
+): void {
+  const { dataset, rows } = material;
+  if (floatDigest !== training.digest)
+    throw stale('model.float.tflite is not the network that training.json tells of');
+  if ((rows !== null) !== (training.source.kind === 'table')) {
+    throw stale(
+      rows
+        ? 'it was trained on recordings, not on rows'
+        : 'it was trained on rows of a table, not on recordings',
+    );
+  }
+  if (dataset.digest !== training.lineage.dataset.digest) {
+    throw stale(
+      rows
+        ? `${rows.file} is not the table that was trained on: its digest differs`
+        : `the recordings have changed since training (now ${dataset.recordings.length} of them)`,
+    );
+  }
+  const { labels, signal } = wanted(project, training, material);
+  if (canonicalJson(labels) !== canonicalJson(training.labels)) {
+    const column =
+      rows &&
+      `the labels that were trained on are not those of column ${rows.label} of ${rows.file}, or of model.labels`;
+    throw stale(column ?? 'model.labels in aiot.yaml has changed since training');
+  }
+  if (canonicalJson(signal) !== canonicalJson(training.signal)) {
+    throw stale('the signal part of aiot.yaml has changed since training');
+  }
+}
+
+/** Labels and signal part as today's aiot.yaml has them. */
+function wanted(
+  project: Project,
+  { network }: TrainingFile,
+  { rows }: Material,
+): { labels: Record<string, string[]>; signal: SignalSpec } {
+  const { kind } = network.output;
+  const given = project.config.model.labels;
+  if (!rows) return { labels: classesFor(kind, given).labels, signal: signalSpecOf(project.config) };
+  const { columns, kinds, rows: count } = rows.table;
+  const found = kinds === null || kind === 'value' ? {} : labelsOfRows(kinds, count, given).labels;
+  return { labels: classesFor(kind, found).labels, signal: signalOfRows(project, columns).signal };
+}
+
+export function stale(message: string, next?: string): AiotError {
+  return new AiotError('AIOT_MODEL_STALE', message, next === undefined ? {} : { next });
+}

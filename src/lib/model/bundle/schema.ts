@@ -1,0 +1,185 @@
+import { z } from 'zod';
+import { digestPattern, featureSetNames } from '../../core/index.js';
+import { networkModes } from '../../formats/index.js';
+import { figuresSchema, foldsFiguresSchema, gateSchema } from '../../registry/index.js';
+import type { BundleInfo, GoldenVector, NetworkInfo } from './types.js';
+
+const numbers = z.array(z.number());
+
+const end = z.object({
+  type: z.enum(['int8', 'int16', 'float32']),
+  scale: z.number().positive(),
+  zeroPoint: z.int(),
+  shape: z.array(z.int()),
+});
+
+const quantization = z.object({ mode: z.enum(networkModes) });
+
+const answerSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('classes') }),
+  z.object({ kind: z.literal('probability'), threshold: z.number() }),
+  z.object({ kind: z.literal('value'), names: z.array(z.string()).min(1) }),
+  z.object({ kind: z.literal('reconstruction'), threshold: z.number().min(0) }),
+]);
+
+/** bundle.json. Members that a newer aiot adds are dropped, so that an older device can take a newer bundle. */
+export const bundleInfoSchema = z.object({
+  spec: z.literal('aiot-bundle/2'),
+  kind: z.literal('model'),
+  name: z.string(),
+  signal: z.object({
+    fields: z.array(z.string()).min(1),
+    rateHz: z.number().positive(),
+    lowpassHz: z.number().positive().nullable(),
+    resampleHz: z.number().positive(),
+    windowSamples: z.int().min(1),
+    strideSamples: z.int().min(1),
+    features: z.union([z.enum(featureSetNames), z.array(z.string())]),
+  }),
+  standardization: z.object({ mean: numbers, deviation: numbers }),
+  classes: z.array(z.string()),
+  labels: z.record(z.string(), z.array(z.string())),
+  answer: answerSchema,
+  quantization,
+  vote: z.string().regex(/^(none|majority:[1-9]\d?)$/, 'expected "none" or "majority:N"'),
+  arenaBytes: z.int(),
+  input: end,
+  output: end,
+  metrics: z.object({
+    float: figuresSchema,
+    int8: figuresSchema,
+    voted: figuresSchema.nullable(),
+    folds: foldsFiguresSchema.optional(),
+  }),
+  gates: z.array(gateSchema),
+  evaluation: z.string().regex(digestPattern),
+  lineage: z.object({
+    dataset: z.object({ name: z.string(), digest: z.string(), recordings: z.int(), samples: z.int() }),
+    split: z.object({
+      by: z.string(),
+      seed: z.int(),
+      train: z.array(z.string()),
+      validation: z.array(z.string()),
+      test: z.array(z.string()),
+    }),
+    configDigest: z.string(),
+    aiot: z.string(),
+    created: z.int(),
+  }),
+}) satisfies z.ZodType<BundleInfo>;
+
+/** bundle.json of a network alone. */
+const networkInfoSchema = z.object({
+  spec: z.literal('aiot-bundle/2'),
+  kind: z.literal('network'),
+  name: z.string(),
+  quantization,
+  input: end,
+  output: end,
+}) satisfies z.ZodType<NetworkInfo>;
+
+export const anyInfoSchema = z.discriminatedUnion('kind', [bundleInfoSchema, networkInfoSchema]);
+
+/** golden.json */
+export const goldenSchema = z.array(
+  z.object({
+    recording: z.string(),
+    samples: z.array(numbers),
+    features: numbers,
+    input: numbers,
+    output: numbers,
+    answer: z.object({ label: z.string().nullable(), value: z.number().nullable() }),
+  }),
+) satisfies z.ZodType<GoldenVector[]>;
+
+const digest = z.string().regex(digestPattern);
+const part = z.enum(['train', 'validation', 'test', 'none']);
+export type RecordingPart = z.output<typeof part>;
+
+/**
+ * lineage.json: how a bundle's network came about, back to the devices that recorded its data. Null is what nobody wrote
+ * down: it is told as unknown, and never guessed.
+ */
+export const provenanceSchema = z.object({
+  spec: z.literal('aiot-lineage/1'),
+  /** model.tflite. */
+  network: z.object({ digest, mode: z.string() }),
+  /** The float network that it was made from. */
+  float: z.object({ digest }).nullable(),
+  training: z
+    .object({
+      /** `mlp`, `cnn1d`, … */
+      kind: z.string(),
+      /** Digest of the project file's contents as parsed, when it was trained. */
+      configDigest: digest,
+      seed: z.int().nullable(),
+      epochs: z.int().nullable(),
+      bestEpoch: z.int().nullable(),
+      /** The engine that computed it: `wasm`, `cpu`, `node`, … */
+      backend: z.string().nullable(),
+      /** Name of a tool → its version. */
+      tools: z.record(z.string(), z.string()),
+      /** ms since 1970 */
+      created: z.int(),
+    })
+    .nullable(),
+  /** Digest of build/evaluation.json, and the limits that it was let through. */
+  evaluation: z.object({ digest, vote: z.string() }).nullable(),
+  dataset: z
+    .object({
+      name: z.string(),
+      digest,
+      /** A folder of recordings, or one table of rows. */
+      source: z.enum(['recordings', 'table']),
+      samples: z.int(),
+    })
+    .nullable(),
+  recordings: z
+    .array(
+      z.object({
+        id: z.string(),
+        label: z.string().nullable(),
+        /** Name of the device that made it. */
+        device: z.string().nullable(),
+        part,
+        samples: z.int(),
+        /** ms since 1970 */
+        startedAt: z.number().nullable(),
+      }),
+    )
+    .nullable(),
+  /** The run of a pipeline that pushed it. */
+  run: z
+    .object({
+      id: z.string(),
+      /** Cause of the run, in a few words. */
+      cause: z.string().nullable(),
+    })
+    .optional(),
+  /** Its last layer was learned anew on the spot; all else above is told of the bundle that this was done with. */
+  taught: z
+    .object({
+      /** Digest of that bundle. */
+      from: digest,
+      /** Ids of the recordings that were marked there. */
+      recordings: z.array(z.string()),
+      /** ms since 1970 */
+      created: z.int(),
+    })
+    .optional(),
+});
+
+export type Provenance = z.output<typeof provenanceSchema>;
+
+/** Nothing is known of it but the file. */
+export function unknownProvenance(modelDigest: string, mode: string): Provenance {
+  return {
+    spec: 'aiot-lineage/1',
+    network: { digest: modelDigest, mode },
+    float: null,
+    training: null,
+    evaluation: null,
+    dataset: null,
+    recordings: null,
+  };
+}

@@ -1,0 +1,224 @@
+import { AiotError, canonicalJson, digestOf, issueText, sha256Hex } from '../../core/index.js';
+import {
+  type BundleFile,
+  type Envelope,
+  envelopeSchema,
+  type Manifest,
+  type Member,
+  type ModelPart,
+  readArchive,
+  type TrustRoot,
+  verifyManifest,
+  writeArchive,
+} from '../../formats/index.js';
+import {
+  bundleOfMembers,
+  contentNames,
+  jsonBytes,
+  membersOf,
+  packMembers,
+  signingNames,
+  sumsName,
+  sumsOf,
+} from './pack.js';
+import type { Bundle, BundleInfo, Figures, NetworkBundle } from './types.js';
+
+const [manifestName, signaturesName] = signingNames;
+export const signedNames = [...signingNames, ...contentNames, sumsName] as const;
+
+/** A signed bundle whose every byte was checked. */
+export interface Verified {
+  manifest: Manifest;
+  envelope: Envelope;
+  /** Ids of the keys that signed it. */
+  keyids: string[];
+  bundle: Bundle | NetworkBundle;
+  /** As devices download it. */
+  content: Uint8Array;
+  members: Member[];
+}
+
+/** The members of a signed bundle, from the content and the envelope that vouches for it. */
+function signedMembers(content: Uint8Array, envelope: Envelope, what?: string): Member[] {
+  const own = readArchive(content, [...contentNames, sumsName], what).slice(0, -1);
+  const members = [
+    { name: manifestName, data: new Uint8Array(Buffer.from(envelope.payload, 'base64')) },
+    { name: signaturesName, data: jsonBytes(envelope.signatures) },
+    ...own,
+  ];
+  return [...members, { name: sumsName, data: sumsOf(members) }];
+}
+
+/** The one file that holds content, manifest and signatures: it can be verified without a platform. */
+export function packSigned(content: Uint8Array, envelope: Envelope, what?: string): Uint8Array {
+  return writeArchive(signedMembers(content, envelope, what));
+}
+
+/**
+ * Checks every byte of a signed bundle: archive, signatures, each file against what is signed, and the bundle's form.
+ * @param what the file's name, for errors
+ * @throws AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED (both name the file within), AIOT_SIGNATURE_INVALID
+ */
+export function verifySigned(bytes: Uint8Array, trust: TrustRoot, what: string): Verified {
+  return verifyMembers(readArchive(bytes, signedNames, what), trust, what);
+}
+
+/** The same for the files of an unpacked bundle, in the order of `signedNames`. */
+export function verifyMembers(members: readonly Member[], trust: TrustRoot, what: string): Verified {
+  const of = (name: string) => members.find((member) => member.name === name)!.data;
+  const envelope = {
+    payload: Buffer.from(of(manifestName)).toString('base64'),
+    ...signaturesIn(of(signaturesName), what),
+  };
+  const manifest = trusted(envelope, trust, members, what);
+  for (const { name, sha256, bytes } of manifest.files ?? []) {
+    const data = members.find((member) => member.name === name)?.data;
+    if (data?.length === bytes && sha256Hex(data) === sha256) continue;
+    throw tampered(`${what}: ${name} is not what was signed`);
+  }
+  const sums = sumsOf(members.filter(({ name }) => name !== sumsName));
+  if (!Buffer.from(sums).equals(of(sumsName))) throw tampered(`${what}: ${sumsName} is not what it was`);
+  const own = members.filter(({ name }) => (contentNames as readonly string[]).includes(name));
+  const content = packMembers(own);
+  const [artifact] = manifest.artifacts;
+  if (digestOf(content) !== artifact?.digest || content.length !== artifact.bytes) {
+    throw tampered(`${what}: its files are not the bundle that was signed`);
+  }
+  const bundle = bundleOfMembers(own);
+  requireSameModel(manifest, bundle, what);
+  const keyids = envelope.signatures.map(({ keyid }) => keyid);
+  return { manifest, envelope, keyids, bundle, content, members: [...members] };
+}
+
+/** What is signed beside the files must be what the files say. @throws AIOT_BUNDLE_TAMPERED */
+export function requireSameModel(manifest: Manifest, bundle: Bundle | NetworkBundle, what: string): void {
+  if (bundle.info.name !== manifest.name) {
+    throw tampered(`${what}: bundle.json is of ${bundle.info.name}, the manifest of ${manifest.name}`);
+  }
+  const told = manifest.model ?? null;
+  if (canonicalJson(told) === canonicalJson(modelPartOf(bundle))) return;
+  throw tampered(`${what}: manifest.json tells of another model than bundle.json and lineage.json`);
+}
+
+function signaturesIn(data: Uint8Array, what: string): Pick<Envelope, 'signatures'> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(data));
+  } catch (error) {
+    throw tampered(`${what}: ${signaturesName} is not JSON`, error);
+  }
+  const read = envelopeSchema.shape.signatures.safeParse(value);
+  if (!read.success)
+    throw tampered(`${what}: ${signaturesName}: ${issueText(read.error, 'the file', value)}`);
+  // Base64 and JSON can say one thing in many ways; of these bytes there is one.
+  const plain = read.data.map(({ keyid, sig }) => ({
+    keyid,
+    sig: Buffer.from(sig, 'base64').toString('base64'),
+  }));
+  if (!Buffer.from(jsonBytes(plain)).equals(data))
+    throw tampered(`${what}: ${signaturesName} is not what it was`);
+  return { signatures: read.data };
+}
+
+/** When the signatures do not hold, the sums bear witness to which of the two files was changed. */
+function trusted(envelope: Envelope, trust: TrustRoot, members: readonly Member[], what: string): Manifest {
+  try {
+    return verifyManifest(envelope, trust);
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    const sums = new TextDecoder().decode(members.at(-1)?.data);
+    const [changed] = [manifestName, signaturesName].filter((name) => {
+      const data = members.find((member) => member.name === name)!.data;
+      return !sums.includes(`${sha256Hex(data)}  ${name}\n`);
+    });
+    if (changed) throw tampered(`${what}: ${changed} is not what was signed (${error.message})`, error);
+    const keys = envelope.signatures.map(({ keyid }) => keyid.slice(0, 12)).join(', ');
+    const named = `${what}: ${error.message}; ${manifestName} is signed with ${keys}, which the trust root does not hold`;
+    throw new AiotError(
+      error.code,
+      error.code === 'AIOT_SIGNATURE_INVALID' ? named : `${what}: ${error.message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+function tampered(message: string, cause?: unknown): AiotError {
+  return new AiotError('AIOT_BUNDLE_TAMPERED', message, { cause });
+}
+
+/** Firmware that runs int8 networks which answer with classes has interface 1; of any type and answer, 2. */
+const interfaces = { int8Classes: 1, anyAnswer: 2 } as const;
+
+/** Least interface of firmware that can run it. */
+export function interfaceOf({ info }: Bundle | NetworkBundle): number {
+  if (info.kind === 'network') return interfaces.anyAnswer;
+  const { quantization, input, output, answer } = info;
+  const plain = quantization.mode === 'int8' && [input, output].every(({ type }) => type === 'int8');
+  return plain && answer.kind === 'classes' ? interfaces.int8Classes : interfaces.anyAnswer;
+}
+
+/** The files of a bundle's content, with their sums. */
+export function filesOf(bundle: Bundle | NetworkBundle): BundleFile[] {
+  return membersOf(bundle).map(({ name, data }) => ({
+    name,
+    sha256: sha256Hex(data),
+    bytes: data.length,
+  }));
+}
+
+/** What a manifest says of a bundle: a function of the bundle alone, so that one can be checked by the other. */
+export function modelPartOf({ info, lineage }: Bundle | NetworkBundle): ModelPart {
+  const { kind, input, output } = info;
+  const quantization = { mode: info.quantization.mode, input: input.type, output: output.type };
+  const { dataset, training } = lineage;
+  const made = {
+    dataset: dataset && { name: dataset.name, digest: dataset.digest },
+    config: training?.configDigest ?? null,
+    tools: training?.tools ?? {},
+    created: training?.created ?? null,
+  };
+  if (info.kind === 'network') {
+    const unknown = { signal: null, labels: {}, answer: null, metrics: null, gates: [], evaluation: null };
+    return { kind, ...unknown, quantization, ...made };
+  }
+  const { signal, labels, answer, metrics, gates, evaluation } = info;
+  return {
+    kind,
+    signal: { ...signal },
+    labels,
+    answer: { ...answer, ...voteOf(info) },
+    quantization,
+    metrics: {
+      float: brief(metrics.float),
+      int8: brief(metrics.int8),
+      voted: metrics.voted && brief(metrics.voted),
+      ...(metrics.folds && { folds: { ...metrics.folds } }),
+    },
+    gates: gates.map((gate) => ({ ...gate })),
+    evaluation,
+    ...made,
+  };
+}
+
+function voteOf({ classes, vote }: BundleInfo) {
+  return { classes, vote };
+}
+
+/** A manifest is to stay small, for a device reads all of it: single figures, intervals, and the confusion of few classes. */
+const mostClasses = 16;
+
+function brief(figures: Figures): Record<string, unknown> {
+  const { confusion, ...others } = figures;
+  const kept = Object.entries(others).filter(([, value]) => isBrief(value));
+  const few = confusion && confusion.length <= mostClasses ? { confusion } : {};
+  return { ...Object.fromEntries(kept), ...few };
+}
+
+/** A number, an interval, or some of them by name. */
+function isBrief(value: unknown): boolean {
+  if (value === null || typeof value === 'number') return true;
+  if (Array.isArray(value)) return value.length === 2 && value.every((x) => typeof x === 'number');
+  return typeof value === 'object' && Object.values(value).every(isBrief);
+}

@@ -1,0 +1,238 @@
+import { AiotError, roundHalfAway } from '../../core/index.js';
+import type { Activation, Graph, Operator, OperatorOptions, Tensor } from '../../formats/index.js';
+import { quantizeMultiplier } from '../../runtime/index.js';
+
+/** Functions that several layers call, each written when one does. */
+export type Helper = 'clamped' | 'scaled' | 'scaledDown' | 'inverse' | 'wide';
+
+/** One function of the source: what it computes of which tensors. */
+export interface Piece {
+  /** Index of the operator in the network. */
+  at: number;
+  op: string;
+  /** Tensors that it reads as `x` and `x2`. */
+  inputs: number[];
+  /** The tensor that it writes as `y`. */
+  output: number;
+  /** Bytes that it needs as `patch` while it runs. */
+  scratch: number;
+  /** Tables, as C definitions. */
+  constants: string[];
+  /** Statements. */
+  body: string;
+  helpers: readonly Helper[];
+  /** Whether it is compiled for several widths of vectors, where the loader can choose between them. */
+  cloned: boolean;
+  /** Comment above it in the source. */
+  about: string;
+}
+
+/** One operator of the network, with what pieces are made from. */
+export interface Site<Options = unknown> {
+  graph: Graph;
+  at: number;
+  operator: Operator;
+  options: Options;
+  input(place: number): Tensor;
+  output: Tensor;
+  /** A name of this layer's own for a table: `weights` becomes `weights3`. */
+  own(name: string): string;
+  /** The 256 outputs of an operator that follows and depends on one value alone; it is done with this one. */
+  table: Int8Array | null;
+}
+
+export function siteOf(graph: Graph, at: number, table: Int8Array | null): Site {
+  const operator = graph.operators[at]!;
+  return {
+    graph,
+    at,
+    operator,
+    options: operator.options,
+    input: (place) => graph.tensors[operator.inputs[place]!]!,
+    output: graph.tensors[operator.outputs[0]!]!,
+    own: (name) => `${name}${at}`,
+    table,
+  };
+}
+
+export type SiteOf<Name extends keyof OperatorOptions> = Site<OperatorOptions[Name]>;
+
+export function scaleOf({ quantization }: Tensor): { scale: number; zeroPoint: number } {
+  return { scale: quantization!.scale[0]!, zeroPoint: quantization!.zeroPoint[0]! };
+}
+
+/** Least and largest int8 of an output with a fused activation, in single precision as the reference kernels form it. */
+export function rangeOf(output: Tensor, activation: Activation): { low: number; high: number } {
+  const { scale, zeroPoint } = scaleOf(output);
+  const quantized = (real: number) => zeroPoint + roundHalfAway(Math.fround(real / scale));
+  const [low, high] = {
+    none: [-128, 127],
+    relu: [quantized(0), 127],
+    relu6: [quantized(0), quantized(6)],
+    relu_n1_to_1: [quantized(-1), quantized(1)],
+  }[activation] as [number, number];
+  return { low: Math.max(-128, low), high: Math.min(127, high) };
+}
+
+/** C text of x times a ratio of scales, and the helper it calls. */
+export function scaledText(x: string, ratio: number): { text: string; helper: Helper } {
+  const { multiplier, shift } = quantizeMultiplier(ratio);
+  return shift < 0
+    ? { text: `scaled_down(${x}, ${multiplier}, ${-shift - 1})`, helper: 'scaledDown' }
+    : { text: `scaled(${x}, ${multiplier}, ${shift})`, helper: 'scaled' };
+}
+
+/** An int that may be negative, where a minus could meet another. */
+export function signed(value: number): string {
+  return value < 0 ? `(${value})` : String(value);
+}
+
+/** A table of numbers, sixteen a line. */
+export function table(type: string, name: string, values: ArrayLike<number>, whole = values.length): string {
+  return `static const ${type} ${name}[${wholeText(values.length, whole)}] = {\n${numberLines(values).join('\n')}\n};`;
+}
+
+/** Rows of numbers; what `whole` has more than a row is zeros, on machines that take rows whole. */
+export function rowTable(type: string, name: string, rows: ArrayLike<number>[], whole: number): string {
+  const length = rows[0]?.length ?? 0;
+  const lines = rows.map((row) => `    {\n${numberLines(row).join('\n')}\n    },`);
+  return `static const ${type} ${name}[${rows.length}][${wholeText(length, whole)}] = {\n${lines.join('\n')}\n};`;
+}
+
+/** C text of a count that machines with vectors round up to `whole`. */
+export function wholeText(count: number, whole: number): string {
+  return count === whole ? String(count) : `WHOLE(${count}, ${whole})`;
+}
+
+/** Numbers as C, sixteen a line. */
+function numberLines(values: ArrayLike<number>): string[] {
+  const lines: string[] = [];
+  for (let at = 0; at < values.length; at += 16)
+    lines.push(
+      `    ${Array.from({ length: Math.min(16, values.length - at) }, (_, i) => literal(values[at + i]!)).join(', ')},`,
+    );
+  return lines;
+}
+
+/** −2147483648 is the negation of a number that fits no int32. */
+function literal(value: number): string {
+  return value === -2147483648 ? '(-2147483647 - 1)' : String(value);
+}
+
+/** Lines moved in by two spaces a level. */
+export function indent(text: string, levels = 1): string {
+  return text
+    .split('\n')
+    .map((line) => (line === '' ? line : '  '.repeat(levels) + line))
+    .join('\n');
+}
+
+/** How sums of a layer with weights become its outputs. */
+export interface Finish {
+  /** Tables, and the function that gives one output. */
+  constants: string[];
+  helpers: Helper[];
+  /** How many sums there are, as C: on machines with vectors a few more than outputs. */
+  sums: string;
+  /** The output of channel `o` from its sum. */
+  text(sum: string, o: string): string;
+  /** Statements that make all sums into outputs. */
+  all: string;
+}
+
+/** Eights of outputs: a vector of 32-bit numbers holds four or eight. */
+export const wholeOutputs = (count: number) => (count <= 4 ? count : Math.ceil(count / 8) * 8);
+
+/**
+ * Ratios of all output channels as tables, or as literals where all are the same; bias with the input's zero point folded
+ * into it: with it Σ w·(x − z) is Σ w·x.
+ * @param channelOf the output channel of each weight
+ * @throws AIOT_QUANTIZE_UNFIT when a sum could leave int32
+ */
+export function finishOf(
+  site: Site,
+  channels: number,
+  channelOf: (weight: number) => number,
+  activation: Activation,
+): Finish {
+  const x = site.input(0);
+  const { low, high } = rangeOf(site.output, activation);
+  const { zeroPoint } = scaleOf(site.output);
+  const [multipliers, shifts] = ratiosOf(site, channels);
+  const down = shifts.every((shift) => shift < 0);
+  const given = down ? shifts.map((shift) => -shift - 1) : shifts;
+  const whole = wholeOutputs(channels);
+  const constants = [
+    table('int32_t', site.own('bias'), foldedBias(site, channels, channelOf, scaleOf(x).zeroPoint), whole),
+  ];
+  let listing = false;
+  const listed = (type: string, name: string, values: number[]) => {
+    if (values.every((value) => value === values[0])) return signed(values[0]!);
+    listing = true;
+    constants.push(table(type, site.own(name), values, whole));
+    return `${site.own(name)}[o]`;
+  };
+  const multiplier = listed('int32_t', 'multiplier', multipliers);
+  const shift = listed('int8_t', 'shift', given);
+  if (site.table !== null) constants.push(table('int8_t', site.own('table'), byByte(site.table)));
+  const scaled = `${down ? 'scaled_down' : 'scaled'}(sum, ${multiplier}, ${shift})`;
+  const name = site.own('output');
+  constants.push(`static inline int32_t ${name}(int32_t sum${listing ? ', int o' : ''}) {
+  return clamped(${scaled} + ${signed(zeroPoint)}, ${low}, ${high});
+}`);
+  const one = (sum: string, o: string) => `${name}(${sum}${listing ? `, ${o}` : ''})`;
+  const last = (value: string) =>
+    site.table === null ? `(int8_t)${value}` : `${site.own('table')}[(uint8_t)${value}]`;
+  const sums = wholeText(channels, whole);
+  return {
+    constants,
+    helpers: ['wide', down ? 'scaledDown' : 'scaled', 'clamped'],
+    sums,
+    text: (sum, o) => last(one(sum, o)),
+    all: `if (MODEL_WIDE) {
+${indent(`for (int o = 0; o < ${sums}; o++) sums[o] = ${one('sums[o]', 'o')};
+for (int o = 0; o < ${channels}; o++) y[o] = ${last('sums[o]')};`)}
+}`,
+  };
+}
+
+/** A table over −128 … 127 in the order of the bytes. */
+export function byByte(values: Int8Array): Int8Array {
+  return Int8Array.from(values, (_, byte) => values[(byte + 128) % 256]!);
+}
+
+function ratiosOf(site: Site, channels: number): [multipliers: number[], shifts: number[]] {
+  const scales = site.input(1).quantization!.scale;
+  const [input, output] = [scaleOf(site.input(0)).scale, scaleOf(site.output).scale];
+  const ratios = Array.from({ length: channels }, (_, channel) =>
+    quantizeMultiplier((input * scales[scales.length === 1 ? 0 : channel]!) / output),
+  );
+  return [ratios.map(({ multiplier }) => multiplier), ratios.map(({ shift }) => shift)];
+}
+
+function foldedBias(
+  site: Site,
+  channels: number,
+  channelOf: (weight: number) => number,
+  zeroPoint: number,
+): Int32Array {
+  const bias = site.graph.tensors[site.operator.inputs[2] ?? -1]?.data as Int32Array | undefined;
+  const weights = site.input(1).data as Int8Array;
+  const sums = new Float64Array(channels);
+  const most = new Float64Array(channels);
+  weights.forEach((weight, at) => {
+    sums[channelOf(at)]! += weight;
+    most[channelOf(at)]! += Math.abs(weight) * 128;
+  });
+  return Int32Array.from({ length: channels }, (_, channel) => {
+    const value = (bias?.[channel] ?? 0) - zeroPoint * sums[channel]!;
+    // Signed sums that overflow have no meaning in C (C11, 6.5).
+    if (Math.abs(value) + most[channel]! > 2147483647)
+      throw new AiotError(
+        'AIOT_QUANTIZE_UNFIT',
+        `operator ${site.at} (${site.operator.op}): sums of output channel ${channel} could leave int32`,
+        { next: 'A bias this large comes of a broken network; quantize it anew: aiot model quantize' },
+      );
+    return value;
+  });
+}

@@ -1,0 +1,352 @@
+import { elementCount, sliceAxes } from '../../formats/index.js';
+import { axisOf, doublingHighMultiply, exponential, quantizeMultiplier } from '../../runtime/index.js';
+import {
+  byByte,
+  indent,
+  type Piece,
+  rangeOf,
+  type Site,
+  type SiteOf,
+  scaledText,
+  scaleOf,
+  signed,
+  table,
+} from './piece.js';
+
+type Part = Pick<Piece, 'body'> & Partial<Piece>;
+
+/** A piece of one input and one output without memory or tables of its own, but for what `part` says. */
+function pieceOf(site: Site, part: Part): Piece {
+  return {
+    at: site.at,
+    op: site.operator.op,
+    inputs: [site.operator.inputs[0]!],
+    output: site.operator.outputs[0]!,
+    scratch: 0,
+    constants: [],
+    helpers: [],
+    cloned: false,
+    about: `${elementCount(site.output.shape)} values`,
+    ...part,
+  };
+}
+
+/** An operator that depends on one value alone, by its 256 answers. */
+export function lookup(site: Site, values: Int8Array): Piece {
+  const name = site.own('table');
+  return pieceOf(site, {
+    constants: [table('int8_t', name, byByte(values))],
+    body: `for (int i = 0; i < ${elementCount(site.output.shape)}; i++) y[i] = ${name}[(uint8_t)x[i]];`,
+  });
+}
+
+export function pool(site: SiteOf<'MAX_POOL_2D'>): Piece {
+  const [batches, height, width, channels] = site.input(0).shape as [number, number, number, number];
+  const { padding, strideH, strideW, filterH, filterW, activation } = site.options;
+  const rows = axisOf(height, filterH, strideH, 1, padding);
+  const columns = axisOf(width, filterW, strideW, 1, padding);
+  const { low, high } = rangeOf(site.output, activation);
+  const average = site.operator.op === 'AVERAGE_POOL_2D';
+  const bounds = (
+    name: string,
+    { before, stride, filter, input }: typeof rows,
+  ) => `const int ${name} = ${name === 'top' ? 'row' : 'column'} * ${stride} - ${before};
+const int ${name}_first = ${name} < 0 ? 0 : ${name}, ${name}_end = ${name} + ${filter} > ${input} ? ${input} : ${name} + ${filter};`;
+  const take = average ? 'taken += value;' : 'if (value > taken) taken = value;';
+  const half = '(int32_t)((bottom - top_first) * (left_end - left_first))';
+  const give = average
+    ? `const int32_t count = ${half.replace('bottom', 'top_end')}, half = count / 2;
+y[channel] = (int8_t)clamped((taken > 0 ? taken + half : taken - half) / count, ${low}, ${high});`
+    : `y[channel] = (int8_t)clamped(taken, ${low}, ${high});`;
+  const position = `${bounds('top', rows)}
+${bounds('left', columns)}
+for (int channel = 0; channel < ${channels}; channel++) {
+  int32_t taken = ${average ? 0 : -128};
+  for (int r = top_first; r < top_end; r++)
+    for (int c = left_first; c < left_end; c++) {
+      const int32_t value = x[(r * ${width} + c) * ${channels} + channel];
+      ${take}
+    }
+${indent(give)}
+}`;
+  const all = `for (int row = 0; row < ${rows.output}; row++)
+  for (int column = 0; column < ${columns.output}; column++, y += ${channels}) {
+${indent(position, 2)}
+  }`;
+  const body =
+    batches === 1
+      ? all
+      : `for (int image = 0; image < ${batches}; image++, x += ${height * width * channels}) {\n${indent(all)}\n}`;
+  return pieceOf(site, {
+    body,
+    helpers: ['clamped'],
+    about: `${height} × ${width} → ${rows.output} × ${columns.output}, ${channels} channels`,
+  });
+}
+
+/** MEAN and REDUCE_MAX over constant axes. */
+export function reduction(site: SiteOf<'MEAN'>): Piece {
+  const { shape } = site.input(0);
+  const axes = new Set(
+    [...(site.input(1).data as Int32Array)].map((axis) => (axis < 0 ? axis + shape.length : axis)),
+  );
+  const strides = stridesOf(shape);
+  const kept = shape.map((size, axis) => ({ size: axes.has(axis) ? 1 : size, x: strides[axis]! }));
+  const reduced = shape.map((size, axis) => ({ size: axes.has(axis) ? size : 1, x: strides[axis]! }));
+  const count = reduced.reduce((product, { size }) => product * size, 1);
+  const mean = site.operator.op === 'MEAN';
+  const take = (place: string) =>
+    mean ? `taken += from[${place}];` : `if (from[${place}] > taken) taken = from[${place}];`;
+  const [input, output] = [scaleOf(site.input(0)), scaleOf(site.output)];
+  // The division goes into the multiplier, with as many bits as fit (TFLite's QuantizedMeanOrSum).
+  const ratio = quantizeMultiplier(input.scale / output.scale);
+  const bits = Math.min(31 - Math.clz32(count), 32, 31 + ratio.shift);
+  const multiplier = Number((BigInt(ratio.multiplier) << BigInt(bits)) / BigInt(count));
+  const shift = ratio.shift - bits;
+  const from = `taken - ${signed(input.zeroPoint * count)}`;
+  const scaled =
+    shift < 0
+      ? `scaled_down(${from}, ${multiplier}, ${-shift - 1})`
+      : `scaled(${from}, ${multiplier}, ${shift})`;
+  const give = mean ? `(int8_t)clamped(${scaled} + ${signed(output.zeroPoint)}, -128, 127)` : '(int8_t)taken';
+  const body = loops(
+    'k',
+    kept,
+    ({ x }) => `const int8_t *from = x + ${x};
+int32_t taken = ${mean ? 0 : -128};
+${loops('r', reduced, (place) => take(place.x))}
+*y++ = ${give};`,
+  );
+  return pieceOf(site, {
+    body: `{\n${indent(body)}\n}`,
+    helpers: mean ? ['clamped', shift < 0 ? 'scaledDown' : 'scaled'] : [],
+    about: `[${shape}] over [${[...axes]}]`,
+  });
+}
+
+/** ADD, SUB and MUL with NumPy's broadcasting. */
+export function arithmetic(site: SiteOf<'ADD'>): Piece {
+  const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
+  const { low, high } = rangeOf(site.output, site.options.activation);
+  const { shape } = site.output;
+  const stepsOf = (own: number[]) => {
+    const strides = stridesOf(own);
+    const missing = shape.length - own.length;
+    return shape.map((_, axis) =>
+      axis < missing || own[axis - missing] === 1 ? 0 : strides[axis - missing]!,
+    );
+  };
+  const [x, x2] = [stepsOf(site.input(0).shape), stepsOf(site.input(1).shape)];
+  const axes = shape.map((size, axis) => ({ size, x: x[axis]!, x2: x2[axis]! }));
+  const less = (name: string, zero: number) => `(${name} - ${signed(zero)})`;
+  const at = (place: { x: string; x2: string }) => [`x[${place.x}]`, `x2[${place.x2}]`] as const;
+  const { op } = site.operator;
+  if (op === 'MUL') {
+    const { text, helper } = scaledText(
+      `${less('a', a.zeroPoint)} * ${less('b', b.zeroPoint)}`,
+      (a.scale * b.scale) / output.scale,
+    );
+    const body = loops(
+      'i',
+      axes,
+      (place) => `const int32_t a = ${at(place)[0]}, b = ${at(place)[1]};
+*y++ = (int8_t)clamped(${text} + ${signed(output.zeroPoint)}, ${low}, ${high});`,
+    );
+    return pieceOf(site, {
+      inputs: site.operator.inputs,
+      body: `{\n${indent(body)}\n}`,
+      helpers: ['clamped', helper],
+    });
+  }
+  const twice = 2 * Math.max(a.scale, b.scale);
+  const u = scaledText(`${less('a', a.zeroPoint)} * 1048576`, a.scale / twice);
+  const v = scaledText(`${less('b', b.zeroPoint)} * 1048576`, b.scale / twice);
+  const sum = scaledText(`u ${op === 'SUB' ? '-' : '+'} v`, twice / (2 ** 20 * output.scale));
+  const body = loops(
+    'i',
+    axes,
+    (place) => `const int32_t a = ${at(place)[0]}, b = ${at(place)[1]};
+const int32_t u = ${u.text}, v = ${v.text};
+*y++ = (int8_t)clamped(${sum.text} + ${signed(output.zeroPoint)}, ${low}, ${high});`,
+  );
+  return pieceOf(site, {
+    inputs: site.operator.inputs,
+    body: `{\n${indent(body)}\n}`,
+    helpers: ['clamped', u.helper, v.helper, sum.helper],
+  });
+}
+
+/** SOFTMAX over the last axis: e^(x − max) depends on the difference alone, and is a table. */
+export function softmax(site: SiteOf<'SOFTMAX'>): Piece {
+  const { shape } = site.input(0);
+  const classes = shape.at(-1) ?? 1;
+  const rows = elementCount(shape) / classes;
+  const real = Math.min(site.options.beta * scaleOf(site.input(0)).scale * 2 ** 26, 2 ** 31 - 1);
+  const { multiplier, shift } = quantizeMultiplier(real);
+  const furthest = Math.min(255, Math.floor((31 * 2 ** 26) / 2 ** shift));
+  const shares = Array.from({ length: furthest + 1 }, (_, below) =>
+    exponential(doublingHighMultiply((-below << shift) | 0, multiplier), 5),
+  );
+  const name = site.own('shares');
+  const near = furthest < 255;
+  const skip = near ? `if (below > ${furthest}) continue;` : '';
+  const row = `int most = -128;
+for (int i = 0; i < ${classes}; i++)
+  if (x[i] > most) most = x[i];
+int32_t sum = 0;
+for (int i = 0; i < ${classes}; i++) {
+  const int below = most - x[i];
+${near ? `  ${skip}\n` : ''}  sum += (${name}[below] >> 12) + (${name}[below] >> 11 & 1);
+}
+int headroom = 0;
+while (((uint32_t)sum << headroom & 2147483648u) == 0) headroom++;
+const int32_t share = inverse((int32_t)(((uint32_t)sum << headroom) - 2147483648u));
+for (int i = 0; i < ${classes}; i++) {
+  const int below = most - x[i];
+  y[i] = -128;
+${near ? `  ${skip}\n` : ''}  y[i] = (int8_t)clamped(scaled_down(${name}[below], share, 34 - headroom) - 128, -128, 127);
+}`;
+  const body =
+    rows === 1
+      ? row
+      : `for (int row = 0; row < ${rows}; row++, x += ${classes}, y += ${classes}) {\n${indent(row)}\n}`;
+  return pieceOf(site, {
+    constants: [table('int32_t', name, shares)],
+    body,
+    helpers: ['clamped', 'scaledDown', 'inverse'],
+    about: `${rows === 1 ? '' : `${rows} × `}${classes} classes`,
+  });
+}
+
+interface Move {
+  size: number;
+  x: number;
+  y: number;
+}
+
+/** y[its place] = x[its place] for every index; neighbours that lie together on both sides are copied together. */
+function copyText(axes: Move[], from = 0, to = 0): string {
+  const merged: Move[] = [];
+  for (const axis of axes.filter(({ size }) => size > 1)) {
+    const last = merged.at(-1);
+    if (last !== undefined && last.x === axis.x * axis.size && last.y === axis.y * axis.size)
+      merged[merged.length - 1] = { ...axis, size: last.size * axis.size };
+    else merged.push(axis);
+  }
+  const plus = (start: number) => (start === 0 ? '' : `${start} + `);
+  const last = merged.at(-1);
+  if (last === undefined || (last.x === 1 && last.y === 1)) {
+    const outer = merged.slice(0, -1);
+    const run = last?.size ?? 1;
+    if (outer.length === 0) return `memcpy(y + ${to}, x + ${from}, ${run});`;
+    return loops('i', outer, ({ x, y }) => `memcpy(y + ${plus(to)}${y}, x + ${plus(from)}${x}, ${run});`);
+  }
+  return loops('i', merged, ({ x, y }) => `y[${plus(to)}${y}] = x[${plus(from)}${x}];`);
+}
+
+const zip = (shape: readonly number[], x: readonly number[], y: readonly number[]): Move[] =>
+  shape.map((size, axis) => ({ size, x: x[axis]!, y: y[axis]! }));
+
+const positive = (axis: number, rank: number) => (axis < 0 ? axis + rank : axis);
+
+export function transpose(site: Site): Piece {
+  const strides = stridesOf(site.input(0).shape);
+  const permutation = [...(site.input(1).data as Int32Array)];
+  const { shape } = site.output;
+  const x = permutation.map((axis) => strides[axis]!);
+  return pieceOf(site, { body: copyText(zip(shape, x, stridesOf(shape))) });
+}
+
+export function stridedSlice(site: SiteOf<'STRIDED_SLICE'>): Piece {
+  const { shape } = site.input(0);
+  const [begin, end, strides] = [1, 2, 3].map((place) => site.input(place).data as Int32Array);
+  const axes = sliceAxes(shape, [begin!, end!, strides!], site.options)!;
+  const own = stridesOf(shape);
+  const counts = axes.map(({ count }) => count);
+  const from = axes.reduce((start, { first }, axis) => start + first * own[axis]!, 0);
+  const x = axes.map(({ step }, axis) => step * own[axis]!);
+  return pieceOf(site, { body: copyText(zip(counts, x, stridesOf(counts)), from) });
+}
+
+/** PAD fills with the zero point, PADV2 with its third input. */
+export function pad(site: Site): Piece {
+  const { shape } = site.input(0);
+  const paddings = site.input(1).data as Int32Array;
+  const strides = stridesOf(site.output.shape);
+  const start = strides.reduce((sum, stride, axis) => sum + stride * paddings[2 * axis]!, 0);
+  const given = site.operator.op === 'PADV2';
+  const fill = given ? (site.input(2).data as Int8Array)[0]! : scaleOf(site.output).zeroPoint;
+  return pieceOf(site, {
+    body: `memset(y, ${fill}, ${elementCount(site.output.shape)});
+${copyText(zip(shape, stridesOf(shape), strides), 0, start)}`,
+  });
+}
+
+/** One piece for each part. */
+export function concatenation(site: SiteOf<'CONCATENATION'>): Piece[] {
+  const { shape } = site.output;
+  const axis = positive(site.options.axis, shape.length);
+  const strides = stridesOf(shape);
+  let start = 0;
+  return site.operator.inputs.map((input, place) => {
+    const own = site.input(place).shape;
+    const body = copyText(zip(own, stridesOf(own), strides), 0, start * strides[axis]!);
+    start += own[axis]!;
+    return pieceOf(site, { inputs: [input], body });
+  });
+}
+
+/** One piece for each part. */
+export function split(site: SiteOf<'SPLIT'>): Piece[] {
+  const { shape } = site.input(1);
+  const axis = positive((site.input(0).data as Int32Array)[0]!, shape.length);
+  const strides = stridesOf(shape);
+  return site.operator.outputs.map((output, part) => {
+    const own = site.graph.tensors[output]!.shape;
+    const body = copyText(zip(own, strides, stridesOf(own)), part * own[axis]! * strides[axis]!);
+    return pieceOf(site, { inputs: [site.operator.inputs[1]!], output, body });
+  });
+}
+
+/** Everything as it is: where input or a constant is the network's output. */
+export function whole(site: Site): Piece {
+  return pieceOf(site, { body: `memcpy(y, x, ${elementCount(site.output.shape)});` });
+}
+
+/** Distance between neighbours along each axis of a row-major tensor. */
+function stridesOf(shape: readonly number[]): number[] {
+  const strides = shape.map(() => 1);
+  for (let axis = shape.length - 2; axis >= 0; axis--) strides[axis] = strides[axis + 1]! * shape[axis + 1]!;
+  return strides;
+}
+
+type Axis<Step extends string> = { size: number } & { [name in Step]: number };
+
+/**
+ * Nested loops over the axes, with the body inside that is given, for each step, the place as C text: the sum of index times
+ * step. Axes of one element take no loop.
+ */
+function loops<Step extends string>(
+  prefix: string,
+  axes: Axis<Step>[],
+  body: (place: { [name in Step]: string }) => string,
+): string {
+  const used = axes.flatMap((axis, index) => (axis.size === 1 ? [] : [{ axis, name: `${prefix}${index}` }]));
+  const steps = Object.keys(axes[0] ?? {}).filter((key) => key !== 'size') as Step[];
+  const placeOf = (step: Step) => {
+    const terms = used.flatMap(({ axis, name }) => {
+      const distance: number = axis[step];
+      if (distance === 0) return [];
+      return [distance === 1 ? name : `${name} * ${distance}`];
+    });
+    return terms.length === 0 ? '0' : terms.join(' + ');
+  };
+  const inner = body(
+    Object.fromEntries(steps.map((step) => [step, placeOf(step)])) as { [name in Step]: string },
+  );
+  return used.reduceRight(
+    (text, { axis, name }) =>
+      `for (int ${name} = 0; ${name} < ${axis.size}; ${name}++) {\n${indent(text)}\n}`,
+    inner,
+  );
+}

@@ -1,0 +1,70 @@
+/** A run of float32 numbers in the memory of the kernels. Address and view are there once the arena is sealed. */
+export class Floats {
+  /** Address in bytes. */
+  at = 0;
+  data: Float32Array = new Float32Array(0);
+  constructor(readonly length: number) {}
+}
+
+/** Kernels may read and write up to this much behind any run (they work on four numbers at once). */
+const slackBytes = 64;
+
+const pageBytes = 65_536;
+
+/** Plans the memory of one network: first everything is asked for, then the arena is sealed and all of it exists. */
+export class Arena {
+  private readonly plain: Floats[] = [];
+  private readonly zeroed: Floats[] = [];
+  private readonly scratches = new Map<string, Floats>();
+  /** Cleared at the beginning of each step. */
+  gradients: Float32Array = new Float32Array(0);
+
+  floats(length: number): Floats {
+    const floats = new Floats(length);
+    this.plain.push(floats);
+    return floats;
+  }
+
+  /** Numbers that are 0 at the beginning of each step. */
+  gradient(length: number): Floats {
+    const floats = new Floats(length);
+    this.zeroed.push(floats);
+    return floats;
+  }
+
+  /** Room that all who give one name share; nobody's values survive another's turn. */
+  scratch(name: string, length: number): () => Floats {
+    const known = this.scratches.get(name);
+    if (!known || known.length < length) this.scratches.set(name, new Floats(length));
+    return () => this.scratches.get(name)!;
+  }
+
+  seal(): Memory {
+    let at = 16;
+    const place = (floats: Floats) => {
+      floats.at = at;
+      at = (at + floats.length * 4 + slackBytes + 15) & ~15;
+    };
+    for (const floats of [...this.plain, ...this.scratches.values()]) place(floats);
+    const from = at;
+    for (const floats of this.zeroed) place(floats);
+    const memory = new webAssembly.Memory({ initial: Math.ceil((at + slackBytes) / pageBytes) });
+    for (const floats of [...this.plain, ...this.scratches.values(), ...this.zeroed])
+      floats.data = new Float32Array(memory.buffer, floats.at, floats.length);
+    this.gradients = new Float32Array(memory.buffer, from, (at - from) / 4);
+    return memory;
+  }
+}
+
+/** The part of WebAssembly's JavaScript API that is used here: TypeScript has its types only together with the browser's. */
+export interface Memory {
+  readonly buffer: ArrayBuffer;
+}
+
+interface WebAssemblyApi {
+  Memory: new (size: { initial: number }) => Memory;
+  Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
+  Instance: new (module: object, imports: { env: { memory: Memory } }) => { exports: unknown };
+}
+
+export const webAssembly = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;

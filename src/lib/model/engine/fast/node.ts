@@ -1,0 +1,44 @@
+import type { Activation } from '../../../formats/index.js';
+import type { Kernels } from '../wasm/kernels.js';
+import type { Floats } from './memory.js';
+
+/** A tensor while it is trained. */
+export interface Slot {
+  /** Numbers of one example, or of the constant. */
+  size: number;
+  constant: boolean;
+  value: Floats;
+  /** Absent where nothing before it is trained. */
+  gradient?: Floats;
+}
+
+/** Settings of one step over a batch. */
+export interface Run {
+  kernels: Kernels;
+  rows: number;
+  /** Whether batch norms take the batch's statistics, and dropout drops. */
+  training: boolean;
+  /** Steps taken so far: with the seed it decides what is dropped. */
+  steps: number;
+}
+
+/** One operator over a whole batch. Backward adds to its inputs' gradients; it may overwrite its output's. */
+export interface TrainNode {
+  forward(run: Run): void;
+  backward?(run: Run): void;
+}
+
+/** Limits of a fused activation. */
+export function limitsOf(activation: Activation): { low: number; high: number; fused: boolean } {
+  const all = Number.POSITIVE_INFINITY;
+  switch (activation) {
+    case 'none':
+      return { low: -all, high: all, fused: false };
+    case 'relu':
+      return { low: 0, high: all, fused: true };
+    case 'relu6':
+      return { low: 0, high: 6, fused: true };
+    case 'relu_n1_to_1':
+      return { low: -1, high: 1, fused: true };
+  }
+}

@@ -1,0 +1,194 @@
+import { AiotError } from '../../core/index.js';
+import type { Graph, Operator, Tensor } from '../../formats/index.js';
+import type { Engine, EngineState, Step } from './types.js';
+
+/**
+ * Several engines over networks of one shape with different first weights, as one: each learns from the same steps, and they answer
+ * with the mean of their outputs. Chance then has less of a say in what comes of little data. The graph is one network
+ * of them all (see `joinMembers`).
+ * @param engines at least one; disposed with this one
+ * @throws AIOT_MODEL_UNFIT for networks that cannot be joined
+ */
+export function membersEngine(engines: readonly Engine[]): Engine {
+  const [first] = engines;
+  if (!first) throw new RangeError('expected at least one engine');
+  if (engines.length === 1) return first;
+  const joined = () => joinMembers(engines.map((engine) => engine.graph()));
+  // Networks that cannot be joined are refused before anything is learned.
+  joined();
+  return {
+    name: first.name,
+    inputSize: first.inputSize,
+    outputSize: first.outputSize,
+    step(inputs, targets, weights, rows): Step {
+      const steps = engines.map((engine) => engine.step(inputs, targets, weights, rows));
+      const loss = steps.reduce((sum, step) => sum + step.loss, 0) / steps.length;
+      return { loss, outputs: mean(steps.map(({ outputs }) => outputs)) };
+    },
+    forward: (inputs, rows) => mean(engines.map((engine) => engine.forward(inputs, rows))),
+    save: () => joinStates(engines.map((engine) => engine.save())),
+    load: (state) => {
+      splitState(state, engines.length).forEach((own, i) => {
+        engines[i]!.load(own);
+      });
+    },
+    graph: joined,
+    dispose: () => {
+      for (const engine of engines) engine.dispose();
+    },
+  };
+}
+
+function mean(all: Float32Array[]): Float32Array {
+  const out = new Float32Array(all[0]!.length);
+  for (const one of all) for (let i = 0; i < out.length; i++) out[i] = out[i]! + one[i]! / all.length;
+  return out;
+}
+
+/** The members' arrays one after the other. */
+function joinStates(states: EngineState[]): EngineState {
+  const joined = (part: Exclude<keyof EngineState, 'steps'>) => {
+    const size = states[0]![part].length;
+    const out = new Float32Array(size * states.length);
+    states.forEach((state, i) => {
+      out.set(state[part], i * size);
+    });
+    return out;
+  };
+  return {
+    steps: states[0]!.steps,
+    values: joined('values'),
+    first: joined('first'),
+    second: joined('second'),
+    statistics: joined('statistics'),
+  };
+}
+
+/** A state of another number of members gives parts of a length that their engines refuse. */
+function splitState(state: EngineState, count: number): EngineState[] {
+  return Array.from({ length: count }, (_, i) => {
+    const own = (values: Float32Array) =>
+      values.slice((i * values.length) / count, ((i + 1) * values.length) / count);
+    return {
+      steps: state.steps,
+      values: own(state.values),
+      first: own(state.first),
+      second: own(state.second),
+      statistics: own(state.statistics),
+    };
+  });
+}
+
+type Dense = Extract<Operator, { op: 'FULLY_CONNECTED' }>;
+
+/**
+ * Networks of the same dense layers, trained from different beginnings, as one network whose outputs are the mean of theirs: the
+ * first layers stand side by side, each member's later layers see its own part alone (the rest of the weights is 0), and
+ * the last layer adds up. A device runs it as any other network, with no operator more.
+ * @param graphs float32 chains of FULLY_CONNECTED, as `buildTrainable` makes them of dense layers
+ * @throws AIOT_MODEL_UNFIT for other operators, or networks that differ in shape
+ */
+export function joinMembers(graphs: readonly Graph[]): Graph {
+  const [first] = graphs;
+  if (!first) throw unfit('there is none');
+  if (graphs.length === 1) return first;
+  const chains = graphs.map(denseChain);
+  const tensors: Tensor[] = [...first.tensors];
+  const last = first.operators.length - 1;
+  chains[0]!.forEach((operator, layer) => {
+    const members = graphs.map((graph, m) => memberLayer(graph, chains[m]![layer]));
+    const [{ outputs, inputs }] = members as [Layer];
+    if (members.some((other) => other.outputs !== outputs || other.inputs !== inputs))
+      throw unfit('their layers differ in size');
+    const joined =
+      layer === last ? averaged(members, layer === 0) : layer === 0 ? stacked(members) : sideBySide(members);
+    const [, w = -1, b = -1] = operator.inputs;
+    tensors[w] = { ...tensors[w]!, shape: [joined.outputs, joined.inputs], data: joined.weights };
+    tensors[b] = { ...tensors[b]!, shape: [joined.outputs], data: joined.bias };
+    const [output = -1] = operator.outputs;
+    tensors[output] = { ...tensors[output]!, shape: [1, joined.outputs] };
+  });
+  return { ...first, tensors };
+}
+
+interface Layer {
+  outputs: number;
+  inputs: number;
+  /** [outputs, inputs] */
+  weights: Float32Array;
+  bias: Float32Array;
+}
+
+function denseChain(graph: Graph): Dense[] {
+  return graph.operators.map((operator, i) => {
+    const before = i === 0 ? graph.inputs[0] : graph.operators[i - 1]!.outputs[0];
+    if (operator.op !== 'FULLY_CONNECTED' || operator.inputs[0] !== before)
+      throw unfit(`expected dense layers one after the other, got ${operator.op} as operator ${i}`);
+    return operator;
+  });
+}
+
+function memberLayer(graph: Graph, operator: Dense | undefined): Layer {
+  const [, w = -1, b = -1] = operator?.inputs ?? [];
+  const [weights, bias] = [graph.tensors[w], graph.tensors[b]];
+  if (!(weights?.data instanceof Float32Array) || !(bias?.data instanceof Float32Array))
+    throw unfit('expected a float32 weight and bias in every layer, and as many layers in each');
+  const [outputs = 0, inputs = 0] = weights.shape;
+  return { outputs, inputs, weights: weights.data, bias: bias.data };
+}
+
+/** All see the same input. */
+function stacked(members: Layer[]): Layer {
+  const { inputs, outputs } = members[0]!;
+  const weights = new Float32Array(members.length * outputs * inputs);
+  members.forEach((member, m) => {
+    weights.set(member.weights, m * outputs * inputs);
+  });
+  return { outputs: members.length * outputs, inputs, weights, bias: concatenated(members) };
+}
+
+/** Each sees the part of the input that is its own. */
+function sideBySide(members: Layer[]): Layer {
+  const { inputs, outputs } = members[0]!;
+  const width = members.length * inputs;
+  const weights = new Float32Array(members.length * outputs * width);
+  members.forEach((member, m) => {
+    for (let o = 0; o < outputs; o++) {
+      weights.set(
+        member.weights.subarray(o * inputs, (o + 1) * inputs),
+        (m * outputs + o) * width + m * inputs,
+      );
+    }
+  });
+  return { outputs: members.length * outputs, inputs: width, weights, bias: concatenated(members) };
+}
+
+/** Mean of the members' outputs. `shared`: they see one input, not each a part of it. */
+function averaged(members: Layer[], shared: boolean): Layer {
+  const { inputs, outputs } = members[0]!;
+  const count = members.length;
+  const width = shared ? inputs : count * inputs;
+  const weights = new Float32Array(outputs * width);
+  const bias = new Float32Array(outputs);
+  members.forEach((member, m) => {
+    const from = shared ? 0 : m * inputs;
+    for (let o = 0; o < outputs; o++) {
+      for (let i = 0; i < inputs; i++) {
+        const at = o * width + from + i;
+        weights[at] = weights[at]! + member.weights[o * inputs + i]! / count;
+      }
+      bias[o] = bias[o]! + member.bias[o]! / count;
+    }
+  });
+  return { outputs, inputs: width, weights, bias };
+}
+
+function concatenated(members: Layer[]): Float32Array {
+  return Float32Array.from(members.flatMap(({ bias }) => [...bias]));
+}
+
+function unfit(message: string): AiotError {
+  return new AiotError('AIOT_MODEL_UNFIT', `these networks cannot be joined: ${message}`, {
+    next: 'Use several members with dense layers alone (model.kind: mlp).',
+  });
+}

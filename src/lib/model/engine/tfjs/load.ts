@@ -1,0 +1,241 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type {
+  Conv2DBackpropFilterAttrs,
+  DataType,
+  KernelBackend,
+  KernelConfig,
+  Tensor4D,
+  TensorInfo,
+} from '@tensorflow/tfjs-core';
+import { AiotError } from '../../../core/index.js';
+import type { Backend } from '../types.js';
+
+export type Core = typeof import('@tensorflow/tfjs-core');
+
+/** TensorFlow.js with one backend chosen. */
+export interface TensorFlow {
+  tf: Core;
+  /** For people, e.g. `tfjs-wasm`. */
+  name: string;
+  /** Makes the backend the current one: engines of several may be open at once. */
+  use(): void;
+}
+
+const loading = new Map<string, Promise<TensorFlow>>();
+
+/** Where optional packages are looked for: beside aiot, on NODE_PATH, and in the current folder's project. */
+const usualPlaces = () => [import.meta.url, pathToFileURL(join(process.cwd(), 'package.json')).href];
+
+/** What each backend of TensorFlow.js needs. They are optional peers: 98 MB that the built-in engine does without. */
+const packagesOf = {
+  cpu: ['@tensorflow/tfjs-core', '@tensorflow/tfjs-layers', '@tensorflow/tfjs-backend-cpu'],
+  wasm: [
+    '@tensorflow/tfjs-core',
+    '@tensorflow/tfjs-layers',
+    '@tensorflow/tfjs-backend-cpu',
+    '@tensorflow/tfjs-backend-wasm',
+  ],
+} as const;
+
+/**
+ * TensorFlow.js on one of its backends, loaded once a process, on first use. Nothing is downloaded.
+ * @param places files whose neighbouring packages are looked at, as URLs
+ * @throws AIOT_BACKEND_MISSING where the backend's packages are not installed, or do not load
+ */
+export function loadTfjs(
+  backend: Exclude<Backend, 'auto'>,
+  places: readonly string[] = usualPlaces(),
+): Promise<TensorFlow> {
+  const key = [backend, ...places].join('\n');
+  const known = loading.get(key) ?? (backend === 'node' ? loadNode(places) : load(backend, places));
+  loading.set(key, known);
+  // A failure is reported each time anew: what was missing may have been installed.
+  known.catch(() => loading.delete(key));
+  return known;
+}
+
+async function load(backend: 'wasm' | 'cpu', places: readonly string[]): Promise<TensorFlow> {
+  const files = packagesOf[backend].map((name) => resolvePeer(name, places));
+  const missing = packagesOf[backend].filter((_, i) => files[i] === undefined);
+  if (missing.length > 0) {
+    throw new AiotError(
+      'AIOT_BACKEND_MISSING',
+      `--backend ${backend} needs TensorFlow.js, and ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not installed`,
+      {
+        next: `npm install ${packagesOf[backend].map((name) => `${name}@4`).join(' ')} (with --global if aiot is installed globally), or leave --backend out: the built-in engine needs nothing.`,
+      },
+    );
+  }
+  const [core, layers, cpu, wasm] = files.map((file) => pathToFileURL(file as string).href);
+  const tf = await importModule<Core>(core as string);
+  // The build of tfjs-core for Node holds no gradients; that of tfjs-layers registers them for all.
+  await import(layers as string);
+  await import(cpu as string);
+  quiet(tf);
+  if (wasm) await loadWasm(tf, wasm);
+  await tf.setBackend(backend);
+  await tf.ready();
+  return { tf, name: `tfjs-${backend}`, use: () => use(tf, backend) };
+}
+
+/** The file that a package is loaded from; undefined when none of the places has it. */
+function resolvePeer(name: string, places: readonly string[]): string | undefined {
+  for (const place of places) {
+    try {
+      return createRequire(place).resolve(name);
+    } catch {}
+  }
+  return undefined;
+}
+
+/** Exports of a CommonJS or an ES module. */
+async function importModule<Module>(url: string): Promise<Module> {
+  const loaded = (await import(url)) as { default?: Module } & Module;
+  return loaded.default ?? loaded;
+}
+
+async function loadWasm(tf: Core, url: string): Promise<void> {
+  const events = ['uncaughtException', 'unhandledRejection'] as const;
+  const before = new Map(events.map((event) => [event, process.rawListeners(event)]));
+  const wasm = await importModule<typeof import('@tensorflow/tfjs-backend-wasm')>(url);
+  wasm.setWasmPaths(`${dirname(fileURLToPath(url))}/`);
+  // Worker threads would cost start-up time and bring nothing at these sizes.
+  tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+  registerFilterGradient(tf, 'wasm');
+  bridgeKernels(tf, 'cpu', 'wasm');
+  await tf.setBackend('wasm');
+  await tf.ready();
+  // Emscripten's loader installs process-wide handlers that rethrow: a program's own error handling would not be reached.
+  for (const event of events) {
+    for (const listener of process.rawListeners(event)) {
+      if (!before.get(event)?.includes(listener)) process.off(event, listener as () => void);
+    }
+  }
+}
+
+const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
+
+/** tfjs-node, or its GPU sister, from the first place that has one. */
+async function loadNode(places: readonly string[]): Promise<TensorFlow> {
+  // TensorFlow's library prints what it found of the processor, past our own streams; errors it may print.
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  const failures: string[] = [];
+  for (const name of nodePackages) {
+    for (const place of places) {
+      const file = resolvePeer(name, [place]);
+      if (file === undefined) continue;
+      try {
+        const tf = await importModule<Core>(pathToFileURL(file).href);
+        quiet(tf);
+        use(tf, 'tensorflow');
+        return { tf, name: name.replace('@tensorflow/', ''), use: () => use(tf, 'tensorflow') };
+      } catch (cause) {
+        failures.push(`${file} does not load: ${(cause as Error).message.split('\n')[0]}`);
+      }
+    }
+  }
+  throw new AiotError('AIOT_BACKEND_MISSING', failures[0] ?? `${nodePackages[1]} is not installed`);
+}
+
+function use(tf: Core, backend: string): void {
+  // Resolves at once for a backend that is there.
+  if (tf.getBackend() !== backend) void tf.setBackend(backend);
+}
+
+/** In Node, the cpu backend's first use prints a hint to install tfjs-node. */
+function quiet(tf: Core): void {
+  const cpu = tf.findBackend('cpu') as (KernelBackend & { firstUse?: boolean }) | null;
+  if (cpu) cpu.firstUse = false;
+}
+
+/**
+ * Kernels that backend `to` lacks run on backend `from`, and their results are carried back: slow, and it makes every gradient
+ * work that tfjs 4.22's wasm backend has no kernel for (those of depthwise convolutions and pools).
+ */
+function bridgeKernels(tf: Core, from: string, to: string): void {
+  for (const { kernelName, kernelFunc } of tf.getKernelsForBackend(from)) {
+    if (tf.getKernel(kernelName, to)) continue;
+    tf.registerKernel({
+      kernelName,
+      backendName: to,
+      kernelFunc: ({ inputs, attrs, backend }) => {
+        const source = tf.findBackend(from);
+        const target = backend as KernelBackend;
+        const moved = Object.fromEntries(
+          Object.entries(inputs).map(([name, info]) => [name, info && carry(tf, info, target, source)]),
+        );
+        const results = kernelFunc({ inputs: moved, attrs: attrs ?? {}, backend: source });
+        const back = [results].flat().map((info) => carry(tf, info, source, target));
+        for (const info of [...Object.values(moved), ...[results].flat()])
+          if (info) source.disposeData(info.dataId, true);
+        return Array.isArray(results) ? back : back[0]!;
+      },
+    });
+  }
+}
+
+function carry(
+  tf: Core,
+  { dataId, shape, dtype }: TensorInfo,
+  from: KernelBackend,
+  to: KernelBackend,
+): TensorInfo {
+  const values = from.readSync(dataId) as Float32Array;
+  return {
+    dataId: to.write(tf.util.toTypedArray(values, dtype as 'float32'), shape, dtype as DataType),
+    shape,
+    dtype,
+  };
+}
+
+/**
+ * The gradient of a 2-D convolution with respect to its filter, which tfjs 4.22's wasm backend lacks (so that nothing with
+ * a convolution trains on it): x is padded, each filter tap is one strided slice of it, and all taps together meet dy in a
+ * single matrix product. dF[h, w, c, o] = Σ over n, i, j of x[n, i·s + h, j·s + w, c] · dy[n, i, j, o].
+ */
+function registerFilterGradient(tf: Core, backendName: string): void {
+  if (tf.getKernel('Conv2DBackpropFilter', backendName)) return;
+  const kernel: KernelConfig = {
+    kernelName: 'Conv2DBackpropFilter',
+    backendName,
+    kernelFunc: ({ inputs, attrs }) => {
+      const { x, dy } = inputs as unknown as { x: Tensor4D; dy: Tensor4D };
+      return filterGradient(tf, x, dy, attrs as unknown as Conv2DBackpropFilterAttrs);
+    },
+  };
+  tf.registerKernel(kernel);
+}
+
+function filterGradient(tf: Core, x: Tensor4D, dy: Tensor4D, attrs: Conv2DBackpropFilterAttrs): Tensor4D {
+  const { filterShape, strides, pad, dimRoundingMode } = attrs;
+  const info = tf.backend_util.computeConv2DInfo(x.shape, filterShape, strides, 1, pad, dimRoundingMode);
+  const { top, bottom, left, right } = info.padInfo;
+  const { batchSize, outHeight, outWidth, outChannels, inChannels, strideHeight, strideWidth } = info;
+  const rows = batchSize * outHeight * outWidth;
+  return tf.tidy(() => {
+    const padded = tf.pad4d(x, [
+      [0, 0],
+      [top, bottom],
+      [left, right],
+      [0, 0],
+    ]);
+    const taps: Tensor4D[] = [];
+    for (let h = 0; h < info.filterHeight; h++) {
+      for (let w = 0; w < info.filterWidth; w++) {
+        const begin = [0, h, w, 0];
+        const end = [
+          batchSize,
+          h + (outHeight - 1) * strideHeight + 1,
+          w + (outWidth - 1) * strideWidth + 1,
+          inChannels,
+        ];
+        taps.push(tf.stridedSlice(padded, begin, end, [1, strideHeight, strideWidth, 1]) as Tensor4D);
+      }
+    }
+    const columns = tf.reshape(tf.concat(taps, 3), [rows, taps.length * inChannels]);
+    const product = tf.matMul(columns, tf.reshape(dy, [rows, outChannels]), true);
+    return tf.reshape(product, filterShape) as Tensor4D;
+  });
+}

@@ -1,0 +1,220 @@
+/**
+ * A small assembler for WebAssembly: instructions are arrays of bytes, put together by functions with the names of the text format.
+ * Encoding: WebAssembly core specification 2.0, chapter 5 (binary format), with the vector instructions of section 5.4.8.
+ */
+export type Code = readonly number[];
+
+type Type = 'i32' | 'f32' | 'v128';
+
+/** A local variable of a function: its index and type. */
+export interface Local {
+  index: number;
+  type: Type;
+}
+
+const typeCode: Record<Type, number> = { i32: 0x7f, f32: 0x7d, v128: 0x7b };
+
+function unsigned(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value >>> 0;
+  do {
+    const low = rest & 0x7f;
+    rest >>>= 7;
+    bytes.push(rest === 0 ? low : low | 0x80);
+  } while (rest !== 0);
+  return bytes;
+}
+
+function signed(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value | 0;
+  for (;;) {
+    const low = rest & 0x7f;
+    rest >>= 7;
+    const done = (rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0);
+    bytes.push(done ? low : low | 0x80);
+    if (done) return bytes;
+  }
+}
+
+const two =
+  (...op: number[]) =>
+  (a: Code, b: Code): Code => [...a, ...b, ...op];
+
+const simd = (op: number) => [0xfd, ...unsigned(op)];
+
+/** Alignment 2² bytes (a hint that is never wrong here), then an offset of bytes. */
+const memory = (offset: number) => [2, ...unsigned(offset)];
+
+export const get = (local: Local): Code => [0x20, ...unsigned(local.index)];
+export const set = (local: Local, value: Code): Code => [...value, 0x21, ...unsigned(local.index)];
+
+export const when = (condition: Code, then: Code, otherwise: Code = []): Code => [
+  ...condition,
+  0x04,
+  0x40,
+  ...then,
+  ...(otherwise.length > 0 ? [0x05, ...otherwise] : []),
+  0x0b,
+];
+
+/** Repeats the body while the condition holds. */
+export const loop = (condition: Code, body: Code): Code => [
+  ...[0x02, 0x40, 0x03, 0x40],
+  ...condition,
+  ...[0x45, 0x0d, 1],
+  ...body,
+  ...[0x0c, 0, 0x0b, 0x0b],
+];
+
+export const i32 = {
+  const: (value: number): Code => [0x41, ...signed(value)],
+  add: two(0x6a),
+  sub: two(0x6b),
+  mul: two(0x6c),
+  and: two(0x71),
+  less: two(0x48),
+  lessUnsigned: two(0x49),
+  greater: two(0x4a),
+  notLess: two(0x4e),
+};
+
+/** Numbers of one kind, single or four at once: kernels are written once for both. */
+export interface Lanes {
+  type: 'f32' | 'v128';
+  /** Bytes. */
+  width: number;
+  load(address: Code, offset?: number): Code;
+  store(address: Code, value: Code, offset?: number): Code;
+  /** One float32 from memory, in every lane. */
+  loadSplat(address: Code, offset?: number): Code;
+  /** One float32, in every lane. */
+  splat(value: Code): Code;
+  zero: Code;
+  add(a: Code, b: Code): Code;
+  sub(a: Code, b: Code): Code;
+  mul(a: Code, b: Code): Code;
+  div(a: Code, b: Code): Code;
+  min(a: Code, b: Code): Code;
+  max(a: Code, b: Code): Code;
+  sqrt(a: Code): Code;
+  /** `value` where low < x < high, else 0. */
+  within(x: Code, low: Code, high: Code, value: Code): Code;
+}
+
+export const f32: Lanes = {
+  type: 'f32',
+  width: 4,
+  load: (address, offset = 0) => [...address, 0x2a, ...memory(offset)],
+  store: (address, value, offset = 0) => [...address, ...value, 0x38, ...memory(offset)],
+  loadSplat: (address, offset = 0) => [...address, 0x2a, ...memory(offset)],
+  splat: (value) => value,
+  zero: [0x43, 0, 0, 0, 0],
+  add: two(0x92),
+  sub: two(0x93),
+  mul: two(0x94),
+  div: two(0x95),
+  min: two(0x96),
+  max: two(0x97),
+  sqrt: (a) => [...a, 0x91],
+  // select takes the first value where the condition holds: low < x and x < high.
+  within: (x, low, high, value) => [
+    ...value,
+    ...[0x43, 0, 0, 0, 0],
+    ...[...low, ...x, 0x5d],
+    ...[...x, ...high, 0x5d],
+    ...[0x71, 0x1b],
+  ],
+};
+
+export const f32x4: Lanes = {
+  type: 'v128',
+  width: 16,
+  load: (address, offset = 0) => [...address, ...simd(0x00), ...memory(offset)],
+  store: (address, value, offset = 0) => [...address, ...value, ...simd(0x0b), ...memory(offset)],
+  loadSplat: (address, offset = 0) => [...address, ...simd(0x09), ...memory(offset)],
+  splat: (value) => [...value, ...simd(0x13)],
+  zero: [...simd(0x0c), ...new Array<number>(16).fill(0)],
+  add: two(...simd(0xe4)),
+  sub: two(...simd(0xe5)),
+  mul: two(...simd(0xe6)),
+  div: two(...simd(0xe7)),
+  min: two(...simd(0xe8)),
+  max: two(...simd(0xe9)),
+  sqrt: (a) => [...a, ...simd(0xe3)],
+  within: (x, low, high, value) => [
+    ...value,
+    ...[...low, ...x, ...simd(0x43)],
+    ...[...x, ...high, ...simd(0x43)],
+    ...simd(0x4e),
+    ...simd(0x4e),
+  ],
+};
+
+/** Stores one lane of a vector. */
+export const storeLane = (lane: number, address: Code, value: Code): Code => [
+  ...address,
+  ...value,
+  ...simd(0x5a),
+  ...memory(4 * lane),
+  lane,
+];
+
+/** A function without result, while it is written. */
+export class Kernel {
+  private readonly locals: Type[] = [];
+  private body: number[] = [];
+
+  constructor(
+    readonly name: string,
+    readonly parameters: readonly Type[],
+  ) {}
+
+  parameter(index: number): Local {
+    return { index, type: this.parameters[index]! };
+  }
+
+  local(type: Type): Local {
+    return { index: this.parameters.length + this.locals.push(type) - 1, type };
+  }
+
+  write(...code: Code[]): void {
+    // Spread into push would pass every byte as an argument.
+    this.body = this.body.concat(...code);
+  }
+
+  encode(): number[] {
+    const locals = this.locals.flatMap((type) => [1, typeCode[type]]);
+    const code = [...unsigned(this.locals.length), ...locals, ...this.body, 0x0b];
+    return [...unsigned(code.length), ...code];
+  }
+
+  signature(): number[] {
+    return [0x60, ...vector(this.parameters.map((type) => [typeCode[type]])), 0];
+  }
+}
+
+function vector(items: readonly Code[]): number[] {
+  return [...unsigned(items.length), ...items.flat()];
+}
+
+function section(id: number, content: Code): number[] {
+  return [id, ...unsigned(content.length), ...content];
+}
+
+function text(value: string): number[] {
+  const bytes = [...new TextEncoder().encode(value)];
+  return [...unsigned(bytes.length), ...bytes];
+}
+
+/** A module that imports the memory `env.memory` and exports every kernel by its name. */
+export function moduleOf(kernels: readonly Kernel[]): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from([
+    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...section(1, vector(kernels.map((kernel) => kernel.signature()))),
+    ...section(2, vector([[...text('env'), ...text('memory'), 0x02, 0x00, 1]])),
+    ...section(3, vector(kernels.map((_, index) => unsigned(index)))),
+    ...section(7, vector(kernels.map(({ name }, index) => [...text(name), 0x00, ...unsigned(index)]))),
+    ...section(10, vector(kernels.map((kernel) => kernel.encode()))),
+  ]);
+}

@@ -1,0 +1,334 @@
+import { AiotError } from '../../core/index.js';
+import type { Metrics } from '../bundle/types.js';
+import { type CalibrationBin, calibrationOf, shareOf } from './calibration.js';
+import { bootstrapInterval, proportionOf } from './intervals.js';
+import {
+  argMaxRows,
+  aucOf,
+  type ClassFigures,
+  classFigures,
+  confusionOf,
+  macroAuc,
+  macroF1Of,
+  valueFigures,
+} from './metrics.js';
+import type { EvaluateResult, NetworkFigures, OutputKind } from './result.js';
+
+/** Rows with what is true of them, and what a network made of them. */
+export interface Answers {
+  kind: OutputKind;
+  /** [rows × width], row-major. */
+  outputs: Float32Array | Float64Array;
+  width: number;
+  /** [rows × inputs]: what a reconstruction is compared with; null = `outputs` are its errors, one a row. */
+  inputs: Float32Array | null;
+  /** Index of the class of each row; not looked at where values are asked for. */
+  truth: Int32Array;
+  /** [rows × width]: the true values, where values are asked for. */
+  values?: ArrayLike<number>;
+  /** Names in the order of the network's classes; two of a probability and a reconstruction, none of values. */
+  classes: readonly string[];
+  /** From which probability (0.5), and above which reconstruction error, a row is of the second class; null = not known. */
+  threshold: number | null;
+  /** What the rows were drawn in; null = each by itself, within its class; absent = each by itself. */
+  groups?: readonly string[] | null;
+  /** False where nobody asks how certain the figures are. */
+  resample?: boolean;
+}
+
+export interface Worst {
+  /** From 1. */
+  row: number;
+  truth: string;
+  predicted: string;
+  /** Score of the true class, or the error of a value. */
+  score: number;
+}
+
+/** A network's figures on labelled rows; those that its kind of output does not have are null. */
+export interface Verdict extends Omit<Figures, 'accuracy' | 'macroF1' | 'interval'> {
+  accuracy: number | null;
+  macroF1: number | null;
+  interval: [number, number] | null;
+  mae: number | null;
+  rmse: number | null;
+  r2: number | null;
+  classes: string[];
+  threshold: number | null;
+  worst: Worst[];
+  /** Index of the class named for each row; null where none is. */
+  predicted: Int32Array | null;
+}
+
+const mostWorst = 10;
+
+export function judge(answers: Answers): Verdict {
+  switch (answers.kind) {
+    case 'value':
+      return judgeValues(answers);
+    case 'reconstruction':
+      return judgeReconstruction(answers);
+    default:
+      return judgeClasses(answers);
+  }
+}
+
+function judgeClasses({ kind, outputs, width, truth, threshold, ...rest }: Answers): Verdict {
+  if (kind === 'classes') return named(truth, argMaxRows(outputs, width), outputs, null, rest);
+  const from = threshold ?? 0.5;
+  return named(
+    truth,
+    classesOf(outputs, (p) => p >= from),
+    twoSided(outputs),
+    from,
+    rest,
+  );
+}
+
+/** Each row's mean squared error is its score: the larger, the more of the second class, the anomaly. */
+function judgeReconstruction({ outputs, inputs, width, truth, threshold, ...rest }: Answers): Verdict {
+  const errors =
+    inputs === null
+      ? Float64Array.from(outputs)
+      : reconstructionErrors(inputs, outputs as Float32Array, width);
+  if (threshold === null) {
+    const auc = aucOf(errors, (row) => truth[row] === 1);
+    return { ...nothing, n: truth.length, groups: groupCount(rest.groups), auc, classes: [...rest.classes] };
+  }
+  const predicted = classesOf(errors, (error) => error > threshold);
+  // An error is no probability: only its order and its side of the threshold say something.
+  const scores = twoSided(errors.map((error) => error / (error + threshold || 1)));
+  return { ...named(truth, predicted, scores, threshold, rest), calibrationError: null, calibration: [] };
+}
+
+function named(
+  truth: Int32Array,
+  predicted: Int32Array,
+  scores: ArrayLike<number>,
+  threshold: number | null,
+  { classes, groups, resample }: Pick<Answers, 'classes' | 'groups' | 'resample'>,
+): Verdict {
+  const figures = figuresOf({ truth, predicted, scores, classes, groups, resample });
+  const worst = worstRows(truth, predicted, scores, classes);
+  return { ...nothing, ...figures, classes: [...classes], threshold, predicted, worst };
+}
+
+function judgeValues({ outputs, width, values = [], groups, resample = true }: Answers): Verdict {
+  const rows = outputs.length / width;
+  const errorOf = (i: number) => outputs[i]! - values[i]!;
+  const mae = (weights: Float64Array) =>
+    valueFigures(values, outputs, width === 1 ? weights : repeated(weights, width)).mae;
+  return {
+    ...nothing,
+    ...valueFigures(values, outputs),
+    n: rows,
+    groups: groupCount(groups),
+    interval: resample ? bootstrapInterval(rows, groups ?? undefined, mae) : null,
+    worst: largest(outputs.length, (i) => Math.abs(errorOf(i))).map((i) => ({
+      row: Math.floor(i / width) + 1,
+      truth: String(Number(values[i]!.toPrecision(6))),
+      predicted: String(Number(outputs[i]!.toPrecision(6))),
+      score: errorOf(i),
+    })),
+  };
+}
+
+/** null where each row stands for itself. */
+function groupCount(groups: readonly string[] | null | undefined): number | null {
+  if (!groups) return null;
+  const count = new Set(groups).size;
+  return count === groups.length ? null : count;
+}
+
+/** Mean squared difference of each row's outputs from its inputs. */
+export function reconstructionErrors(
+  inputs: Float32Array,
+  outputs: Float32Array,
+  width: number,
+): Float64Array {
+  return Float64Array.from({ length: outputs.length / width }, (_, row) => {
+    let sum = 0;
+    for (let i = row * width; i < (row + 1) * width; i++) sum += (outputs[i]! - inputs[i]!) ** 2;
+    return sum / width;
+  });
+}
+
+/** The verdict on rows without labels: empty. */
+export function unjudged(rows: number): Verdict {
+  return { ...nothing, n: rows };
+}
+
+const nothing: Verdict = {
+  n: 0,
+  groups: null,
+  accuracy: null,
+  macroF1: null,
+  auc: null,
+  interval: null,
+  intervals: { macroF1: null, auc: null },
+  calibrationError: null,
+  calibration: [],
+  perClass: [],
+  confusion: [],
+  mae: null,
+  rmse: null,
+  r2: null,
+  classes: [],
+  threshold: null,
+  worst: [],
+  predicted: null,
+};
+
+/** One probability as the scores of two classes. */
+function twoSided(probabilities: ArrayLike<number>): Float64Array {
+  const scores = new Float64Array(2 * probabilities.length);
+  for (let row = 0; row < probabilities.length; row++) {
+    scores[2 * row] = 1 - probabilities[row]!;
+    scores[2 * row + 1] = probabilities[row]!;
+  }
+  return scores;
+}
+
+function repeated(weights: Float64Array, width: number): Float64Array {
+  return Float64Array.from({ length: weights.length * width }, (_, i) => weights[Math.floor(i / width)]!);
+}
+
+/** Wrong rows whose true class got the smallest score. */
+function worstRows(
+  truth: Int32Array,
+  predicted: Int32Array,
+  scores: ArrayLike<number>,
+  classes: readonly string[],
+): Worst[] {
+  const scoreOf = (row: number) => scores[row * classes.length + truth[row]!]!;
+  const wrong = (row: number) => (truth[row] === predicted[row] ? null : -scoreOf(row));
+  return largest(truth.length, wrong).map((row) => ({
+    row: row + 1,
+    truth: classes[truth[row]!]!,
+    predicted: classes[predicted[row]!]!,
+    score: scoreOf(row),
+  }));
+}
+
+/** Places of the largest sizes, the largest first, of equal ones the first; null is none. */
+function largest(count: number, sizeOf: (place: number) => number | null): number[] {
+  const found: { place: number; size: number }[] = [];
+  for (let place = 0; place < count; place++) {
+    const size = sizeOf(place);
+    if (size === null || (found.length === mostWorst && size <= found[mostWorst - 1]!.size)) continue;
+    let at = found.length;
+    while (at > 0 && found[at - 1]!.size < size) at--;
+    found.splice(at, 0, { place, size });
+    found.length = Math.min(found.length, mostWorst);
+  }
+  return found.map(({ place }) => place);
+}
+
+/** 1 for those that are of the second class. */
+function classesOf(scores: ArrayLike<number>, isSecond: (score: number) => boolean): Int32Array {
+  const classes = new Int32Array(scores.length);
+  for (let row = 0; row < classes.length; row++) classes[row] = Number(isSecond(scores[row]!));
+  return classes;
+}
+
+type Interval = [low: number, high: number];
+
+/** All that is said of a classifier's answers to rows whose class is known. */
+interface Figures {
+  n: number;
+  accuracy: number;
+  macroF1: number;
+  /** Each class against the rest, averaged; null where only one class has rows. */
+  auc: number | null;
+  /** Groups that the rows belong to, such as recordings; null where each row stands for itself. */
+  groups: number | null;
+  /** 95 %, of the accuracy; see `proportionOf`. */
+  interval: Interval;
+  /** 95 %, by drawing whole groups again, within their classes; null with fewer than two groups, or without any error. */
+  intervals: { macroF1: Interval | null; auc: Interval | null };
+  /** Expected calibration error of the class named, 0..1. */
+  calibrationError: number | null;
+  calibration: CalibrationBin[];
+  perClass: ClassFigures[];
+  /** Rows = truth, columns = prediction. */
+  confusion: number[][];
+}
+
+interface Judged {
+  /** Index of the class of each row. */
+  truth: ArrayLike<number>;
+  /** Index of the class that was named. */
+  predicted: ArrayLike<number>;
+  /** [rows × classes], row-major: the larger, the more likely. Shares or logits. */
+  scores: ArrayLike<number>;
+  classes: readonly string[];
+  /** What the rows were drawn in, such as recordings; null = each by itself, within its class; absent = each by itself. */
+  groups?: readonly string[] | null;
+  /** False where nobody asks how certain the figures are: drawing again is what takes time. */
+  resample?: boolean;
+  seed?: number;
+}
+
+/** Figures of a classifier, one probability included (its scores are then [1 − p, p]). */
+export function figuresOf(judged: Judged): Figures {
+  const { truth, predicted, scores, classes, groups, seed, resample = true } = judged;
+  const n = truth.length;
+  const count = classes.length;
+  const confusion = confusionOf(truth, predicted, count);
+  const right = (row: number) => truth[row] === predicted[row];
+  const accuracy = proportionOf(n, right, groups);
+  const auc = macroAuc(truth, scores, count);
+  const share = shareOf(scores, count);
+  const calibration = calibrationOf(n, (row) => share(row, predicted[row]!), right);
+  const interval = (statistic: (weights: Float64Array) => number | null) =>
+    resample
+      ? bootstrapInterval(n, groups ?? undefined, statistic, {
+          seed,
+          strata: groups === undefined ? undefined : truth,
+        })
+      : null;
+  return {
+    n,
+    groups: accuracy.groups,
+    accuracy: accuracy.share,
+    macroF1: macroF1Of(confusion),
+    auc: auc(),
+    interval: accuracy.interval,
+    intervals: {
+      macroF1: interval((weights) => macroF1Of(confusionOf(truth, predicted, count, weights))),
+      auc: interval(auc),
+    },
+    calibrationError: calibration.error,
+    calibration: calibration.bins,
+    perClass: classFigures(confusion, [...classes]),
+    confusion,
+  };
+}
+
+/** Figures of a classifier that runs on devices: nothing of them is missing. */
+interface ClassifierFigures {
+  float: Metrics;
+  int8: Metrics;
+  voted: Metrics;
+  arenaBytes: number;
+}
+
+/** @throws AIOT_MODEL_UNFIT where the network names no classes, or a device cannot run it */
+export function classifierFigures({ float, int8, voted, arenaBytes }: EvaluateResult): ClassifierFigures {
+  return {
+    float: metrics(float),
+    int8: metrics(int8),
+    voted: metrics(voted ?? int8),
+    arenaBytes: arenaBytes ?? unfit('TFLite Micro refuses it'),
+  };
+}
+
+function metrics({ windows, accuracy, macroF1, confusion }: NetworkFigures): Metrics {
+  if (accuracy === undefined || macroF1 === undefined || confusion === undefined)
+    return unfit('it names no classes');
+  return { windows, accuracy, macroF1, confusion };
+}
+
+function unfit(reason: string): never {
+  throw new AiotError('AIOT_MODEL_UNFIT', `expected a classifier for devices: ${reason}`);
+}

@@ -1,0 +1,165 @@
+import type { Dataset, File, Group } from 'jsfive';
+import { AiotError } from '../../core/index.js';
+import { readZip } from '../../formats/index.js';
+import { isModel, malformed, parseJson } from './errors.js';
+import { type KerasModel, namedWeights, type Weight, type WeightSource } from './keras/config.js';
+
+export type { Group } from 'jsfive';
+
+/**
+ * A .keras file of Keras 3: a zip with config.json, metadata.json and model.weights.h5. The weights lie in groups that count classes
+ * (`layers/dense_1/vars/0`), in the order Keras makes them; the group's attribute `name` is the layer's own name.
+ * @throws AIOT_FILE_MALFORMED
+ */
+export async function readKerasZip(bytes: Uint8Array): Promise<KerasModel> {
+  const files = readZip(bytes, ['config.json', 'metadata.json', 'model.weights.h5']);
+  const [config, weights] = [files.get('config.json'), files.get('model.weights.h5')];
+  if (!config || !weights) throw malformed('expected config.json and model.weights.h5 in the archive');
+  const model = parseJson(config, 'config.json');
+  if (!isModel(model)) throw malformed('config.json holds no model');
+  const { keras_version: version } = parseJson(files.get('metadata.json'), 'metadata.json') as {
+    keras_version?: string;
+  };
+  return { model, weights: byPlace(await openHdf5(weights)), writer: `Keras ${version ?? '3'}` };
+}
+
+function byPlace(root: Group): WeightSource {
+  return {
+    of: (path, roles) => {
+      if (roles.length === 0) return [];
+      let group: Group = root;
+      for (const name of path) group = layerGroup(group, name, path);
+      const vars = childOf(group, 'vars');
+      if (!isGroup(vars)) throw malformed(`there are no weights of ${path.join('/')}`);
+      const found = [...datasetsIn(vars)].sort((a, b) => Number(a.path[0]) - Number(b.path[0]));
+      // A Dropout's seed and the like come after what the layer computes with.
+      if (found.length < roles.length)
+        throw malformed(`${path.join('/')}: expected ${roles.join(', ')}, got ${found.length} array(s)`);
+      return roles.map((role, place): Weight => weightOf(found[place]!.dataset, `${path.join('/')}/${role}`));
+    },
+  };
+}
+
+function layerGroup(group: Group, name: string, path: readonly string[]): Group {
+  const layers = childOf(group, 'layers') ?? childOf(group, '_layer_checkpoint_dependencies');
+  if (isGroup(layers)) {
+    for (const key of keysOf(layers)) {
+      const layer = nodeOf(layers, key);
+      if (!isGroup(layer)) continue;
+      const vars = childOf(layer, 'vars');
+      if (isGroup(vars) && textAttribute(vars, 'name') === name) return layer;
+    }
+    const own = childOf(layers, name);
+    if (isGroup(own)) return own;
+  }
+  throw malformed(`there are no weights of ${path.join('/')}`);
+}
+
+/**
+ * A whole model in one HDF5 file, as Keras 2 wrote it and Keras 3 still does (.h5): the configuration is an attribute, the weights lie
+ * under their names in `model_weights`.
+ * @throws AIOT_FILE_MALFORMED
+ */
+export async function readKerasH5(bytes: Uint8Array): Promise<KerasModel> {
+  const root = await openHdf5(bytes);
+  const text = textAttribute(root, 'model_config');
+  if (text === undefined)
+    throw malformed('it holds weights without a model: save the whole model, as .keras or with model.save');
+  const model = parseJson(text, 'its model_config');
+  const weights = childOf(root, 'model_weights');
+  if (!isModel(model) || !isGroup(weights)) throw malformed('it holds no model with weights');
+  const named = [...datasetsIn(weights)].map(({ path, dataset }) => ({
+    segments: path,
+    weight: () => weightOf(dataset, path.join('/')),
+  }));
+  return {
+    model,
+    weights: namedWeights(named),
+    writer: `Keras ${textAttribute(root, 'keras_version') ?? ''}`.trim(),
+  };
+}
+
+/** An HDF5 file, opened in memory. @throws AIOT_FILE_MALFORMED */
+async function openHdf5(bytes: Uint8Array): Promise<File> {
+  const hdf5 = await import('jsfive');
+  return guarded('it cannot be read as HDF5', () => {
+    // A copy: Buffers of small files share one block of memory.
+    return new hdf5.File(new Uint8Array(bytes).buffer, 'model');
+  });
+}
+
+/** A group or dataset by its name, or undefined. */
+function childOf(group: Group, name: string): Group | Dataset | undefined {
+  return keysOf(group).includes(name) ? nodeOf(group, name) : undefined;
+}
+
+/** The names in a group. */
+function keysOf(group: Group): string[] {
+  return guarded('its groups cannot be read', () => group.keys);
+}
+
+function nodeOf(group: Group, name: string): Group | Dataset {
+  return guarded(`${name} in it cannot be read`, () => group.get(name));
+}
+
+function isGroup(node: Group | Dataset | undefined): node is Group {
+  // A dataset has a method of this name.
+  return (
+    node !== undefined && Array.isArray(guarded('its groups cannot be read', () => (node as Group).keys))
+  );
+}
+
+/** A group may be in itself, by any number of names: how deep groups lie in one another, and how many of a file are looked at. */
+const deepest = 16;
+
+const mostNodes = 3000;
+
+/** All datasets below a group, with the names that lead to them. @throws AIOT_FILE_MALFORMED */
+export function* datasetsIn(
+  group: Group,
+  path: string[] = [],
+  seen = { nodes: 0 },
+): Generator<{ path: string[]; dataset: Dataset }> {
+  if (path.length > deepest) throw malformed(`its groups lie more than ${deepest} deep in one another`);
+  for (const name of keysOf(group)) {
+    seen.nodes++;
+    if (seen.nodes > mostNodes) throw malformed(`there are more than ${mostNodes} groups and arrays in it`);
+    const node = nodeOf(group, name);
+    if (isGroup(node)) yield* datasetsIn(node, [...path, name], seen);
+    else yield { path: [...path, name], dataset: node };
+  }
+}
+
+/** @throws AIOT_FILE_MALFORMED */
+function weightOf(dataset: Dataset, name: string): Weight {
+  return guarded(`the weights ${name} cannot be read`, () => {
+    const { shape, value } = dataset;
+    const data = Float32Array.from(value as ArrayLike<number>);
+    if (data.length !== shape.reduce((a, b) => a * b, 1))
+      throw new Error(`${data.length} numbers for [${shape}]`);
+    return { shape: [...shape], data };
+  });
+}
+
+/** The text of an attribute, as h5py and Keras write it. */
+function textAttribute(group: Group, name: string): string | undefined {
+  const value = guarded(`its attribute ${name} cannot be read`, () => group.attrs[name]);
+  const [text] = [value].flat();
+  return typeof text === 'string' ? text : undefined;
+}
+
+/** What the library does, without what it says: it writes names that are in the file to the console as they are. */
+function guarded<T>(what: string, work: () => T): T {
+  const { warn } = console;
+  console.warn = () => {};
+  try {
+    return work();
+  } catch (cause) {
+    if (cause instanceof AiotError) throw cause;
+    // Some of what the library throws has no message.
+    const why = cause instanceof Error && cause.message ? cause.message : 'it is damaged or cut off';
+    throw malformed(`${what}: ${why}`, cause);
+  } finally {
+    console.warn = warn;
+  }
+}

@@ -1,0 +1,111 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AiotError, hasCode, readBytes } from '../../core/index.js';
+import { type Graph, importTflite } from '../../formats/index.js';
+import { malformed, unsupported } from './errors.js';
+import type { KerasModel } from './keras/config.js';
+import { kerasToGraph } from './keras/to-graph.js';
+
+const hdf5Signature = [0x89, 0x48, 0x44, 0x46];
+
+/**
+ * Reads a network of any of the known formats, told by its first bytes and not by its name.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_BACKEND_MISSING
+ */
+export async function readSource(path: string): Promise<Imported> {
+  try {
+    return await open(path);
+  } catch (error) {
+    if (!hasCode(error, 'AIOT_FILE_MALFORMED')) throw error;
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${error.message}`, { cause: error });
+  }
+}
+
+async function open(path: string): Promise<Imported> {
+  if (await isFolder(path)) {
+    if (await exists(join(path, 'model.json'))) return await fromTfjs(join(path, 'model.json'));
+    if (await exists(join(path, 'saved_model.pb'))) {
+      const { readSavedModel } = await import('./saved-model/read.js');
+      return await readSavedModel(path);
+    }
+    throw unknown('expected model.json or saved_model.pb in it');
+  }
+  const bytes = await readBytes(path);
+  const begins = (signature: number[], at = 0) => signature.every((byte, i) => bytes[at + i] === byte);
+  if (begins([0x50, 0x4b, 3, 4])) {
+    const { readKerasZip } = await import('./keras-files.js');
+    return fromKeras('keras', await readKerasZip(bytes));
+  }
+  if (begins(hdf5Signature)) {
+    const { readKerasH5 } = await import('./keras-files.js');
+    return fromKeras('keras-h5', await readKerasH5(bytes));
+  }
+  if (bytes.subarray(4, 8).toString('latin1') === 'TFL3') return fromTflite(bytes);
+  if (bytes.subarray(0, 64).toString('utf8').trimStart().startsWith('{')) return await fromTfjs(path);
+  throw unknown('expected .keras, .h5, .tflite, or a model.json');
+}
+
+async function fromTfjs(file: string): Promise<Imported> {
+  const { readTfjs } = await import('./tfjs.js');
+  return fromKeras('tfjs', await readTfjs(file));
+}
+
+function fromKeras(format: Imported['format'], model: KerasModel): Imported {
+  const { layers, ...graph } = kerasToGraph(model);
+  return { format, writer: model.writer, layers, graph, notes: [] };
+}
+
+function fromTflite(bytes: Uint8Array): Imported {
+  const { graph, notes } = importTflite(bytes);
+  const other = graph.tensors.find(
+    ({ type }) => type === 'int8' || type === 'int16' || type === 'uint8' || type === 'float16',
+  );
+  if (other)
+    throw unsupported(
+      `tensor ${other.name}`,
+      `it is ${other.type}: the network is quantized already`,
+      'import the float32 one',
+    );
+  return {
+    format: 'tflite',
+    writer: graph.description || 'unknown',
+    layers: graph.operators.length,
+    graph,
+    notes,
+  };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    // Reading the file reports that it does not exist.
+    return false;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+function unknown(what: string): AiotError {
+  return malformed(`no network that can be read: ${what}`);
+}
+
+export const importFormats = ['tfjs', 'keras', 'keras-h5', 'tflite', 'saved-model'] as const;
+
+/** A network as it was found. */
+export interface Imported {
+  format: (typeof importFormats)[number];
+  /** The program that wrote it. */
+  writer: string;
+  /** Layers, or operators where the file has no layers. */
+  layers: number;
+  /** float32, batch 1. */
+  graph: Graph;
+  /** Changes made while reading, in sentences. */
+  notes: string[];
+}

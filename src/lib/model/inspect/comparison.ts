@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { networkFiguresSchema, outputKindSchema } from '../evaluate/result.js';
+
+const sideSchema = z.object({
+  file: z.string(),
+  digest: z.string(),
+  precision: z.string(),
+  bytes: z.int(),
+  arenaBytes: z.int().nullable(),
+  macs: z.int(),
+  parameters: z.int(),
+  /** How often each operator occurs. */
+  operators: z.record(z.string(), z.int()),
+  /** On the same rows; null without labelled rows. */
+  figures: networkFiguresSchema.nullable(),
+});
+
+export type Side = z.output<typeof sideSchema>;
+
+export const comparisonSchema = z.object({
+  a: sideSchema,
+  b: sideSchema,
+  /** Data that both ran on; null = none, only their files were compared. */
+  data: z.string().nullable(),
+  runtime: z.enum(['litert', 'device']),
+  output: outputKindSchema.nullable(),
+  n: z.int(),
+  /** B against A, on labelled rows with classes. */
+  paired: z
+    .object({
+      rows: z.int(),
+      /** Accuracy of B minus accuracy of A, and its 95 % interval. */
+      difference: z.number(),
+      interval: z.tuple([z.number(), z.number()]),
+      bothRight: z.int(),
+      onlyARight: z.int(),
+      onlyBRight: z.int(),
+      bothWrong: z.int(),
+      /** McNemar's exact test. */
+      p: z.number(),
+    })
+    .nullable(),
+  disagreement: z
+    .object({
+      rows: z.int(),
+      share: z.number(),
+      /** What A and B said of rows of one class, the most frequent first; truth is null without labels. */
+      table: z.array(z.object({ truth: z.string().nullable(), a: z.string(), b: z.string(), rows: z.int() })),
+      /** The first of these rows, from 1. */
+      examples: z.array(
+        z.object({ row: z.int(), truth: z.string().nullable(), a: z.string(), b: z.string() }),
+      ),
+    })
+    .nullable(),
+  /** Largest difference between the outputs of A and B on one row. */
+  largestDifference: z.number().nullable(),
+  notes: z.array(z.string()),
+});
+
+export type Comparison = z.output<typeof comparisonSchema>;

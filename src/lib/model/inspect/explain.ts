@@ -1,0 +1,351 @@
+import { AiotError, seededRandom, shuffled } from '../../core/index.js';
+import { missingLabels, openTable } from '../../data/index.js';
+import { type Graph, importTflite } from '../../formats/index.js';
+import { featureNames, type SignalSpec } from '../../signal/index.js';
+import { readBuilt } from '../build-folder.js';
+import { sharesOf } from '../evaluate/calibration.js';
+import { mapLabels, valuesOfLabels } from '../evaluate/labels.js';
+import { openNetwork, predictRows, type RunningNetwork } from '../evaluate/predict.js';
+import { type OutputKind, outputKindOf } from '../evaluate/result.js';
+import { rowsFor } from '../evaluate/rows.js';
+import { type Answers, judge, reconstructionErrors } from '../evaluate/verdict.js';
+import { type DataSource, openModelProject } from '../material.js';
+import { standardizeAll } from '../train/examples/standardize.js';
+import { type Explanation, saveExplanation } from './explanation.js';
+import { readModelFile } from './model-file.js';
+
+/** Options of `model explain`, as text. */
+interface ExplainRequest {
+  file?: string;
+  project: string;
+  data?: string;
+  label?: string;
+  output?: OutputKind;
+  classes?: string;
+  seed?: number;
+  repeats?: number;
+  signal?: AbortSignal;
+}
+
+/** Explains a file on a table, or the project's network. @throws AIOT_USAGE, and what explainFile and explainProject throw */
+export async function explainRequest(request: ExplainRequest): Promise<Explanation> {
+  const { file, project, data, label, classes, ...rest } = request;
+  if (file === undefined) {
+    const { output, ...options } = rest;
+    const misplaced = output !== undefined ? 'output' : classes !== undefined ? 'classes' : null;
+    if (misplaced !== null)
+      throw new AiotError('AIOT_USAGE', `--${misplaced} goes with a file, and none is given`, {
+        next: `aiot model explain FILE.tflite --data rows.csv --${misplaced} …`,
+      });
+    return await explainProject(project, { data, label }, options);
+  }
+  if (data === undefined)
+    throw new AiotError('AIOT_USAGE', `which rows is ${file} to be explained on?`, {
+      next: `aiot model explain ${file} --data rows.csv`,
+    });
+  return await explainFile({ ...rest, file, data, label, classes: classes?.split(',') });
+}
+
+interface ExplainOptions {
+  /** Of permutations; a number from 0. */
+  seed?: number;
+  repeats?: number;
+  signal?: AbortSignal;
+}
+
+/** Inferences spent on it: some seconds. */
+const budget = 150_000;
+
+/**
+ * Explains a project's quantized network on its test part, and leaves build/explanation.json for the report.
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT
+ */
+async function explainProject(
+  dir: string,
+  source: DataSource,
+  options: ExplainOptions,
+): Promise<Explanation> {
+  const project = await openModelProject(dir, source.data);
+  const built = await readBuilt(project, source);
+  const { training, int8 } = built;
+  const test = built.examples('test');
+  const network = await openNetwork(int8.bytes, 'litert');
+  try {
+    const subject: Subject = {
+      kind: training.network.output.kind,
+      network,
+      inputs: standardizeAll(test, training.standardization),
+      truth: test.classes,
+      values: test.values ?? undefined,
+      classes: training.classes,
+      threshold: training.threshold,
+      layout: layoutOfSignal(training.signal, featureNames(training.signal)),
+    };
+    const explanation = explain(subject, training.model, int8.digest, options);
+    await saveExplanation(project, explanation);
+    return explanation;
+  } finally {
+    network.close();
+  }
+}
+
+interface ExplainFileOptions extends ExplainOptions {
+  file: string;
+  data: string;
+  label?: string;
+  output?: OutputKind;
+  classes?: readonly string[];
+}
+
+/**
+ * Explains a .tflite or .aiot file on the rows of a table.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT
+ */
+async function explainFile(options: ExplainFileOptions): Promise<Explanation> {
+  const { file, data, label } = options;
+  const model = await readModelFile(file);
+  const { graph, metadata } = importTflite(model.network);
+  const table = await openTable(data, { label });
+  if (table.labels === null) throw missingLabels(data, label ?? 'label', table.columns);
+  const answer = model.bundle?.info.answer;
+  const kind = options.output ?? answer?.kind ?? outputKindOf(graph, table.labels);
+  const network = await openNetwork(model.network, 'litert');
+  try {
+    const { inputs } = rowsFor(table, data, network.inputs, model.bundle, metadata);
+    const names = options.classes ?? model.bundle?.info.classes ?? null;
+    const isValue = kind === 'value';
+    const labelled = isValue
+      ? { truth: new Int32Array(table.rows), values: valuesOfLabels(table.labels), classes: [] }
+      : mapLabels(table.labels, kind === 'classes' ? network.outputs : 2, names);
+    const threshold = answer && 'threshold' in answer ? answer.threshold : null;
+    const layout = layoutOfFile(graph, table.columns);
+    return explain({ ...labelled, kind, network, inputs, threshold, layout }, file, model.digest, options);
+  } finally {
+    network.close();
+  }
+}
+
+function explain(whole: Subject, model: string, digest: string, options: ExplainOptions): Explanation {
+  const { seed = 7, repeats = 5, signal } = options;
+  const parts = (whole.layout.window ? 20 : 1) * whole.layout.groups.length;
+  const rows = Math.max(50, Math.floor(budget / (repeats * whole.layout.groups.length + parts)));
+  const subject = thinned(whole, rows, seed);
+  const metric = metricOf(subject);
+  const base = scoreOf(subject, subject.inputs, metric, signal);
+  return {
+    model,
+    digest,
+    output: subject.kind,
+    n: subject.truth.length,
+    seed,
+    metric,
+    base,
+    importance: permutationImportance(subject, metric, base, repeats, seed, signal),
+    saliency: occlusionSaliency(subject, signal),
+  };
+}
+
+/**
+ * Permutation importance (Breiman, "Random Forests", 2001; model-agnostic as in Fisher, Rudin and Dominici, 2019): how much worse
+ * the metric gets when the values of one feature, all its inputs together, are dealt out anew among the rows. Features that
+ * say the same share their importance: each can be read from the other.
+ */
+function permutationImportance(
+  subject: Subject,
+  metric: Metric,
+  base: number,
+  repeats: number,
+  seed: number,
+  signal?: AbortSignal,
+): Explanation['importance'] {
+  const { inputs, layout, network, truth } = subject;
+  const width = network.inputs;
+  const random = seededRandom(seed);
+  const rows = Array.from(truth, (_, row) => row);
+  const found = layout.groups.map(({ name, inputs: places }) => {
+    const losses = Array.from({ length: repeats }, () => {
+      const from = shuffled(rows, random);
+      const changed = inputs.slice();
+      for (let row = 0; row < rows.length; row++)
+        for (const place of places) changed[row * width + place] = inputs[from[row]! * width + place]!;
+      const score = scoreOf(subject, changed, metric, signal);
+      return metric === 'mae' ? score - base : base - score;
+    });
+    const loss = losses.reduce((a, b) => a + b, 0) / repeats;
+    const variance = losses.reduce((sum, one) => sum + (one - loss) ** 2, 0) / Math.max(1, repeats - 1);
+    return { feature: name, inputs: places.length, loss, deviation: Math.sqrt(variance) };
+  });
+  return found.sort((a, b) => b.loss - a.loss);
+}
+
+/** Stretches that a window is divided into at most. */
+const mostParts = 20;
+
+interface Part {
+  name: string;
+  /** Inputs of each field (of features: of the one row). */
+  inputs: number[][];
+}
+
+/**
+ * Occlusion (Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014): each part of the input is
+ * replaced by its mean over the rows, and what the true class loses of its share is averaged over the rows of that class.
+ */
+function occlusionSaliency(subject: Subject, signal?: AbortSignal): Explanation['saliency'] {
+  const { inputs, network, truth, kind } = subject;
+  const { fields, parts, over } = partsOf(subject.layout);
+  const width = network.inputs;
+  const mean = meansOf(inputs, width);
+  const before = scores(subject, inputs, signal);
+  const names = kind === 'value' ? ['the value'] : subject.classes;
+  const members = names.map((_, c) => rowsOf(truth, kind === 'value' ? null : c));
+  const values = names.map(() => fields.map(() => parts.map(() => 0)));
+  parts.forEach((part, p) => {
+    fields.forEach((_, f) => {
+      const changed = inputs.slice();
+      for (let row = 0; row < truth.length; row++)
+        for (const place of part.inputs[f]!) changed[row * width + place] = mean[place]!;
+      const after = scores(subject, changed, signal);
+      members.forEach((rows, c) => {
+        const lost = rows.reduce((sum, row) => sum + (before[row]! - after[row]!), 0);
+        values[c]![f]![p] = rows.length === 0 ? 0 : lost / rows.length;
+      });
+    });
+  });
+  return {
+    over,
+    fields,
+    parts: parts.map(({ name }) => name),
+    classes: names.map((name, c) => ({ class: name, n: members[c]!.length, values: values[c]! })),
+  };
+}
+
+function partsOf({ groups, window }: Layout): { fields: string[]; parts: Part[]; over: 'time' | 'features' } {
+  if (window === null) {
+    const parts = groups.map(({ name, inputs }) => ({ name, inputs: [inputs] }));
+    return { fields: [''], parts, over: 'features' };
+  }
+  const { fields, samples, rateHz } = window;
+  const count = Math.min(mostParts, samples);
+  const parts = Array.from({ length: count }, (_, p) => {
+    const [from, to] = [Math.floor((p * samples) / count), Math.floor(((p + 1) * samples) / count)];
+    const name = rateHz === null ? `sample ${from}` : `${(from / rateHz).toFixed(2)} s`;
+    const inputs = fields.map((_, f) =>
+      Array.from({ length: to - from }, (__, i) => (from + i) * fields.length + f),
+    );
+    return { name, inputs };
+  });
+  return { fields, parts, over: 'time' };
+}
+
+/** What each row has to lose: the share of its true class, its value, or minus its reconstruction error. */
+function scores(
+  { network, kind, truth }: Subject,
+  inputs: Float32Array,
+  signal?: AbortSignal,
+): ArrayLike<number> {
+  const outputs = predictRows(network, inputs, signal);
+  const width = network.outputs;
+  if (kind === 'reconstruction') return reconstructionErrors(inputs, outputs, width).map((error) => -error);
+  if (kind === 'value') return Float64Array.from(truth, (_, row) => outputs[row * width]!);
+  if (kind === 'probability')
+    return Float64Array.from(truth, (c, row) => (c === 1 ? outputs[row]! : 1 - outputs[row]!));
+  const shares = sharesOf(outputs, width);
+  return Float64Array.from(truth, (c, row) => shares[row * width + c]!);
+}
+
+function meansOf(inputs: Float32Array, width: number): Float64Array {
+  const mean = new Float64Array(width);
+  const rows = inputs.length / width;
+  for (let i = 0; i < inputs.length; i++) mean[i % width]! += inputs[i]! / rows;
+  return mean;
+}
+
+function rowsOf(truth: Int32Array, wanted: number | null): number[] {
+  return Array.from(truth, (_, row) => row).filter((row) => wanted === null || truth[row] === wanted);
+}
+
+/** A network with labelled rows that it is to be explained on. */
+interface Subject extends Pick<Answers, 'kind' | 'truth' | 'values' | 'classes' | 'threshold'> {
+  network: RunningNetwork;
+  /** [rows × network.inputs]: what the network takes. */
+  inputs: Float32Array;
+  layout: Layout;
+}
+
+type Metric = 'macroF1' | 'auc' | 'mae';
+
+/** Which figure tells how well the network does on these rows. */
+function metricOf({ kind, threshold }: Subject): Metric {
+  if (kind === 'value') return 'mae';
+  return kind === 'reconstruction' && threshold === null ? 'auc' : 'macroF1';
+}
+
+/** That figure, with these inputs in place of the rows' own. */
+function scoreOf(subject: Subject, inputs: Float32Array, metric: Metric, signal?: AbortSignal): number {
+  const outputs = predictRows(subject.network, inputs, signal);
+  const verdict = judge({ ...subject, inputs, outputs, width: subject.network.outputs, resample: false });
+  return verdict[metric] ?? 0;
+}
+
+/** Rows drawn by chance where there are more than `most`, in their order; the same for the same seed. */
+function thinned(subject: Subject, most: number, seed: number): Subject {
+  const { truth, inputs, values, network } = subject;
+  if (truth.length <= most) return subject;
+  const all = Array.from(truth, (_, row) => row);
+  const rows = shuffled(all, seededRandom(seed))
+    .slice(0, most)
+    .sort((a, b) => a - b);
+  const width = network.inputs;
+  const picked = new Float32Array(rows.length * width);
+  rows.forEach((row, i) => {
+    picked.set(inputs.subarray(row * width, (row + 1) * width), i * width);
+  });
+  const each = values ? values.length / truth.length : 0;
+  return {
+    ...subject,
+    inputs: picked,
+    truth: Int32Array.from(rows, (row) => truth[row]!),
+    values:
+      values &&
+      Float64Array.from(
+        rows.flatMap((row) => Array.from({ length: each }, (_, i) => values[row * each + i]!)),
+      ),
+  };
+}
+
+/** Meaning of a network's inputs. */
+interface Layout {
+  /** Inputs that are shuffled together: a field over the whole window, or one feature. */
+  groups: { name: string; inputs: number[] }[];
+  /** Of windows: how inputs lie, [sample][field]. Null where inputs are features. */
+  window: { fields: string[]; samples: number; rateHz: number | null } | null;
+}
+
+/** Of a project: raw windows by field and time, or features by name. */
+function layoutOfSignal(signal: SignalSpec, names: readonly string[]): Layout {
+  const { fields, windowSamples, resampleHz } = signal;
+  if (signal.features !== 'raw' || windowSamples === 1) return layoutOfColumns(names);
+  return layoutOfWindow([...fields], windowSamples, resampleHz);
+}
+
+/** Of a file: an input of rank 3 or more is a window [.., time, field], one of rank 2 is features. */
+function layoutOfFile(graph: Graph, columns: readonly string[]): Layout {
+  const { shape } = graph.tensors[graph.inputs[0]!]!;
+  const fields = shape.at(-1) ?? 1;
+  if (shape.length < 3 || columns.length === fields) return layoutOfColumns(columns);
+  const names = Array.from({ length: fields }, (_, f) => `field ${f}`);
+  return layoutOfWindow(names, columns.length / fields, null);
+}
+
+function layoutOfColumns(names: readonly string[]): Layout {
+  return { groups: names.map((name, i) => ({ name, inputs: [i] })), window: null };
+}
+
+function layoutOfWindow(fields: string[], samples: number, rateHz: number | null): Layout {
+  const groups = fields.map((name, f) => ({
+    name,
+    inputs: Array.from({ length: samples }, (_, sample) => sample * fields.length + f),
+  }));
+  return { groups, window: { fields, samples, rateHz } };
+}

@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type Project, readJson, unless, writeJsonAtomic } from '../../core/index.js';
+import { outputKindSchema } from '../evaluate/result.js';
+import { buildFiles } from '../files.js';
+
+export const explanationSchema = z.object({
+  /** Name of the model, or the file. */
+  model: z.string(),
+  /** Digest of the explained network. */
+  digest: z.string(),
+  output: outputKindSchema,
+  /** Rows or windows that it was explained on. */
+  n: z.int(),
+  seed: z.int(),
+  /** The figure that importance is counted in, and its value with nothing changed. */
+  metric: z.enum(['macroF1', 'auc', 'mae']),
+  base: z.number(),
+  /** How much worse the metric gets when a feature's values are dealt out anew among the rows; the largest first. */
+  importance: z.array(
+    z.object({
+      feature: z.string(),
+      /** Inputs of the network that belong to it. */
+      inputs: z.int(),
+      loss: z.number(),
+      /** Standard deviation of the loss over the repetitions. */
+      deviation: z.number(),
+    }),
+  ),
+  /** How much the answer changes when a part of the input is replaced by its mean. */
+  saliency: z.object({
+    /** `time`: parts are stretches of the window; `features`: they are features. */
+    over: z.enum(['time', 'features']),
+    /** Rows of `values`: fields over time, or one row for features. */
+    fields: z.array(z.string()),
+    /** Columns of `values`: where a stretch begins, or the feature. */
+    parts: z.array(z.string()),
+    /** One a class; one of the value that is answered. */
+    classes: z.array(
+      z.object({
+        class: z.string(),
+        n: z.int(),
+        /** Mean loss of the true class's share (of a value: mean change of it). */
+        values: z.array(z.array(z.number())),
+      }),
+    ),
+  }),
+});
+
+export type Explanation = z.output<typeof explanationSchema>;
+
+const savedSchema = explanationSchema.extend({ spec: z.literal('aiot-explanation/1') });
+const fileOf = (project: Project) => join(buildFiles(project).folder, 'explanation.json');
+
+/** Leaves the explanation in build/, for the report. */
+export async function saveExplanation(project: Project, explanation: Explanation): Promise<void> {
+  await writeJsonAtomic(fileOf(project), { spec: 'aiot-explanation/1', ...explanation });
+}
+
+/** What was left in build/; null when there is none, or none that this version reads. */
+export async function readExplanation(project: Project): Promise<Explanation | null> {
+  const found = await unless('AIOT_FILE_NOT_FOUND', readJson(fileOf(project)));
+  const read = savedSchema.safeParse(found);
+  return read.success ? read.data : null;
+}

@@ -1,0 +1,126 @@
+import { AiotError, type LayerConfig } from '../../core/index.js';
+
+export const networkKinds = ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'layers'] as const;
+
+export type NetworkKind = (typeof networkKinds)[number];
+
+/**
+ * What a network answers with: a share of each class, the probability of one event, real values, or its input again
+ * (whose distance from the input tells how unusual it is).
+ */
+export type NetworkOutput =
+  | { kind: 'classes'; count: number }
+  | { kind: 'probability' }
+  | { kind: 'value'; count: number }
+  | { kind: 'reconstruction' };
+
+/** A network as one asks for it. */
+export interface NetworkSpec {
+  kind: NetworkKind;
+  /** One example: [features], [samples, fields], or [height, width, channels]. */
+  inputShape: number[];
+  /** Every hidden layer, in order; the output layer follows from `output`. */
+  layers: LayerConfig[];
+  output: NetworkOutput;
+}
+
+/** Numbers that the output layer has. */
+export function outputSize({ output, inputShape }: Pick<NetworkSpec, 'output' | 'inputShape'>): number {
+  switch (output.kind) {
+    case 'classes':
+    case 'value':
+      return output.count;
+    case 'probability':
+      return 1;
+    case 'reconstruction':
+      return inputShape.reduce((a, b) => a * b, 1);
+  }
+}
+
+type Layer = LayerConfig;
+
+/** Hidden layers where aiot.yaml names none. */
+export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers'>, readonly number[]>> = {
+  mlp: [32, 16],
+  cnn1d: [16, 32],
+  'ds-cnn': [16, 24, 32],
+  autoencoder: [32, 8],
+};
+
+/** Taps of every convolution of a cnn1d. */
+const convolutionTaps = 5;
+
+/**
+ * Every hidden layer of a network, from model.kind and model.layers of aiot.yaml: numbers are the units or filters of the kind's
+ * own pattern, layers given one by one are taken as they are.
+ *
+ * - mlp: dense layers.
+ * - cnn1d: convolutions of 5 taps, each followed by a pool of 2 while there are samples for it; then the mean over time.
+ * - ds-cnn: a convolution of stride 2, then depthwise separable ones (depthwise 3, pointwise), each with a batch norm; then the
+ *   mean over the image. (Zhang et al., Hello Edge, 2017, arXiv:1711.07128, figure 3.) Over time for [samples, fields], over an
+ *   image for [height, width, channels].
+ * - autoencoder: dense layers down to the last number, and the same back up.
+ * @throws AIOT_MODEL_UNFIT
+ */
+export function layersOf(
+  kind: NetworkKind,
+  layers: readonly number[] | readonly LayerConfig[] | undefined,
+  inputShape: readonly number[],
+): Layer[] {
+  if (layers !== undefined && typeof layers[0] === 'object') return layers.map((each) => each as Layer);
+  if (kind === 'layers') {
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      'model.kind is layers, and model.layers does not give them one by one',
+      {
+        next: 'Write e.g. `layers: [{ type: dense, units: 32 }]`, or choose model.kind: mlp.',
+      },
+    );
+  }
+  const sizes = (layers as readonly number[] | undefined) ?? defaultLayers[kind];
+  switch (kind) {
+    case 'mlp':
+      return sizes.map((units) => dense(units));
+    case 'autoencoder':
+      return [...sizes, ...sizes.slice(0, -1).reverse()].map((units) => dense(units));
+    case 'cnn1d':
+      return overTime(sizes, inputShape[0] ?? 0);
+    case 'ds-cnn':
+      return separable(sizes, inputShape);
+  }
+}
+
+function dense(units: number): Layer {
+  return { type: 'dense', units, activation: 'relu' };
+}
+
+function overTime(sizes: readonly number[], length: number): Layer[] {
+  let samples = length;
+  const layers = sizes.flatMap((filters): Layer[] => {
+    const convolution: Layer = { ...convolutionOf(filters), kernel: convolutionTaps };
+    if (samples < 2) return [convolution];
+    samples = Math.floor(samples / 2);
+    return [convolution, { type: 'max-pool', size: 2 }];
+  });
+  return [...layers, { type: 'global-average' }];
+}
+
+function separable([first = 16, ...blocks]: readonly number[], inputShape: readonly number[]): Layer[] {
+  const kernel = inputShape.length === 2 ? 5 : 3;
+  const norm: Layer = { type: 'batch-norm' };
+  return [
+    { ...convolutionOf(first), kernel, stride: 2 },
+    norm,
+    ...blocks.flatMap((filters): Layer[] => [
+      { type: 'depthwise', kernel: 3, stride: 1, padding: 'same', activation: 'relu' },
+      norm,
+      { ...convolutionOf(filters), kernel: 1 },
+      norm,
+    ]),
+    { type: 'global-average' },
+  ];
+}
+
+function convolutionOf(filters: number): Extract<Layer, { type: 'conv' | 'separable' }> {
+  return { type: 'conv', filters, kernel: 3, stride: 1, padding: 'same', activation: 'relu' };
+}

@@ -1,0 +1,235 @@
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import {
+  AiotError,
+  digestOf,
+  type PlatformContext,
+  type Project,
+  readBytes,
+  systemCode,
+  writeFileAtomic,
+} from '../../core/index.js';
+import {
+  elementCount,
+  type Graph,
+  importTflite,
+  type Tensor,
+  withRealValues,
+  writeSavedModel,
+  writeTflite,
+} from '../../formats/index.js';
+import { type GuideClient, withGuide } from '../../registry/index.js';
+import { floatView } from '../../runtime/index.js';
+import type { Standardization } from '../../signal/index.js';
+import { bundleProject } from '../bundle/bundle-project.js';
+import { unpackAny } from '../bundle/pack.js';
+import type { Bundle, NetworkBundle } from '../bundle/types.js';
+import { requireAccepted } from '../evaluate/evaluate-project.js';
+import { isStandardizing, standardizationIn } from '../file-metadata.js';
+import { modelName, readEvaluation, readQuantization } from '../files.js';
+import type { DataSource } from '../material.js';
+import { bundleOfFile } from './push.js';
+
+/** A model that an installation of the guide has now. */
+export const guidePushedSchema = z.object({
+  kind: z.literal('architects-guide'),
+  /** The pushed file. */
+  file: z.string(),
+  /** Its name there. */
+  name: z.string(),
+  url: z.string(),
+  /** Of what was uploaded: float inputs and outputs, and no shorter than the firmware reads. */
+  bytes: z.int(),
+  digest: z.string(),
+  /** What its boards have to be told, so that they fetch it: on MQTT's or Kafka's control-message. */
+  message: z.string(),
+  /** Whether the guide's firmware reads all of it: it reads so many bytes of any model. */
+  whole: z.boolean(),
+});
+
+export type GuidePushed = z.output<typeof guidePushedSchema>;
+
+interface GuidePushOptions extends DataSource {
+  client: GuideClient;
+  /** A .aiot or .tflite file; absent: the project's accepted network. */
+  path: string | null;
+  project: Project | null;
+  /** ms since 1970 */
+  at: number;
+}
+
+/**
+ * Uploads a network in the form that the guide's clients take. Nothing is signed: there is nobody there who would look. Of a project,
+ * what its boards have to be told is put beside the bundle (build/download-model.json).
+ * @throws as `pushModel` and `pushFile`, and what the client throws
+ */
+export async function pushToGuide(options: GuidePushOptions): Promise<GuidePushed> {
+  const { client, at } = options;
+  const { content, file } = await contentOf(options);
+  const bytes = guideNetwork(unpackAny(content));
+  const name = guideModelName(at);
+  const { url } = await client.upload(name, bytes);
+  const message = JSON.stringify({ command: 'download-model', payload: name });
+  if (options.path === null) await writeFileAtomic(join(dirname(file), 'download-model.json'), message);
+  return {
+    ...{ kind: 'architects-guide', file, name, url, message },
+    ...{ bytes: bytes.length, digest: digestOf(bytes), whole: bytes.length <= guideReads },
+  };
+}
+
+async function contentOf({ path, project, data }: GuidePushOptions) {
+  if (path !== null) return { content: (await bundleOfFile(path)).content, file: path };
+  if (project === null) throw new AiotError('AIOT_USAGE', 'expected a project or a file');
+  const { digest } = await readQuantization(project);
+  requireAccepted(await readEvaluation(project), digest, project);
+  const { bytes, file } = await bundleProject({ project, data, name: modelName(project) });
+  return { content: bytes, file };
+}
+
+/** A model of an installation of the guide: a file, and no more is known of it. */
+export const guideModelSchema = z.object({
+  kind: z.literal('architects-guide'),
+  name: z.string(),
+  url: z.string(),
+});
+
+export type GuideModel = z.output<typeof guideModelSchema>;
+
+export const guidePulledSchema = guideModelSchema.extend({
+  /** The file that was written. */
+  file: z.string(),
+  bytes: z.int(),
+  digest: z.string(),
+  /** It was there already. */
+  unchanged: z.boolean(),
+});
+
+export type GuidePulled = z.output<typeof guidePulledSchema>;
+
+/** The models of an installation of the guide, oldest first. @throws what the client throws */
+export function listGuideModels(context: PlatformContext): Promise<GuideModel[]> {
+  return withGuide(context, modelsOf);
+}
+
+/**
+ * Downloads a model of an installation of the guide into a folder. Nothing is signed there: its bytes are those that the server sent.
+ * @param name of the file, or `latest` @throws AIOT_NOT_FOUND, AIOT_PLATFORM_FAILED, AIOT_FOLDER_NOT_EMPTY, and what the client throws
+ */
+export function pullFromGuide(
+  context: PlatformContext & { name: string },
+  name: string,
+  out: string,
+): Promise<GuidePulled> {
+  return withGuide(context, async (client) => {
+    const models = await modelsOf(client);
+    const model = name === 'latest' ? models.at(-1) : models.find((one) => one.name === name);
+    if (!model) throw unknownModel(context.name, name, models);
+    const bytes = await client.download(model.name);
+    // The identifier of a FlatBuffer follows its root's offset (TensorFlow Lite's schema).
+    if (Buffer.from(bytes.subarray(4, 8)).toString('latin1') !== 'TFL3')
+      throw new AiotError('AIOT_PLATFORM_FAILED', `${model.url} is no TensorFlow Lite model`, {
+        endpoint: model.url,
+      });
+    const file = join(out, model.name);
+    const digest = digestOf(bytes);
+    const before = await digestThere(file);
+    if (before !== null && before !== digest)
+      throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${file} is there, with another content`, {
+        endpoint: file,
+      });
+    if (before === null) await writeFileAtomic(file, bytes);
+    return { ...model, file, bytes: bytes.length, digest, unchanged: before !== null };
+  });
+}
+
+async function modelsOf(client: GuideClient): Promise<GuideModel[]> {
+  return (await client.models()).map((model) => ({ kind: 'architects-guide', ...model }));
+}
+
+async function digestThere(file: string): Promise<string | null> {
+  try {
+    return digestOf(await readBytes(file));
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || Reflect.get(error as object, 'code') === 'AIOT_FILE_NOT_FOUND')
+      return null;
+    throw error;
+  }
+}
+
+function unknownModel(context: string, name: string, models: readonly GuideModel[]): AiotError {
+  return new AiotError(
+    'AIOT_NOT_FOUND',
+    models.length === 0 ? `${context} has no models yet` : `${context} has no model ${name}`,
+    { next: `aiot model list --context ${context}` },
+  );
+}
+
+/** What the guide's firmware reads of a model, however long it is, bytes. */
+const guideReads = 11_148;
+
+type Model = Pick<Bundle, 'info' | 'model'> | Pick<NetworkBundle, 'info' | 'model'>;
+
+/**
+ * A network as the guide's firmware and its Coral step take one: readings in as they were measured, float inputs and outputs around
+ * the same integer network, a .tflite of schema version 3, and no shorter than what the firmware reads. Zeros behind it are no part
+ * of the FlatBuffer, and no reader of TFLite looks at them.
+ * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
+ */
+export function guideNetwork(model: Model): Uint8Array {
+  const bytes = writeTflite(ofReadings(model, floatView));
+  if (bytes.length >= guideReads) return bytes;
+  const padded = new Uint8Array(guideReads);
+  padded.set(bytes);
+  return padded;
+}
+
+/**
+ * The same network as the guide's quantize step takes one: saved_model.pb, in real numbers throughout.
+ * @throws as `guideNetwork`
+ */
+export function guideSavedModel(model: Model): Uint8Array {
+  return writeSavedModel(ofReadings(model, withRealValues));
+}
+
+/** `YYYY-MM-DD-HH:MM:SS-model.tflite` in UTC, as the guide's containers name them: its clients take the last of the list. */
+export function guideModelName(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 19).replace('T', '-')}-model.tflite`;
+}
+
+/** The network with float ends, by `widened`, behind its standardization: nobody there would do it before. */
+function ofReadings({ info, model }: Model, widened: (graph: Graph) => Graph): Graph {
+  const { graph, metadata } = importTflite(model);
+  const by =
+    info.kind === 'model'
+      ? info.standardization
+      : standardizationIn(metadata, elementCount(info.input.shape));
+  return by && isStandardizing(by) ? standardizing(widened(graph), by) : widened(graph);
+}
+
+/**
+ * The network that takes its one float32 input before standardization: less the mean, then divided by the deviation, a constant an
+ * input. In this order, not as a factor and an offset nor within the first layer's weights: of a great mean with a small deviation
+ * single precision would lose what counts. The input keeps its name.
+ */
+export function standardizing(graph: Graph, { mean, deviation }: Standardization): Graph {
+  const [x = -1] = graph.inputs;
+  const { name, shape } = graph.tensors[x]!;
+  const tensors: Tensor[] = [...graph.tensors];
+  const add = (tensor: Omit<Tensor, 'shape' | 'type'>) =>
+    tensors.push({ ...tensor, shape, type: 'float32' }) - 1;
+  tensors[x] = { ...tensors[x]!, name: `${name}/standardized` };
+  const raw = add({ name });
+  const negated = add({ name: `${name}/mean`, data: Float32Array.from(mean, (value) => -value) });
+  const factor = add({ name: `${name}/factor`, data: Float32Array.from(deviation, (value) => 1 / value) });
+  const centred = add({ name: `${name}/centred` });
+  return {
+    ...graph,
+    tensors,
+    operators: [
+      { op: 'ADD', inputs: [raw, negated], outputs: [centred], options: { activation: 'none' } },
+      { op: 'MUL', inputs: [centred, factor], outputs: [x], options: { activation: 'none' } },
+      ...graph.operators,
+    ],
+    inputs: [raw],
+  };
+}

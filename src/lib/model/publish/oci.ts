@@ -1,0 +1,263 @@
+import { z } from 'zod';
+import { AiotError, digestOf, readBytes } from '../../core/index.js';
+import { type Envelope, envelopeSchema, type TrustRoot } from '../../formats/index.js';
+import { type RegistryClient, resolveModel, withClient } from '../../registry/index.js';
+import {
+  type Artifact,
+  artifactSchema,
+  artifactText,
+  type Descriptor,
+  emptyContent,
+  manifestType,
+  type OciReference,
+  OciRepository,
+  ociText,
+  parseOciReference,
+} from '../../registry/oci/index.js';
+import { requireBundle } from '../bundle/pack.js';
+import { packSigned, type Verified, verifySigned } from '../bundle/signed-bundle.js';
+import { type FetchClient, fetchModel, pullResultSchema, putFiles } from './pull.js';
+import { isModelFile } from './push.js';
+import { readTrust } from './verify.js';
+
+export const ociPushedSchema = z.object({
+  name: z.string(),
+  version: z.int(),
+  /** Of the bundle: the same on the platform and as the artifact's blob. */
+  digest: z.string(),
+  bytes: z.int(),
+  /** Where it is: oci://HOST/REPOSITORY:TAG */
+  reference: z.string(),
+  /** Of the artifact: oci://HOST/REPOSITORY@… is this very version for ever. */
+  manifest: z.string(),
+  /** Of the artifact that holds the release's signatures and refers to it. */
+  signatures: z.string(),
+  /** Nothing had to be sent: the registry had the bundle. */
+  unchanged: z.boolean(),
+});
+
+export type OciPushed = z.output<typeof ociPushedSchema>;
+
+interface SignedOptions {
+  /** NAME@VERSION of the platform, or a signed .aiot file. */
+  what: string;
+  /** Whose signatures count; null = whom the platform trusts. */
+  trust: TrustRoot | null;
+  /** null = nobody is asked: a file and its trust root are enough. */
+  client: (FetchClient & { models: Pick<RegistryClient['models'], 'versions'> }) | null;
+}
+
+interface OciPushOptions {
+  to: OciReference;
+  plainHttp?: boolean;
+}
+
+/** A signed version, every byte of it verified. @throws as `fetchModel` and `verifySigned`, AIOT_TRUST_MISSING */
+async function signedModel({ what, trust, client }: SignedOptions): Promise<Verified> {
+  const root = trust ?? (await client?.trust.get());
+  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'nobody says whose signature counts');
+  if (client && !isModelFile(what)) return fetchModel(client, await resolveModel(client, what), root);
+  const bytes = await readBytes(what);
+  requireBundle(bytes, what, 'a signed .aiot file');
+  return verifySigned(bytes, root, what);
+}
+
+/** Puts a signed version into an OCI registry, with its signatures beside it. @throws AIOT_USAGE, AIOT_OCI_REFUSED, AIOT_OCI_UNREACHABLE */
+async function pushToOci(signed: Verified, { to, plainHttp }: OciPushOptions): Promise<OciPushed> {
+  if (to.digest !== null)
+    throw new AiotError('AIOT_USAGE', `expected a tag to push to, got ${ociText(to)}`, {
+      next: 'The digest is what comes of it.',
+    });
+  const { manifest, content, envelope } = signed;
+  const { name, version, issued } = manifest;
+  const tagged = { ...to, tag: to.tag ?? String(version) };
+  const annotations = {
+    'org.opencontainers.image.title': name,
+    'org.opencontainers.image.version': String(version),
+    // The time of the release: pushed again, the same version is the same artifact.
+    'org.opencontainers.image.created': new Date(issued).toISOString(),
+  };
+  const repository = new OciRepository(tagged, plainHttp);
+  try {
+    const put = async (mediaType: string, bytes: Uint8Array, title: string) => {
+      const sent = await repository.putBlob(bytes);
+      const layer = { mediaType, digest: digestOf(bytes), size: bytes.length };
+      return { sent, layer: { ...layer, annotations: { 'org.opencontainers.image.title': title } } };
+    };
+    await repository.putBlob(emptyContent);
+    const { sent, layer } = await put(bundleType, content, `${name}-${version}.content.tar`);
+    const artifact = artifactText({ artifactType: modelArtifact, layer, annotations });
+    const subject = described(artifact);
+    const seal = await put(envelopeType, Buffer.from(JSON.stringify(envelope)), 'manifest.json');
+    const release = artifactText({ artifactType: releaseArtifact, layer: seal.layer, subject, annotations });
+    // The signatures are there before the tag is: who pulls by it finds both.
+    await repository.putManifest(subject.digest, artifact, manifestType);
+    const referrer = { ...described(release), artifactType: releaseArtifact, annotations };
+    const { listed } = await repository.putManifest(referrer.digest, release, manifestType);
+    if (!listed) await repository.listReferrer(subject.digest, referrer);
+    await repository.putManifest(tagged.tag, artifact, manifestType);
+    return {
+      ...{ name, version, digest: layer.digest, bytes: content.length },
+      ...{ reference: ociText(tagged), manifest: subject.digest, signatures: referrer.digest },
+      unchanged: !sent,
+    };
+  } finally {
+    await repository.close();
+  }
+}
+
+function described(text: string) {
+  const bytes = Buffer.from(text);
+  return { mediaType: manifestType, digest: digestOf(bytes), size: bytes.length };
+}
+
+/** As it is typed: which version or file, and where to. @throws as `signedModel` and `pushToOci` */
+export async function pushVersionToOci(typed: {
+  what: string;
+  to: string;
+  /** File of a trust root. */
+  trust?: string | undefined;
+  context?: string | undefined;
+  'plain-http': boolean;
+}): Promise<OciPushed> {
+  const { what } = typed;
+  const to = parseOciReference(typed.to);
+  const trust = await readTrust(typed);
+  const signed =
+    trust && isModelFile(what)
+      ? await signedModel({ what, trust, client: null })
+      : await withClient(typed.context, (client) => signedModel({ what, trust, client }));
+  return pushToOci(signed, { to, plainHttp: typed['plain-http'] });
+}
+
+export const ociPulledSchema = pullResultSchema.extend({
+  /** Where it was asked for. */
+  reference: z.string(),
+  /** Digest of the artifact that was there. */
+  manifest: z.string(),
+});
+
+type OciPulled = z.output<typeof ociPulledSchema>;
+
+interface OciPullOptions {
+  from: OciReference;
+  out: string;
+  /** Whose signatures count: a registry is not believed. */
+  trust: TrustRoot;
+  plainHttp?: boolean;
+}
+
+/** Others' signatures are looked at too, and not more of them than this. */
+const mostSignatures = 32;
+
+/**
+ * Gets a model from an OCI registry with the signatures that refer to it, verifies every byte, and puts its files into a folder: all of them
+ * or none. @throws AIOT_OCI_REFUSED, AIOT_OCI_UNREACHABLE, AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED
+ */
+export async function pullFromOci({ from, out, trust, plainHttp }: OciPullOptions): Promise<OciPulled> {
+  const repository = new OciRepository(from, plainHttp);
+  const what = ociText(from);
+  try {
+    const { content, digest } = await repository.manifest(from.digest ?? from.tag ?? 'latest');
+    const layer = layerOf(artifactOf(content, what), { artifact: modelArtifact, layer: bundleType }, what);
+    const bundle = await repository.blob(layer);
+    const envelopes = await envelopesOf(repository, digest, what);
+    const { verified, bytes } = firstTrusted(bundle, envelopes, trust, what);
+    const { name, version } = verified.manifest;
+    const pulled = await putFiles(
+      { name, version, digest: layer.digest, bytes, members: verified.members },
+      out,
+    );
+    return { ...pulled, reference: what, manifest: digest };
+  } finally {
+    await repository.close();
+  }
+}
+
+async function envelopesOf(repository: OciRepository, digest: string, what: string): Promise<Envelope[]> {
+  const envelopes: Envelope[] = [];
+  const all = await repository.referrers(digest, releaseArtifact);
+  for (const referrer of all.slice(-mostSignatures)) {
+    const { content } = await repository.manifest(referrer.digest);
+    const artifact = artifactOf(content, what);
+    // A list may name what refers to something else.
+    if (artifact.subject?.digest !== digest) continue;
+    const layer = layerOf(artifact, { artifact: releaseArtifact, layer: envelopeType }, what);
+    if (layer.size > largestEnvelope) continue;
+    const envelope = envelopeSchema.safeParse(jsonOf(await repository.blob(layer)));
+    if (envelope.success) envelopes.push(envelope.data);
+  }
+  return envelopes;
+}
+
+/** The newest that the trust root takes; what others have signed is passed over. @throws what is wrong with the newest, where none is good */
+function firstTrusted(
+  content: Uint8Array,
+  envelopes: readonly Envelope[],
+  trust: TrustRoot,
+  what: string,
+): { verified: Verified; bytes: Uint8Array } {
+  let first: unknown = new AiotError(
+    'AIOT_SIGNATURE_INVALID',
+    `${what}: nobody has signed it: no release refers to it`,
+    {
+      next: 'aiot model push NAME@VERSION oci://… puts the signatures there with it.',
+    },
+  );
+  let known = false;
+  for (const envelope of envelopes.toReversed()) {
+    try {
+      const bytes = packSigned(content, envelope, what);
+      return { verified: verifySigned(bytes, trust, what), bytes };
+    } catch (error) {
+      if (!(error instanceof AiotError)) throw error;
+      if (!known) first = error;
+      known = true;
+    }
+  }
+  throw first;
+}
+
+function artifactOf(content: Buffer, what: string): Artifact {
+  const parsed = artifactSchema.safeParse(jsonOf(content));
+  if (parsed.success) return parsed.data;
+  throw new AiotError('AIOT_OCI_REFUSED', `${what}: its manifest is none of an artifact`, {
+    next: 'An image’s index is no model: name the model’s own tag.',
+  });
+}
+
+/** @throws AIOT_OCI_REFUSED where it is another kind of artifact */
+function layerOf(artifact: Artifact, type: { artifact: string; layer: string }, what: string): Descriptor {
+  const [layer, ...more] = artifact.layers;
+  if (artifact.artifactType === type.artifact && layer?.mediaType === type.layer && more.length === 0)
+    return layer;
+  const is = artifact.artifactType ?? artifact.config.mediaType;
+  throw new AiotError(
+    'AIOT_OCI_REFUSED',
+    `${what}: expected ${type.artifact} of one ${type.layer}, got ${is}`,
+    {
+      next: 'It is an image or an artifact of something else: name a tag that aiot model push made.',
+    },
+  );
+}
+
+function jsonOf(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A model in an OCI registry is an artifact of one blob, the bundle's content as devices download it, under the digest that it has on the
+ * platform. Whoever signed it is an artifact of its own that refers to it: signatures can come later, and the model stays what it was.
+ */
+const modelArtifact = 'application/vnd.aiot.model.v1';
+
+const bundleType = 'application/vnd.aiot.bundle.v1.tar';
+const releaseArtifact = 'application/vnd.aiot.release.v1';
+const envelopeType = 'application/vnd.aiot.manifest.v1+json';
+
+/** The release's envelope is no larger (docs/protocol.md), bytes. */
+const largestEnvelope = 64 * 1024;

@@ -1,0 +1,98 @@
+import { AiotError } from '../../../core/index.js';
+import type { Graph } from '../../../formats/index.js';
+import { createInterpreter } from '../../../runtime/index.js';
+import type { Range } from './numbers.js';
+
+/** Statistics of one activation over the representative rows. */
+export interface Seen extends Range {
+  /** Values of it, evenly picked over all rows, ascending: at most `sampleRoom`. */
+  samples: Float32Array;
+  /** Mean of each value of one row, and the largest magnitude: the tensor's elements. */
+  mean: Float64Array;
+  largest: Float64Array;
+  /** Rows that its smallest and its largest value came from. */
+  extremes: [low: number, high: number];
+}
+
+const sampleRoom = 4096;
+
+/**
+ * Runs a float network over the representative rows and notes what every activation takes.
+ * @returns by tensor index
+ * @throws AIOT_QUANTIZE_UNFIT without rows, or when a value overflows; AIOT_TFLITE_INPUT for a row that does not fit
+ */
+export function calibrate(graph: Graph, rows: readonly Float32Array[]): Map<number, Seen> {
+  if (rows.length === 0) throw unfit('expected representative inputs, got none');
+  const interpreter = createInterpreter(graph);
+  const notes: (Note | undefined)[] = [];
+  rows.forEach((row, at) => {
+    interpreter.invoke(row, (index, values) => {
+      notes[index] ??= newNote(values.length, rows.length);
+      const note = notes[index]!;
+      const { low, high } = note;
+      take(note, values as Float32Array);
+      if (note.low < low) note.extremes[0] = at;
+      if (note.high > high) note.extremes[1] = at;
+      if (!Number.isFinite(note.low) || !Number.isFinite(note.high) || Number.isNaN(note.sum))
+        throw unfit(
+          `tensor ${graph.tensors[index]?.name} became ${values.find((value) => !Number.isFinite(value))}`,
+        );
+    });
+  });
+  const seen = new Map<number, Seen>();
+  notes.forEach((note, index) => {
+    if (note === undefined) return;
+    const { low, high, samples, filled, mean, largest, extremes } = note;
+    for (let i = 0; i < mean.length; i++) mean[i]! /= rows.length;
+    seen.set(index, { low, high, samples: samples.subarray(0, filled).sort(), mean, largest, extremes });
+  });
+  return seen;
+}
+
+interface Note extends Seen {
+  filled: number;
+  /** Each `step`-th value is kept; `next` counts down to it. */
+  step: number;
+  next: number;
+  sum: number;
+}
+
+function newNote(size: number, rows: number): Note {
+  // Coprime to the size as a rule, so that the picks wander over all elements.
+  const step = Math.max(1, Math.ceil((size * rows) / sampleRoom)) | 1;
+  return {
+    low: Number.POSITIVE_INFINITY,
+    high: Number.NEGATIVE_INFINITY,
+    samples: new Float32Array(Math.ceil((size * rows) / step)),
+    mean: new Float64Array(size),
+    largest: new Float64Array(size),
+    extremes: [0, 0],
+    filled: 0,
+    step,
+    next: 1,
+    sum: 0,
+  };
+}
+
+function take(note: Note, values: Float32Array): void {
+  const { mean, largest, samples, step } = note;
+  let { low, high, next, filled, sum } = note;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (value < low) low = value;
+    if (value > high) high = value;
+    mean[i]! += value;
+    sum += value;
+    const size = value < 0 ? -value : value;
+    if (size > largest[i]!) largest[i] = size;
+    if (--next === 0) {
+      samples[filled++] = value;
+      next = step;
+    }
+  }
+  Object.assign(note, { low, high, next, filled, sum });
+}
+
+export function unfit(message: string): AiotError {
+  return new AiotError('AIOT_QUANTIZE_UNFIT', message);
+}

@@ -1,0 +1,298 @@
+import {
+  activationPlaces,
+  type Graph,
+  type Operator,
+  type Quantization,
+  type Tensor,
+} from '../../../formats/index.js';
+import type { Kind } from '../types.js';
+import { unfit } from './calibrate.js';
+import {
+  activationQuantization,
+  quantizeLayer,
+  quantizeValues,
+  quantizeWide,
+  type Range,
+  rangeOf,
+  wideQuantization,
+  withLeastScale,
+} from './numbers.js';
+import { channelAxis, fixedOutput, isWeighted, outputRules, type Weighted } from './rules.js';
+
+interface IntegerPlan {
+  /** Kind of each operator of the float graph. */
+  kinds: readonly Kind[];
+  /** Kind of the network's input and output. */
+  io: Kind;
+}
+
+interface IntegerGraph {
+  graph: Graph;
+  /** Tensor of the float graph → the one that stands for it. */
+  twins: Map<number, number>;
+}
+
+/**
+ * A float32 network on integers: per-channel symmetric int8 weights; activations of int8 with zero points and int32
+ * biases, or of int16 and int64 biases; operators of other kinds stand between QUANTIZE and DEQUANTIZE. Rules: those of
+ * TensorFlow 2.18's converter, less its calibration defect for elementwise operators. The given graph is left unchanged.
+ * @param ranges by tensor
+ * @throws AIOT_QUANTIZE_UNFIT
+ */
+export function toIntegers(
+  graph: Graph,
+  ranges: ReadonlyMap<number, Range>,
+  plan: IntegerPlan,
+): IntegerGraph {
+  const united = uniteRanges(graph, ranges, ({ op }) => outputRules[op] === 'own');
+  const twins = new Twins(graph, united);
+  const inputs = graph.inputs.map((index) => twins.make(index, plan.io));
+  graph.operators.forEach((operator, at) => {
+    addOperator(twins, operator, plan.kinds[at]!);
+  });
+  const outputs = graph.outputs.map((index) => outputOf(twins, index, plan.io));
+  const { tensors, operators } = twins;
+  return { graph: { ...graph, tensors, operators, inputs, outputs }, twins: new Map(twins.native()) };
+}
+
+/** The output in the kind wanted, under the name that it has in the float network. */
+function outputOf(twins: Twins, index: number, io: Kind): number {
+  const maker = twins.graph.operators.find(({ outputs }) => outputs.includes(index));
+  const place = twins.of(index, io, maker && fixedOutput(maker.op, io));
+  const { name } = twins.graph.tensors[index]!;
+  for (const tensor of twins.tensors) if (tensor.name === name) tensor.name = `${name}/${tensor.type}`;
+  twins.tensors[place]!.name = name;
+  return place;
+}
+
+function addOperator(twins: Twins, operator: Operator, kind: Kind): void {
+  if (kind === 'float32') addFloat(twins, operator);
+  else if (operator.op === 'CONCATENATION') addConcatenation(twins, operator, kind);
+  else addInteger(twins, operator, kind);
+}
+
+function addFloat(twins: Twins, operator: Operator): void {
+  const places = activationPlaces(operator);
+  const inputs = operator.inputs.map((index, place) =>
+    places.includes(place) ? twins.of(index, 'float32') : twins.constant(index),
+  );
+  const outputs = operator.outputs.map((index) => twins.make(index, 'float32'));
+  twins.operators.push({ ...operator, inputs, outputs });
+}
+
+function addInteger(twins: Twins, operator: Operator, kind: Kind): void {
+  const { op } = operator;
+  const places = activationPlaces(operator);
+  const first = twins.of(operator.inputs[places[0]!]!, kind);
+  const input = twins.quantizationOf(first, op);
+  const inputs = operator.inputs.map((index, place) => {
+    if (place === places[0]) return first;
+    if (!places.includes(place)) return isWeighted(operator) ? -1 : twins.constant(index);
+    return twins.of(index, kind, outputRules[op] === 'input' ? input : undefined);
+  });
+  const quantization = outputQuantization(twins, operator, kind, inputs);
+  const outputs = operator.outputs.map((index) => twins.make(index, kind, quantization));
+  if (isWeighted(operator)) inputs.splice(1, 2, ...addWeights(twins, operator, input.scale[0]!, kind));
+  twins.operators.push({ ...operator, inputs, outputs, options: optionsFor(operator, kind) } as Operator);
+}
+
+function outputQuantization(twins: Twins, operator: Operator, kind: Kind, inputs: number[]): Quantization {
+  const { op } = operator;
+  const scales = activationPlaces(operator).map((place) => twins.quantizationOf(inputs[place]!, op));
+  const fixed = fixedOutput(op, kind);
+  if (fixed) {
+    guardTable(op, scales[0]!.scale[0]!, kind === 'int16' ? 'int16' : 'int8');
+    return fixed;
+  }
+  if (outputRules[op] === 'input') return scales[0]!;
+  const own = twins.own(operator.outputs[0]!, kind);
+  if (op !== 'ADD' && op !== 'SUB') return own;
+  // The kernel's last multiplier, twice the larger scale / (2^L · output scale), must stay below 1: L is 20, int16: 15.
+  const largest = Math.max(...scales.map(({ scale }) => scale[0]!));
+  return withLeastScale(own, largest * 2 ** (kind === 'int16' ? -13 : -18));
+}
+
+function optionsFor({ op, options }: Operator, kind: Kind): Operator['options'] {
+  if (kind !== 'int16') return options;
+  if (op === 'ADD' || op === 'SUB') return { ...options, potScaleInt16: false };
+  // As the converter writes it: 64 bits also where there is no bias.
+  return op === 'FULLY_CONNECTED' ? { ...options, quantizedBiasType: 'int64' } : options;
+}
+
+function addConcatenation(twins: Twins, operator: Operator, kind: Kind): void {
+  const [output = -1] = operator.outputs;
+  const quantization = twins.own(output, kind);
+  const inputs = operator.inputs.map((index) => {
+    const given = twins.of(index, kind, quantization);
+    const own = twins.quantizationOf(given, operator.op);
+    if (own.scale[0] === quantization.scale[0] && own.zeroPoint[0] === quantization.zeroPoint[0])
+      return given;
+    const { name, shape } = twins.tensors[given]!;
+    const joined = twins.add({ name: `${name}/joined`, shape, type: kind, quantization });
+    twins.operators.push({ op: 'QUANTIZE', inputs: [given], outputs: [joined], options: {} });
+    return joined;
+  });
+  const outputs = [twins.make(output, kind, quantization)];
+  twins.operators.push({ ...operator, inputs, outputs } as Operator);
+}
+
+/** Input scales that the integer kernels of the exponential and the sigmoid can compute with: above, and below. */
+const tableScales = {
+  // Products with the table's multiplier must stay within 32 bits.
+  int16: { SOFTMAX: [0, 5], other: [0, 32768 / 12288] },
+  int8: { SOFTMAX: [2 ** -26, 2 ** 5], other: [2 ** -40, 16] },
+} as const;
+
+function guardTable(op: string, scale: number, kind: 'int8' | 'int16'): void {
+  const [least, most] = tableScales[kind][op === 'SOFTMAX' ? 'SOFTMAX' : 'other'];
+  if (scale <= least || scale >= most)
+    throw unfit(`${op}: expected an input scale between ${least} and ${most}, got ${scale}`);
+}
+
+/** Weights and bias as integers; a fully connected layer without bias stays without. */
+function addWeights(twins: Twins, operator: Weighted, inputScale: number, kind: Kind): [number, number] {
+  const { op, inputs } = operator;
+  const [, w = -1, b = -1] = inputs;
+  const [weights, bias] = [twins.graph.tensors[w], twins.graph.tensors[b]];
+  if (!(weights?.data instanceof Float32Array)) throw unfit(`${op}: expected constant float32 weights`);
+  if (b !== -1 && !(bias?.data instanceof Float32Array))
+    throw unfit(`${op}: expected a constant float32 bias`);
+  const axis = channelAxis(op);
+  const channels = weights.shape[axis]!;
+  const block = axis === 3 ? 1 : weights.data.length / channels;
+  const biases = bias?.data instanceof Float32Array ? bias.data : new Float32Array(channels);
+  const layer = quantizeLayer(weights.data, biases, channels, block, axis, inputScale);
+  const place = twins.add({
+    ...weights,
+    type: 'int8',
+    data: layer.weights,
+    quantization: layer.weightQuantization,
+  });
+  if (op === 'FULLY_CONNECTED' && b === -1) return [place, -1];
+  const shape = [channels];
+  const wide = { type: 'int64', data: BigInt64Array.from(layer.bias, BigInt) } as const;
+  const typed = kind === 'int16' ? wide : ({ type: 'int32', data: layer.bias } as const);
+  const name = bias?.name ?? `${weights.name}/bias`;
+  return [place, twins.add({ name, shape, ...typed, quantization: layer.biasQuantization })];
+}
+
+/**
+ * Lets the inputs of each CONCATENATION have one scale: an input that `free` says may have any range, and that goes
+ * nowhere else, gets the range of the whole. (Others are brought to it by a QUANTIZE. TensorFlow's converter forces the
+ * range on upwards instead, through pools as far as the model's input, which then clips.)
+ * @returns the ranges with these replaced
+ */
+function uniteRanges(
+  { operators, outputs }: Graph,
+  ranges: ReadonlyMap<number, Range>,
+  free: (operator: Graph['operators'][number]) => boolean,
+): Map<number, Range> {
+  const united = new Map(ranges);
+  const uses = new Map<number, number>();
+  for (const index of [...outputs, ...operators.flatMap(({ inputs }) => inputs)])
+    uses.set(index, (uses.get(index) ?? 0) + 1);
+  const makers = new Map(operators.map((operator) => [operator.outputs[0], operator]));
+  // From the last to the first: the range of an outer concatenation becomes that of one within it.
+  for (const { op, inputs, outputs: made } of [...operators].reverse()) {
+    const whole = united.get(made[0] ?? -1);
+    if (op !== 'CONCATENATION' || whole === undefined) continue;
+    for (const index of inputs) {
+      const maker = makers.get(index);
+      if (maker !== undefined && uses.get(index) === 1 && free(maker)) united.set(index, whole);
+    }
+  }
+  return united;
+}
+
+/**
+ * The graph under construction: each activation of the float graph has a twin of the kind that its operator makes, and
+ * further ones, by QUANTIZE or DEQUANTIZE, where operators of other kinds read it.
+ */
+class Twins {
+  readonly tensors: Tensor[] = [];
+  readonly operators: Operator[] = [];
+  /** Float tensor → kind → tensor here. The first of each is what its operator made. */
+  readonly #made = new Map<number, Map<Kind, number>>();
+  readonly #constants = new Map<number, number>();
+
+  constructor(
+    readonly graph: Graph,
+    readonly ranges: ReadonlyMap<number, Range>,
+  ) {}
+
+  /** A tensor for what an operator makes of float tensor `index`. */
+  make(index: number, kind: Kind, quantization?: Quantization): number {
+    const { name, shape } = this.graph.tensors[index]!;
+    const kinds = this.#made.get(index) ?? new Map<Kind, number>();
+    this.#made.set(index, kinds);
+    const own = kind === 'float32' ? {} : { quantization: quantization ?? this.own(index, kind) };
+    const place = this.add({ name: kinds.size === 0 ? name : `${name}/${kind}`, shape, type: kind, ...own });
+    kinds.set(kind, place);
+    return place;
+  }
+
+  /**
+   * The twin of this kind of an activation, converted to it when there is none; a float constant becomes one.
+   * @param quantization of what is made anew here, instead of its own range's
+   */
+  of(index: number, kind: Kind, quantization?: Quantization): number {
+    if (this.graph.tensors[index]?.data !== undefined) return this.#constantOf(index, kind, quantization);
+    const kinds = this.#made.get(index);
+    const [first] = kinds ?? [];
+    if (kinds === undefined || first === undefined)
+      throw unfit(`tensor ${this.graph.tensors[index]?.name} is read before it is made`);
+    const known = kinds.get(kind);
+    if (known !== undefined) return known;
+    const place = this.make(index, kind, quantization);
+    this.operators.push({
+      op: kind === 'float32' ? 'DEQUANTIZE' : 'QUANTIZE',
+      inputs: [first[1]],
+      outputs: [place],
+      options: {},
+    });
+    return place;
+  }
+
+  /** Tensors of the float graph with what stands for them here. */
+  *native(): Iterable<[float: number, place: number]> {
+    for (const [index, kinds] of this.#made) {
+      const [first] = kinds.values();
+      if (first !== undefined) yield [index, first];
+    }
+  }
+
+  /** A constant as it stands: shapes, axes, float weights of an operator that stays float. −1 stays. */
+  constant(index: number): number {
+    if (index === -1) return -1;
+    const known = this.#constants.get(index) ?? this.add(this.graph.tensors[index]!);
+    this.#constants.set(index, known);
+    return known;
+  }
+
+  add(tensor: Tensor): number {
+    return this.tensors.push({ ...tensor }) - 1;
+  }
+
+  quantizationOf(place: number, where: string): Quantization {
+    const { quantization, name } = this.tensors[place]!;
+    if (quantization === undefined) throw unfit(`${where}: ${name} has no scale`);
+    return quantization;
+  }
+
+  /** Scale of an activation by its range. */
+  own(index: number, kind: Kind): Quantization {
+    const range = this.ranges.get(index);
+    if (range === undefined) throw unfit(`no values were seen of tensor ${this.graph.tensors[index]?.name}`);
+    return kind === 'int16' ? wideQuantization(range) : activationQuantization(range);
+  }
+
+  #constantOf(index: number, kind: Kind, given?: Quantization): number {
+    const tensor = this.graph.tensors[index]!;
+    if (kind === 'float32' || !(tensor.data instanceof Float32Array)) return this.constant(index);
+    const range = rangeOf(tensor.data);
+    const quantization =
+      given ?? (kind === 'int16' ? wideQuantization(range) : activationQuantization(range));
+    const data = (kind === 'int16' ? quantizeWide : quantizeValues)(tensor.data, quantization);
+    return this.add({ ...tensor, type: kind, data, quantization });
+  }
+}

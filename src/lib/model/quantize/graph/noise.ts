@@ -1,0 +1,112 @@
+import { elementCount, type Graph } from '../../../formats/index.js';
+import { multiplyAdds } from '../../inspect/costs.js';
+import { createRunner } from '../runner.js';
+
+/** float32 itself cannot tell more: 24 bits of a fraction. Equal values have this. */
+const mostDb = 150;
+
+/** Signal to noise by tensor of the float graph, in decibels, capped at ±150. */
+export type Noise = ReadonlyMap<number, number>;
+
+/**
+ * Runs both networks over the rows and compares each activation with its twin.
+ * @param twins tensor of the float graph → the one that stands for it
+ */
+export function measureNoise(
+  float: Graph,
+  quantized: Graph,
+  twins: ReadonlyMap<number, number>,
+  rows: readonly Float32Array[],
+): Map<number, number> {
+  const [reference, other] = [createRunner(float), createRunner(quantized)];
+  const pairs = [...twins].flatMap(([index, place]) => {
+    const [a, b] = [reference.tensors[index], other.tensors[place]];
+    if (a === undefined || b === undefined || float.tensors[index]!.data) return [];
+    const { scale: [scale = 1] = [], zeroPoint: [zero = 0] = [] } =
+      quantized.tensors[place]!.quantization ?? {};
+    return [{ index, a, b, scale, zero, signal: 0, noise: 0 }];
+  });
+  for (const row of rows) {
+    reference.run(row);
+    other.run(row);
+    for (const pair of pairs) {
+      const { a, b, scale, zero } = pair;
+      let [signal, noise] = [0, 0];
+      for (let i = 0; i < a.length; i++) {
+        const value = a[i]!;
+        const error = value - (b[i]! - zero) * scale;
+        signal += value * value;
+        noise += error * error;
+      }
+      pair.signal += signal;
+      pair.noise += noise;
+    }
+  }
+  return new Map(pairs.map(({ index, signal, noise }) => [index, decibels(signal, noise)]));
+}
+
+/** Keeps what the float network makes of one tensor, to measure many quantized networks against it. */
+export function measureAgainst(
+  float: Graph,
+  index: number,
+  rows: readonly Float32Array[],
+): (quantized: Graph, twins: ReadonlyMap<number, number>) => number {
+  const reference = createRunner(float);
+  const wanted = rows.map((row) => {
+    reference.run(row);
+    return Float32Array.from(reference.tensors[index]!);
+  });
+  return (quantized, twins) => {
+    const other = createRunner(quantized);
+    const place = twins.get(index)!;
+    const values = other.tensors[place]!;
+    const { scale: [scale = 1] = [], zeroPoint: [zero = 0] = [] } =
+      quantized.tensors[place]!.quantization ?? {};
+    let [signal, noise] = [0, 0];
+    rows.forEach((row, at) => {
+      other.run(row);
+      const want = wanted[at]!;
+      for (let i = 0; i < want.length; i++) {
+        signal += want[i]! ** 2;
+        noise += (want[i]! - (values[i]! - zero) * scale) ** 2;
+      }
+    });
+    return decibels(signal, noise);
+  };
+}
+
+/** 10·log10(signal / noise), capped. */
+export function decibels(signal: number, noise: number): number {
+  if (noise === 0) return mostDb;
+  if (signal === 0) return -mostDb;
+  return Math.max(-mostDb, Math.min(mostDb, 10 * Math.log10(signal / noise)));
+}
+
+/** As many of the rows, evenly picked, as `budget` multiply-adds of this network allow: at least `least`, at most `most`. */
+export function affordable(
+  graph: Graph,
+  rows: readonly Float32Array[],
+  budget: number,
+  least: number,
+  most: number,
+): Float32Array[] {
+  return spread(rows.length, affordableCount(graph, budget, least, most)).map((place) => rows[place]!);
+}
+
+/** How many rows that are. */
+export function affordableCount(graph: Graph, budget: number, least: number, most: number): number {
+  const adds = graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
+  const each = Math.max(1, adds + activations(graph));
+  return Math.min(most, Math.max(least, Math.floor(budget / each)));
+}
+
+/** Places of at most `count` of so many items, evenly picked. */
+export function spread(items: number, count: number): number[] {
+  if (items <= count) return Array.from({ length: items }, (_, i) => i);
+  return Array.from({ length: count }, (_, i) => Math.floor((i * items) / count));
+}
+
+/** Values that one run makes. */
+function activations({ tensors }: Graph): number {
+  return tensors.reduce((sum, { data, shape }) => sum + (data ? 0 : elementCount(shape)), 0);
+}

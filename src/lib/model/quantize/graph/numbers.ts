@@ -1,0 +1,142 @@
+import { roundHalfAway } from '../../../core/index.js';
+import type { Quantization } from '../../../formats/index.js';
+
+/** Smallest and largest value seen. */
+export interface Range {
+  low: number;
+  high: number;
+}
+
+function clamp(x: number, low: number, high: number): number {
+  return x < low ? low : x > high ? high : x;
+}
+
+/** The range as single precision, widened to hold 0, and ∓10⁻⁶ for a tensor that is always 0, or as good as. */
+function widened({ low, high }: Range): Range {
+  const [lo, hi] = [Math.min(Math.fround(low), 0), Math.max(Math.fround(high), 0)];
+  return hi - lo < 2e-6 ? { low: Math.min(lo, -1e-6), high: Math.max(hi, 1e-6) } : { low: lo, high: hi };
+}
+
+/**
+ * Scale and zero point of an int8 activation, as TensorFlow 2.18's converter computes them: the range is widened to hold
+ * 0 (so that padding and a ReLU's zero are exact), the scale formed in single precision.
+ */
+export function activationQuantization(range: Range): Quantization {
+  const { low, high } = widened(range);
+  const scale = Math.fround(Math.fround(high - low) / 255);
+  const zeroPoint = clamp(roundHalfAway(-128 - low / scale), -128, 127);
+  return { scale: [scale], zeroPoint: [zeroPoint], axis: 0 };
+}
+
+/** Scale of an int16 activation, symmetric about 0: max(|low|, |high|) / 32767 in single precision (TensorFlow 2.18). */
+export function wideQuantization(range: Range): Quantization {
+  const { low, high } = widened(range);
+  return { scale: [Math.fround(Math.max(-low, high) / 32767)], zeroPoint: [0], axis: 0 };
+}
+
+/** Values as int8 of this scale and zero point. */
+export function quantizeValues(values: Float32Array, quantization: Quantization): Int8Array {
+  return Int8Array.from(values, rounding(quantization, -128, 127));
+}
+
+/** Values as int16 of this scale. */
+export function quantizeWide(values: Float32Array, quantization: Quantization): Int16Array {
+  return Int16Array.from(values, rounding(quantization, -32768, 32767));
+}
+
+function rounding({ scale, zeroPoint }: Quantization, least: number, most: number) {
+  const [s, z] = [scale[0]!, zeroPoint[0]!];
+  return (value: number) => clamp(roundHalfAway(Math.fround(value / s)) + z, least, most);
+}
+
+export function rangeOf(values: Float32Array): Range {
+  const range = { low: Number.POSITIVE_INFINITY, high: Number.NEGATIVE_INFINITY };
+  for (const value of values) {
+    range.low = Math.min(range.low, value);
+    range.high = Math.max(range.high, value);
+  }
+  return range;
+}
+
+/** The same, or with a scale of `least` when it is smaller; the lower end stays covered. */
+export function withLeastScale(quantization: Quantization, least: number): Quantization {
+  const [scale = 0, zeroPoint = 0] = [quantization.scale[0], quantization.zeroPoint[0]];
+  if (scale >= least) return quantization;
+  const wider = Math.fround(least);
+  if (zeroPoint === 0) return { scale: [wider], zeroPoint: [0], axis: 0 };
+  const low = (-128 - zeroPoint) * scale;
+  return { scale: [wider], zeroPoint: [clamp(roundHalfAway(-128 - low / wider), -128, 127)], axis: 0 };
+}
+
+interface QuantizedLayer {
+  weights: Int8Array;
+  weightQuantization: Quantization;
+  bias: Int32Array;
+  biasQuantization: Quantization;
+}
+
+/** Largest |bias| in units of its scale: above it, int32 sums could overflow. */
+const biasLimit = 2 ** 30;
+
+/** Stands for the largest weight of a channel whose weights are all 0. */
+const deadChannel = 5e-7;
+
+/**
+ * Per-channel symmetric int8 weights and int32 biases, with the arithmetic of TensorFlow 2.18's converter: s_w = max|w| / 127,
+ * q = round(w / s_w) in [−127, 127]; s_b = s_in · s_w, q_b = round(b · (1 / s_b)), reciprocal and product in single
+ * precision. Where |b| would pass 2³⁰ units, that channel's s_w is enlarged.
+ *
+ * @param weights channel `c` of element `i` is `i / block mod channels` (block = elements between two channels)
+ * @param axis dimension of the channels
+ */
+export function quantizeLayer(
+  weights: Float32Array,
+  bias: Float32Array,
+  channels: number,
+  block: number,
+  axis: number,
+  inputScale: number,
+): QuantizedLayer {
+  const scale = channelScales(weights, channels, block).map((plain, c) => {
+    const b = Math.abs(bias[c]!);
+    return b / (inputScale * plain) > biasLimit ? Math.fround(b / (inputScale * biasLimit)) : plain;
+  });
+  const biasScale = scale.map((s) => Math.fround(inputScale * s));
+  return {
+    weights: quantizeWeights(weights, scale, block),
+    weightQuantization: { scale, zeroPoint: scale.map(() => 0), axis },
+    bias: Int32Array.from(bias, (b, c) => {
+      const q = roundHalfAway(Math.fround(b * Math.fround(1 / biasScale[c]!)));
+      return clamp(q, -biasLimit, biasLimit);
+    }),
+    biasQuantization: { scale: biasScale, zeroPoint: scale.map(() => 0), axis: 0 },
+  };
+}
+
+/** s_w = max|w| / 127 of each output channel, in single precision; layout as in `quantizeLayer`. */
+export function channelScales(weights: Float32Array, channels: number, block: number): number[] {
+  const largest = new Float64Array(channels);
+  for (let start = 0, c = 0; start < weights.length; start += block, c = c + 1 === channels ? 0 : c + 1) {
+    let most = largest[c]!;
+    for (let i = start; i < start + block; i++) {
+      const size = Math.abs(weights[i]!);
+      if (size > most) most = size;
+    }
+    largest[c] = most;
+  }
+  return Array.from(largest, (most) => Math.fround((most || deadChannel) / 127));
+}
+
+/** q = round(w / s_w[c]), in [−127, 127]. */
+export function quantizeWeights(
+  weights: Float32Array,
+  scale: readonly number[],
+  block: number,
+): Int8Array<ArrayBuffer> {
+  const out = new Int8Array(weights.length);
+  for (let start = 0, c = 0; start < weights.length; start += block, c = c + 1 === scale.length ? 0 : c + 1) {
+    const s = scale[c]!;
+    for (let i = start; i < start + block; i++) out[i] = clamp(roundHalfAway(weights[i]! / s), -127, 127);
+  }
+  return out;
+}

@@ -1,0 +1,308 @@
+import {
+  float16Words,
+  type Graph,
+  largestFloat16,
+  type Operator,
+  type Tensor,
+  withFloatConstants,
+} from '../../../formats/index.js';
+import { brokenConstant, simplifyGraph } from '../../network/simplify.js';
+import type { Kind, LayerReport, Quantized, QuantizeSettings, RangeMethod } from '../types.js';
+import { calibrate, unfit } from './calibrate.js';
+import { biasCorrected, equalized } from './corrections.js';
+import { toIntegers } from './integers.js';
+import { affordable, measureNoise, type Noise } from './noise.js';
+import { channelScales, quantizeWeights } from './numbers.js';
+import { chooseRanges } from './ranges.js';
+import { channelAxis, isWeighted, outputRules } from './rules.js';
+
+/** Multiply-adds that measuring the noise may take. */
+const noiseBudget = 5e7;
+
+/** More rows would not change its second figure. */
+const mostNoiseRows = 200;
+
+/**
+ * Quantizes a float32 network. int8 and int16x8: ranges of the activations from the representative rows, weights per
+ * output channel. dynamic and float16: weights alone. float32: the network as it is to be written. The given graph is left
+ * unchanged; folding comes first (see `prepareGraph`).
+ * @param rows representative inputs, each as long as the network's input; none will do for the float modes, which then
+ *   are not measured
+ * @throws AIOT_QUANTIZE_UNFIT, AIOT_TFLITE_UNSUPPORTED, AIOT_TFLITE_INPUT
+ */
+export function quantizeGraph(
+  graph: Graph,
+  rows: readonly Float32Array[],
+  settings: QuantizeSettings = { mode: 'int8' },
+): Quantized {
+  const { twins: _, against: __, ...quantized } = quantizePrepared(prepareGraph(graph), rows, settings);
+  return quantized;
+}
+
+/** Optional knowledge of the network to be quantized. */
+interface Further {
+  /** The network to measure noise against, of the same tensors: the one before fine-tuning. */
+  reference?: Graph;
+  /** False: no noise is measured, because trials measure their own. */
+  measured?: boolean;
+}
+
+/** A quantized network and what to compare it with. */
+export interface Compared extends Quantized {
+  /** For each tensor of the float network, the quantized one that replaces it. */
+  twins: ReadonlyMap<number, number>;
+  /** The float network that its inner tensors are to be compared with. */
+  against: Graph;
+}
+
+/** The same for a graph that `prepareGraph` gave: fallbacks begin here again. */
+export function quantizePrepared(
+  prepared: Graph,
+  rows: readonly Float32Array[],
+  settings: QuantizeSettings,
+  further: Further = {},
+): Compared {
+  const integers = settings.mode === 'int8' || settings.mode === 'int16x8';
+  if (!integers && settings.io === 'int8')
+    throw unfit(`--io int8 goes with the modes int8 and int16x8, not ${settings.mode}`);
+  const notes: string[] = [];
+  const { graph, twins, methods, base } = integers
+    ? integerForm(prepared, rows, settings, notes)
+    : floatForm(prepared, settings, notes);
+  const { reference = prepared, measured = true } = further;
+  const noise = measured && rows.length > 0 ? noiseOf(base ?? reference, graph, twins, rows) : undefined;
+  if (noise !== undefined && base !== undefined) {
+    // Inner tensors are compared with what they are after equalization, the output with what it was.
+    const [output = -1] = prepared.outputs;
+    const ends = new Map([[output, twins.get(output)!]]);
+    noise.set(output, noiseOf(reference, graph, ends, rows).get(output)!);
+  }
+  const io = graph.tensors[graph.inputs[0]!]!.type as Kind;
+  const report = reportOf(prepared, graph, twins, methods, noise);
+  return { graph, twins, against: base ?? reference, report: { mode: settings.mode, io, ...report, notes } };
+}
+
+interface Form {
+  graph: Graph;
+  twins: ReadonlyMap<number, number>;
+  methods: ReadonlyMap<number, RangeMethod>;
+  /** The float network that it was made of, where that is another than the one given: equalized. */
+  base?: Graph;
+}
+
+function floatForm(prepared: Graph, { mode, kinds }: QuantizeSettings, notes: string[]): Form {
+  // Tensors keep their places.
+  const twins = new Map(prepared.tensors.map((_, index) => [index, index]));
+  const methods = new Map<number, RangeMethod>();
+  if (mode === 'float16') {
+    const { graph, kept } = toFloat16(prepared);
+    for (const name of kept) notes.push(`${name} stays float32: it has a value beyond ±65504`);
+    return { graph, twins, methods };
+  }
+  if (mode === 'float32') return { graph: prepared, twins, methods };
+  const graph = toDynamic(
+    prepared,
+    (operator, at) => isDynamic(prepared, operator) && kinds?.get(at) !== 'float32',
+  );
+  if (graph.operators.every((operator, at) => operator === prepared.operators[at]))
+    notes.push('no layer has the 1,024 weights from which dynamic range saves anything: all stay float32');
+  return { graph, twins, methods };
+}
+
+function integerForm(
+  prepared: Graph,
+  rows: readonly Float32Array[],
+  { mode, io, calibration = 'auto', biasCorrection, equalize, kinds: apart }: QuantizeSettings,
+  notes: string[],
+): Form {
+  let float = prepared;
+  let seen = calibrate(float, rows);
+  if (equalize) {
+    const { graph, pairs } = equalized(float, seen);
+    float = graph;
+    if (pairs > 0) seen = calibrate(float, rows);
+    notes.push(`${pairs} pairs of layers equalized`);
+  }
+  const integer: Kind = mode === 'int8' ? 'int8' : 'int16';
+  const kinds = kindsOf(float, integer, apart, notes);
+  const ranges = chooseRanges(float, seen, calibration, kinds, rows);
+  const corrected = biasCorrection ? biasCorrected(float, seen, kinds) : float;
+  const plan = { kinds, io: io === 'float32' ? 'float32' : integer } as const;
+  const { graph, twins } = toIntegers(corrected, ranges, plan);
+  const methods = new Map([...ranges].map(([index, { method }]) => [index, method]));
+  return { graph, twins, methods, ...(float !== prepared && { base: float }) };
+}
+
+function kindsOf(
+  { operators }: Graph,
+  integer: Kind,
+  apart: ReadonlyMap<number, Kind> | undefined,
+  notes: string[],
+): Kind[] {
+  return operators.map(({ op }, at) => {
+    const kind = apart?.get(at) ?? integer;
+    if (kind !== 'int16' || op !== 'REDUCE_MAX') return kind;
+    notes.push(`operator ${at} (${op}) stays float32: TFLite Micro has no int16 kernel of it`);
+    return 'float32';
+  });
+}
+
+function noiseOf(
+  float: Graph,
+  made: Graph,
+  twins: ReadonlyMap<number, number>,
+  rows: readonly Float32Array[],
+) {
+  return measureNoise(float, made, twins, affordable(float, rows, noiseBudget, 16, mostNoiseRows));
+}
+
+/**
+ * The float32 network as quantization wants it: float16 constants as float32, batch norms and activations folded, one
+ * input and one output. The given graph is left unchanged.
+ * @throws AIOT_QUANTIZE_UNFIT for a network that is quantized already, has more ends, an operator without a rule, or weights
+ *   that are no numbers
+ */
+export function prepareGraph(graph: Graph): Graph {
+  const float = withFloatConstants(graph);
+  const inside = float.operators.find((operator) => isInteger(float, operator));
+  if (inside !== undefined)
+    throw unfit(
+      `expected a float32 network, got one that is quantized already (${inside.op} on ${typesOf(float, inside)})`,
+    );
+  const ends: [string, number[]][] = [
+    ['input', float.inputs],
+    ['output', float.outputs],
+  ];
+  for (const [what, indices] of ends) {
+    if (indices.length !== 1) throw unfit(`expected one ${what}, got ${indices.length}`);
+    const { name, type } = float.tensors[indices[0]!]!;
+    if (type !== 'float32') throw unfit(`expected an ${what} of float32, got ${type} (${name})`);
+  }
+  const broken = brokenConstant(float);
+  if (broken !== undefined) throw unfit(`the network's ${broken}: train it again`);
+  const simple = simplifyGraph(float);
+  for (const [index, { op }] of simple.operators.entries())
+    if (outputRules[op] === undefined)
+      throw unfit(`operator ${index}: expected one of ${Object.keys(outputRules).join(', ')}; got ${op}`);
+  return simple;
+}
+
+function isInteger(graph: Graph, { inputs, outputs, op }: Operator): boolean {
+  if (op === 'QUANTIZE' || op === 'DEQUANTIZE') return true;
+  return [...inputs, ...outputs].some((index) => {
+    const type = graph.tensors[index]?.type;
+    return type === 'int8' || type === 'int16' || type === 'uint8';
+  });
+}
+
+function typesOf({ tensors }: Graph, { inputs }: Operator): string {
+  return [...new Set(inputs.flatMap((index) => tensors[index]?.type ?? []))].join(', ');
+}
+
+/** Fewer weights than these stay float32: the scales would cost more than they save (TensorFlow's converter has the same). */
+const fewestDynamic = 1024;
+
+/**
+ * float16: each constant of float32 is kept as float16 in front of a DEQUANTIZE, which LiteRT runs once; arithmetic stays
+ * float32. A constant with a value that float16 cannot hold stays as it is and is named in `kept`.
+ */
+function toFloat16(graph: Graph): { graph: Graph; kept: string[] } {
+  const tensors: Tensor[] = [...graph.tensors];
+  const before: Operator[] = [];
+  const kept: string[] = [];
+  const twins = new Map<number, number>();
+  graph.tensors.forEach((tensor, index) => {
+    if (!(tensor.data instanceof Float32Array)) return;
+    if (tensor.data.some((value) => !(Math.abs(value) <= largestFloat16))) {
+      kept.push(tensor.name);
+      return;
+    }
+    const { data: _, ...wide } = tensor;
+    tensors[index] = { ...tensor, type: 'float16', data: float16Words(tensor.data) };
+    const twin = tensors.push({ ...wide, name: `${tensor.name}/float32` }) - 1;
+    twins.set(index, twin);
+    before.push({ op: 'DEQUANTIZE', inputs: [index], outputs: [twin], options: {} });
+  });
+  const operators = graph.operators.map((operator) => ({
+    ...operator,
+    inputs: operator.inputs.map((index) => twins.get(index) ?? index),
+  }));
+  return { graph: { ...graph, tensors, operators: [...before, ...operators] }, kept };
+}
+
+/** Whether dynamic range takes this operator's weights. */
+function isDynamic(graph: Graph, operator: Operator): boolean {
+  const { data } = graph.tensors[operator.inputs[1] ?? -1] ?? {};
+  return isWeighted(operator) && data instanceof Float32Array && data.length >= fewestDynamic;
+}
+
+/**
+ * Dynamic range: weights of 1,024 and more elements become int8 per output channel; biases and activations stay float32,
+ * which the kernel quantizes as it runs. Indices of tensors stay.
+ * @param taken which operators
+ */
+function toDynamic(graph: Graph, taken: (operator: Operator, at: number) => boolean): Graph {
+  const tensors: Tensor[] = [...graph.tensors];
+  const readers = (index: number) => graph.operators.filter(({ inputs }) => inputs.includes(index)).length;
+  const operators = graph.operators.map((operator, at): Operator => {
+    if (!taken(operator, at)) return operator;
+    const [x = -1, w = -1, ...rest] = operator.inputs;
+    const weights = graph.tensors[w]!;
+    if (!(weights.data instanceof Float32Array)) return operator;
+    const axis = channelAxis(operator.op);
+    const channels = weights.shape[axis]!;
+    const block = axis === 3 ? 1 : weights.data.length / channels;
+    const scale = channelScales(weights.data, channels, block);
+    const data = quantizeWeights(weights.data, scale, block);
+    const rounded: Tensor = {
+      ...weights,
+      type: 'int8',
+      data,
+      quantization: { scale, zeroPoint: scale.map(() => 0), axis },
+    };
+    // Weights that another operator reads as well stay for it.
+    const place = readers(w) === 1 ? w : tensors.push(rounded) - 1;
+    tensors[place] = rounded;
+    const inputs = [x, place, ...rest];
+    return operator.op === 'FULLY_CONNECTED'
+      ? { ...operator, inputs, options: { ...operator.options, asymmetricQuantizeInputs: true } }
+      : ({ ...operator, inputs } as Operator);
+  });
+  return { ...graph, tensors, operators };
+}
+
+/**
+ * Reports each activation of the float network: its type, scale, range method and noise after quantization.
+ * @param twins its tensors → those of the quantized network
+ */
+function reportOf(
+  float: Graph,
+  quantized: Graph,
+  twins: ReadonlyMap<number, number>,
+  methods: ReadonlyMap<number, RangeMethod>,
+  noise: Noise | undefined,
+): { sqnrDb: number | null; layers: LayerReport[] } {
+  const line = (op: string, index: number, own: boolean): LayerReport => {
+    const { type, quantization } = quantized.tensors[twins.get(index)!]!;
+    return {
+      op,
+      tensor: float.tensors[index]!.name,
+      type: type as Kind,
+      calibration: own && type !== 'float32' ? (methods.get(index) ?? null) : null,
+      scale: quantization?.scale[0] ?? null,
+      zeroPoint: quantization?.zeroPoint[0] ?? null,
+      sqnrDb: rounded(noise?.get(index)),
+    };
+  };
+  const made = ({ op, outputs }: Operator) =>
+    outputs.map((index) => line(op, index, outputRules[op] === 'own'));
+  return {
+    sqnrDb: rounded(noise?.get(float.outputs[0]!)),
+    layers: [...float.inputs.map((index) => line('input', index, true)), ...float.operators.flatMap(made)],
+  };
+}
+
+/** Two decimals: more would be noise of the rows. */
+function rounded(value: number | undefined): number | null {
+  return value === undefined ? null : Math.round(value * 100) / 100;
+}

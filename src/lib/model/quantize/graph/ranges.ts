@@ -1,0 +1,141 @@
+import type { Graph } from '../../../formats/index.js';
+import type { Calibration, Kind, RangeMethod } from '../types.js';
+import type { Seen } from './calibrate.js';
+import { toIntegers } from './integers.js';
+import { affordable, measureAgainst } from './noise.js';
+import type { Range } from './numbers.js';
+import { outputRules } from './rules.js';
+
+interface Chosen extends Range {
+  method: RangeMethod;
+}
+
+/** Multiply-adds that `auto` may spend on trying ranges: some tenths of a second. */
+const budget = 1e8;
+
+/** … on so many rows at most. */
+const mostRows = 64;
+
+/** A narrower range is tried where it promises less than this share of the seen range's noise … */
+const promising = 0.8;
+
+/** … and kept where the network's output gains so many decibels. */
+const worthwhile = 0.1;
+
+/**
+ * The range of each activation, by one method for all, or `auto`: the seen range, except where a narrower one makes the
+ * quantized network's output follow the float one better on the representative rows. (Least error of a tensor alone
+ * is no guide: a rare large value often carries the decision.)
+ */
+export function chooseRanges(
+  graph: Graph,
+  seen: ReadonlyMap<number, Seen>,
+  calibration: Calibration,
+  kinds: readonly Kind[],
+  rows: readonly Float32Array[],
+): Map<number, Chosen> {
+  const by = (method: RangeMethod) =>
+    new Map([...seen].map(([index, values]) => [index, { ...rangeBy(method, values), method }] as const));
+  if (calibration !== 'auto') return by(calibration);
+  const chosen = by('min-max');
+  const candidates = candidatesOf(graph, seen, kinds);
+  if (candidates.length === 0) return chosen;
+  // Rows of extreme values are among them: what is clipped there has to be seen.
+  const extreme = candidates.flatMap(({ index }) => seen.get(index)!.extremes.map((row) => rows[row]!));
+  const some = [
+    ...new Set([...affordable(graph, rows, budget / (candidates.length + 1), 16, mostRows), ...extreme]),
+  ];
+  const measure = measureAgainst(graph, decisive(graph), some);
+  const score = () => {
+    const { graph: quantized, twins } = toIntegers(graph, chosen, { kinds, io: 'float32' });
+    return measure(quantized, twins);
+  };
+  let best = score();
+  for (const { index, range } of candidates) {
+    const before = chosen.get(index)!;
+    chosen.set(index, range);
+    const now = score();
+    if (now > best + worthwhile) best = now;
+    else chosen.set(index, before);
+  }
+  return chosen;
+}
+
+/** Narrower ranges that promise less noise, the most promising first. */
+function candidatesOf(graph: Graph, seen: ReadonlyMap<number, Seen>, kinds: readonly Kind[]) {
+  const made = graph.operators.flatMap(({ op, outputs }, at) =>
+    outputRules[op] === 'own' && kinds[at] === 'int8' ? outputs : [],
+  );
+  const own = kinds.includes('int8') ? [...graph.inputs, ...made] : [];
+  return own
+    .flatMap((index) => {
+      const values = seen.get(index);
+      if (values === undefined) return [];
+      const sorted = values.samples;
+      const whole = expectedNoise(sorted, rangeBy('min-max', values));
+      return (['mse', 'percentile'] as const)
+        .map((method) => {
+          const range = { ...rangeBy(method, values), method };
+          return { index, range, share: whole === 0 ? 1 : expectedNoise(sorted, range) / whole };
+        })
+        .filter(({ share }) => share < promising)
+        .sort((a, b) => a.share - b.share)
+        .slice(0, 1);
+    })
+    .sort((a, b) => a.share - b.share);
+}
+
+/** The tensor that decides: what goes into a closing SOFTMAX or LOGISTIC, else the output. */
+export function decisive({ operators, outputs }: Graph): number {
+  const last = operators.find((operator) => operator.outputs.includes(outputs[0]!));
+  return last?.op === 'SOFTMAX' || last?.op === 'LOGISTIC' ? last.inputs[0]! : outputs[0]!;
+}
+
+/** Share of the values that a percentile range leaves out at each end. */
+const tail = 1e-3;
+
+/** Ranges that `mse` tries: the seen one, and down to a quarter of it. */
+const narrowest = 0.25;
+
+const tries = 31;
+
+/** Integers of an activation. int16 clips nothing worth clipping, so ranges are chosen by int8. */
+const steps = 255;
+
+/**
+ * The range of an activation by a method. min-max: all that was seen. percentile: without the outermost 0.1 % of each
+ * end. mse: the narrowing of the seen range with the least mean square error, rounding (scale² / 12) and clipping
+ * together. All of them hold 0.
+ */
+export function rangeBy(method: RangeMethod, seen: Seen): Range {
+  const whole = { low: Math.min(seen.low, 0), high: Math.max(seen.high, 0) };
+  if (method === 'min-max') return whole;
+  const sorted = seen.samples;
+  if (method === 'percentile') {
+    const cut = Math.floor(sorted.length * tail);
+    // Fewer values than 1 / tail have no outermost 0.1 %.
+    if (cut === 0) return whole;
+    return { low: Math.min(sorted[cut]!, 0), high: Math.max(sorted[sorted.length - 1 - cut]!, 0) };
+  }
+  let best = whole;
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < tries; i++) {
+    const share = 1 - ((1 - narrowest) * i) / (tries - 1);
+    const range = { low: whole.low * share, high: whole.high * share };
+    const noise = expectedNoise(sorted, range);
+    // A narrower range must be clearly better: samples do not show every rare value.
+    if (noise < least * (i === 0 ? 1 : 0.98)) [best, least] = [range, noise];
+  }
+  return best;
+}
+
+/** Mean square error of rounding to the range's steps and clipping to it. `sorted`: ascending values. */
+function expectedNoise(sorted: Float32Array, { low, high }: Range): number {
+  let clipped = 0;
+  let outside = 0;
+  for (let i = 0; i < sorted.length && sorted[i]! < low; i++, outside++) clipped += (low - sorted[i]!) ** 2;
+  for (let i = sorted.length - 1; i >= 0 && sorted[i]! > high; i--, outside++)
+    clipped += (sorted[i]! - high) ** 2;
+  const step = (high - low) / steps;
+  return (clipped + ((sorted.length - outside) * step * step) / 12) / Math.max(1, sorted.length);
+}

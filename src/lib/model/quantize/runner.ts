@@ -1,0 +1,69 @@
+import type { Graph, Operator, Tensor } from '../../formats/index.js';
+import { createInterpreter, floatView, type Interpreter, type OnTensor } from '../../runtime/index.js';
+
+/** A network of any mode, from real values to real values. */
+interface Runner {
+  /** Its interpreter's tensors, overwritten by the next run; indices as in the graph given. */
+  readonly tensors: Interpreter['tensors'];
+  /** The array is the interpreter's own. @throws AIOT_TFLITE_INPUT */
+  run(row: Float32Array): Float32Array;
+}
+
+/**
+ * Integers run in the device interpreter, with QUANTIZE and DEQUANTIZE at the ends; dynamic range, which no device runs,
+ * as LiteRT computes it: float arithmetic on weights and inputs that were rounded to int8.
+ */
+export function createRunner(graph: Graph): Runner {
+  const { graph: runnable, rounded } = simulated(graph);
+  const interpreter = createInterpreter(floatView(runnable));
+  const round: OnTensor | undefined =
+    rounded.size === 0
+      ? undefined
+      : (index, values) => {
+          if (rounded.has(index)) roundInPlace(values as Float32Array);
+        };
+  return {
+    tensors: interpreter.tensors,
+    run: (row) => interpreter.invoke(row, round) as Float32Array,
+  };
+}
+
+/** Layers with int8 weights on float activations get float weights and a copy of their input, to be rounded. */
+function simulated(graph: Graph): { graph: Graph; rounded: Set<number> } {
+  const rounded = new Set<number>();
+  const tensors: Tensor[] = [...graph.tensors];
+  const operators = graph.operators.flatMap((operator): Operator[] => {
+    const [x = -1, w = -1, ...rest] = operator.inputs;
+    const [input, weights] = [graph.tensors[x], graph.tensors[w]];
+    if (input?.type !== 'float32' || !(weights?.data instanceof Int8Array)) return [operator];
+    const { quantization, ...bare } = weights;
+    const [scale, axis] = [quantization?.scale ?? [1], quantization?.axis ?? 0];
+    const block = weights.shape.slice(axis + 1).reduce((product, size) => product * size, 1);
+    const data = Float32Array.from(weights.data, (q, i) => q * scale[Math.floor(i / block) % scale.length]!);
+    const one = tensors.push({ name: 'one', shape: [], type: 'float32', data: Float32Array.of(1) }) - 1;
+    const copy = tensors.push({ name: `${input.name}/copy`, shape: input.shape, type: 'float32' }) - 1;
+    const wide = tensors.push({ ...bare, type: 'float32', data }) - 1;
+    rounded.add(copy);
+    return [
+      { op: 'MUL', inputs: [x, one], outputs: [copy], options: { activation: 'none' } },
+      { ...operator, inputs: [copy, wide, ...rest] } as Operator,
+    ];
+  });
+  return rounded.size === 0 ? { graph, rounded } : { graph: { ...graph, tensors, operators }, rounded };
+}
+
+/** To int8 and back, by the range of these values alone, 0 included (LiteRT's dynamic quantization of activations). */
+function roundInPlace(values: Float32Array): void {
+  let [low, high] = [0, 0];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  const scale = (high - low) / 255;
+  if (scale === 0) return;
+  const zero = Math.round(-128 - low / scale);
+  for (let i = 0; i < values.length; i++) {
+    const q = Math.min(127, Math.max(-128, Math.round(values[i]! / scale) + zero));
+    values[i] = (q - zero) * scale;
+  }
+}

@@ -1,0 +1,158 @@
+import { AiotError, type Project, type ProjectConfig, seededRandom, shuffled } from '../../../core/index.js';
+import {
+  checkSplit,
+  copiesIn,
+  type Dataset,
+  leakError,
+  partSizes,
+  type Recording,
+  type Split,
+  splitDataset,
+} from '../../../data/index.js';
+import type { Material } from '../../material.js';
+import type { NetworkOutput } from '../../network/layers.js';
+import type { Plan } from '../plan.js';
+import type { Classes } from '../types.js';
+import { classIndex } from './examples.js';
+import { type Division, truthOf } from './parts.js';
+import { splitRows } from './row-split.js';
+
+/**
+ * Divides the examples into parts.
+ * @param asked split that was asked for on the spot: rows that do not tell what it needs are not divided by chance instead
+ * @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN, AIOT_USAGE
+ */
+export function divide({ config }: Project, material: Material, plan: Plan, asked?: Split['by']): Division {
+  const { rows, dataset } = material;
+  const { network, classes, signal } = plan;
+  const base = { network, classes, signal };
+  const { kind } = network.output;
+  if (!rows) return { ...base, split: splitRecordings(dataset, config.model, kind, classes), parts: null };
+  if (asked === 'recording' || asked === 'device') {
+    requireGroups(material, 'Add such a column, or divide by chance: leave out --split');
+  }
+  const { split, train } = config.model;
+  return { ...base, ...splitRows(rows, truthOf(base), { output: kind, wanted: split, seed: train.seed }) };
+}
+
+/**
+ * Leaks of a split that is used all the same, in sentences. Of a table none are looked for: equal rows stay together.
+ * @throws AIOT_DATA_LEAK unless told to go on
+ */
+export function leaksOf({ dataset, rows }: Material, { split, signal }: Division, force = false): string[] {
+  if (rows) return [];
+  const findings = checkSplit(dataset, split, signal);
+  const error = leakError(findings);
+  if (error && !force) {
+    throw new AiotError(error.code, error.message, {
+      cause: error,
+      next: 'Split by recording, device or time (model.split), or train all the same with --force: the report says so first.',
+    });
+  }
+  return findings
+    .filter(({ kind, severity }) => kind === 'leak' && severity === 'error')
+    .map(({ message }) => message);
+}
+
+/**
+ * Which recordings are trained on, chosen by and evaluated on. With classes to be told apart, as `splitDataset` does it.
+ * Without (values, or what is normal), whole recordings or devices, or by time, with copies together; what is labelled as an
+ * anomaly is for the figures alone.
+ * @throws as `splitDataset`
+ */
+function splitRecordings(
+  dataset: Dataset,
+  model: ProjectConfig['model'],
+  output: NetworkOutput['kind'],
+  classes: Classes,
+): Split {
+  if (output === 'classes' || output === 'probability') return splitDataset(dataset, model);
+  const index = classIndex(classes);
+  const isAnomaly = ({ label }: Recording) =>
+    output === 'reconstruction' && (index.get(label ?? '') ?? 0) > 0;
+  const usable = dataset.recordings.filter(({ label }) => output === 'reconstruction' || label !== null);
+  const anomalies = usable.filter(isAnomaly).map(({ id }) => id);
+  const others = usable.filter((recording) => !isAnomaly(recording));
+  const { split: by, train } = model;
+  const ids = others.map(({ id }) => id);
+  if (by === 'window') {
+    const test = [...ids, ...anomalies].sort();
+    return { by, seed: train.seed, train: ids, validation: ids, test };
+  }
+  const units = by === 'device' ? unitsBy(others, deviceOf) : unitsBy(others, ({ id }) => id);
+  const joined = joinCopies(units, dataset);
+  const order = by === 'time' ? inTime(joined, others) : shuffled(joined, seededRandom(train.seed));
+  if (order.length < 3) {
+    throw new AiotError(
+      'AIOT_DATA_TOO_FEW',
+      `expected at least 3 ${by === 'device' ? 'devices' : 'independent recordings'} to train, choose and test on, got ${order.length}; copies of one count as one`,
+    );
+  }
+  const { validation, test } = partSizes(order.length);
+  const upTo = order.length - test - validation;
+  return {
+    by,
+    seed: train.seed,
+    train: order.slice(0, upTo).flat().sort(),
+    validation: order
+      .slice(upTo, upTo + validation)
+      .flat()
+      .sort(),
+    test: [...order.slice(upTo + validation).flat(), ...anomalies].sort(),
+  };
+}
+
+function unitsBy(recordings: Recording[], keyOf: (recording: Recording) => string): string[][] {
+  const units = new Map<string, string[]>();
+  for (const recording of recordings) {
+    const key = keyOf(recording);
+    units.set(key, [...(units.get(key) ?? []), recording.id]);
+  }
+  return [...units.values()];
+}
+
+function deviceOf({ id, device }: Recording): string {
+  if (device !== null) return device;
+  throw new AiotError('AIOT_DATA_NO_DEVICE', `model.split is "device", but recording ${id} names none`);
+}
+
+/** Units with copies of each other in them become one. */
+export function joinCopies(units: string[][], dataset: Dataset): string[][] {
+  let joined = units;
+  for (const { a, b } of copiesIn(dataset)) {
+    const one = joined.find((unit) => unit.includes(a));
+    const other = joined.find((unit) => unit.includes(b));
+    if (!one || !other || one === other) continue;
+    joined = joined
+      .filter((unit) => unit !== other)
+      .map((unit) => (unit === one ? [...one, ...other] : unit));
+  }
+  return joined;
+}
+
+function inTime(units: string[][], recordings: Recording[]): string[][] {
+  const startOf = new Map(
+    recordings.map(({ id, startedAt }) => {
+      if (startedAt !== null) return [id, startedAt] as const;
+      throw new AiotError(
+        'AIOT_DATA_NO_TIME',
+        `model.split is "time", but recording ${id} does not say when it started`,
+      );
+    }),
+  );
+  const first = (unit: string[]) => Math.min(...unit.map((id) => startOf.get(id)!));
+  return [...units].sort((a, b) => first(a) - first(b));
+}
+
+/**
+ * Of rows, which recording or device each belongs to has to be in the file before they can be divided by it.
+ * @throws AIOT_USAGE
+ */
+export function requireGroups({ rows }: Material, next: string): void {
+  if (!rows || rows.table.groups !== null) return;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `${rows.file} has no column that says what belongs together (group, recording or device)`,
+    { next },
+  );
+}

@@ -1,0 +1,141 @@
+import { type Part, type Recording, type Split, windowParts } from '../../../data/index.js';
+import type { SignalSpec } from '../../../signal/index.js';
+import type { Material } from '../../material.js';
+import type { NetworkSpec } from '../../network/layers.js';
+import type { Classes, Examples, Lesson, TrainingFile } from '../types.js';
+import { checkNumbers, classIndex, pick, unfit, windowsOf } from './examples.js';
+import { partLetters } from './row-split.js';
+import { countOf, examplesOfRows, lessonsOfRows, piecesOfRows } from './rows.js';
+
+/** What says which examples are in which part. */
+export interface Division {
+  network: Pick<NetworkSpec, 'output'>;
+  classes: Classes;
+  signal: SignalSpec;
+  split: Split;
+  /** One letter a row of a table, or null for recordings. */
+  parts: string | null;
+}
+
+export function divisionOf({ network, classes, labels, signal, split, source }: TrainingFile): Division {
+  const parts = source.kind === 'table' ? source.parts : null;
+  return { network, classes: { names: classes, labels }, signal, split, parts };
+}
+
+/**
+ * The examples of one part, inputs before standardization: windows of recordings in the order of the dataset, or rows of a table in the
+ * file's order. Training leaves out what is labelled as an anomaly where a network is to know what is normal.
+ * @throws AIOT_TRAINING_DATA_UNFIT
+ */
+export function examplesOfPart(material: Material, division: Division, part: Part): Examples {
+  const { network, split } = division;
+  const { kind } = network.output;
+  if (material.rows) return examplesOfRows(material.rows, truthOf(division), partOf(division, part));
+  const all = examplesOfRecordings(material, division, split[part]);
+  if (split.by !== 'window') return all;
+  const places = placesByWindow(all.recordings, split, part);
+  const normal = kind === 'reconstruction' && part !== 'test';
+  return pick(all, normal ? places.filter((row) => all.classes[row] === 0) : places);
+}
+
+/**
+ * What is trained on, and what chooses the epoch.
+ * @param stride of model.train: see `withStride`
+ * @throws AIOT_TRAINING_DATA_UNFIT
+ */
+export function lessonsOf(
+  material: Material,
+  division: Division,
+  stride: number | undefined,
+): Record<'train' | 'validation', Lesson> {
+  if (material.rows) {
+    const { train, validation } = partLetters;
+    const letters = [train, validation] as const;
+    const lessons = lessonsOfRows(material.rows, truthOf(division), division.parts ?? '', letters);
+    return { train: lessons[train]!, validation: lessons[validation]! };
+  }
+  return {
+    train: examplesOfPart(material, withStride(material, division, stride), 'train'),
+    validation: examplesOfPart(material, division, 'validation'),
+  };
+}
+
+/** A part whose examples are looked at one after another. */
+export interface PartPieces {
+  /** Examples of all pieces together. */
+  count: number;
+  /** Of a table some thousand at a time, read anew on each walk; of recordings all at once. @throws AIOT_TRAINING_DATA_UNFIT */
+  pieces(): Iterable<Examples>;
+}
+
+/** The same, in pieces. @throws AIOT_TRAINING_DATA_UNFIT */
+export function piecesOfPart(material: Material, division: Division, part: Part): PartPieces {
+  const { rows } = material;
+  if (!rows) {
+    const all = examplesOfPart(material, division, part);
+    return { count: all.classes.length, pieces: () => [all] };
+  }
+  const own = partOf(division, part);
+  return { count: countOf(own), pieces: () => piecesOfRows(rows, truthOf(division), own) };
+}
+
+export function truthOf({ network, classes }: Pick<Division, 'network' | 'classes'>) {
+  return { classes, values: network.output.kind === 'value' };
+}
+
+function partOf({ parts }: Division, part: Part) {
+  return { parts: parts ?? '', letter: partLetters[part] };
+}
+
+/**
+ * The division as training may see it: windows of recordings closer together (model.train.stride) than devices answer them. Of a
+ * table there are no others, and by window none that would not stand on two sides.
+ */
+export function withStride({ rows }: Material, division: Division, stride: number | undefined): Division {
+  if (stride === undefined || rows || division.split.by === 'window') return division;
+  return { ...division, signal: { ...division.signal, strideSamples: stride } };
+}
+
+/** All windows of these recordings. @throws AIOT_TRAINING_DATA_UNFIT */
+export function examplesOfRecordings(
+  { dataset }: Material,
+  { network, classes, signal }: Pick<Division, 'network' | 'classes' | 'signal'>,
+  ids: Iterable<string>,
+): Examples {
+  const { kind } = network.output;
+  const index = classIndex(classes);
+  const wanted = new Set(ids);
+  for (const recording of dataset.recordings) if (wanted.has(recording.id)) checkNumbers(recording);
+  const wantedOf = (recording: Recording) => ({
+    class: kind === 'value' ? 0 : (index.get(recording.label ?? '') ?? (kind === 'reconstruction' ? 0 : -1)),
+    value: kind === 'value' ? numberOf(recording) : 0,
+  });
+  const all = windowsOf(dataset, wanted, signal, wantedOf);
+  return kind === 'value' ? all : { ...all, values: null };
+}
+
+function numberOf({ id, label }: Recording): number {
+  const value = label === null || label.trim() === '' ? Number.NaN : Number(label);
+  if (Number.isFinite(value)) return value;
+  throw unfit(
+    `recording ${id}: expected a number as its label, to learn values (model.output: value), got ${label === null ? 'none' : `"${label}"`}`,
+  );
+}
+
+/** Places of the windows that a split by window puts into this part. An anomaly of a recording evaluated on alone stays there. */
+function placesByWindow(recordings: string[], split: Split, part: Part): number[] {
+  const trained = new Set(split.train);
+  const places: number[] = [];
+  let start = 0;
+  while (start < recordings.length) {
+    const id = recordings[start]!;
+    let end = start;
+    while (recordings[end] === id) end++;
+    const parts = trained.has(id) ? windowParts(split, id, end - start) : null;
+    for (let row = start; row < end; row++) {
+      if ((parts?.[row - start] ?? 'test') === part) places.push(row);
+    }
+    start = end;
+  }
+  return places;
+}

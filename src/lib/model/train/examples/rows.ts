@@ -1,0 +1,219 @@
+import { type Project, plural } from '../../../core/index.js';
+import { mostKinds } from '../../../data/index.js';
+import { featureNames, type SignalSpec, signalSpecOf } from '../../../signal/index.js';
+import type { Rows } from '../../material.js';
+import type { Classes, Examples, Lesson } from '../types.js';
+import { classIndex, unfit } from './examples.js';
+
+/** What rows are to a network. */
+export interface RowTruth {
+  classes: Classes;
+  /** Whether the labels are values. */
+  values: boolean;
+}
+
+/** The rows that bear this letter. */
+interface RowPart {
+  /** One letter a row. */
+  parts: string;
+  letter: string;
+}
+
+/** Rows that lie near each other in the file. */
+interface Piece extends Lesson {
+  /** Of each its place in the file, from 0. */
+  places: Uint32Array;
+  groups: string[] | null;
+}
+
+/**
+ * Rows of a table in the file's order, as the file is read: some thousand at a time.
+ * @param part absent = all of them
+ * @throws AIOT_TRAINING_DATA_UNFIT, naming the row and its label; what `TableFile.pieces` throws
+ */
+export function* walkRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable<Piece> {
+  const { table, file } = rows;
+  const index = classIndex(truth.classes);
+  let before = 0;
+  for (const { inputs, columns, rows: count, labels, groups } of table.pieces()) {
+    const classes = new Int32Array(count);
+    if (!truth.values && labels !== null && index.size > 0) {
+      for (let row = 0; row < count; row++) {
+        const c = index.get(labels[row]!);
+        if (c === undefined) {
+          throw unfit(
+            `${file}: row ${before + row + 1}: expected a label of ${truth.classes.names.join(', ')}, got "${labels[row]}"`,
+          );
+        }
+        classes[row] = c;
+      }
+    }
+    const values = truth.values ? valuesOfRows(labels ?? [], rows, before) : null;
+    const places = new Uint32Array(count);
+    const inputSize = columns.length;
+    let taken = 0;
+    // A piece is nobody else's: what is chosen moves to its front.
+    for (let row = 0; row < count; row++) {
+      if (part && part.parts[before + row] !== part.letter) continue;
+      inputs.copyWithin(taken * inputSize, row * inputSize, (row + 1) * inputSize);
+      classes[taken] = classes[row]!;
+      if (values) values[taken] = values[row]!;
+      if (groups) groups[taken] = groups[row]!;
+      places[taken++] = before + row;
+    }
+    yield {
+      inputs: inputs.subarray(0, taken * inputSize),
+      inputSize,
+      classes: classes.subarray(0, taken),
+      values: values?.subarray(0, taken) ?? null,
+      places: places.subarray(0, taken),
+      groups: groups?.slice(0, taken) ?? null,
+    };
+    before += count;
+  }
+}
+
+/** The same with the names of what they belong to. */
+export function* piecesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable<Examples> {
+  for (const { places, groups, ...lesson } of walkRows(rows, truth, part)) {
+    yield { ...lesson, recordings: groups ?? Array.from(places, (place) => `row ${place + 1}`) };
+  }
+}
+
+/** The same as a whole. */
+export function examplesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Examples {
+  const room = roomFor(rows, truth, part ? countOf(part) : rows.table.rows);
+  const recordings: string[] = [];
+  let at = 0;
+  for (const { inputs, classes, values, recordings: names } of piecesOfRows(rows, truth, part)) {
+    room.inputs.set(inputs, at * room.inputSize);
+    room.classes.set(classes, at);
+    if (values) room.values?.set(values, at);
+    for (const name of names) recordings.push(name);
+    at += classes.length;
+  }
+  return { ...room, recordings };
+}
+
+/** Several parts in one walk, each under its letter, without names, of which there are as many as rows. */
+export function lessonsOfRows<L extends string>(
+  rows: Rows,
+  truth: RowTruth,
+  parts: string,
+  letters: readonly L[],
+): Record<L, Lesson> {
+  const all = letters.map((letter) => roomFor(rows, truth, countOf({ parts, letter })));
+  const filled = new Uint32Array(letters.length);
+  for (const { inputs, inputSize, classes, values, places } of walkRows(rows, truth)) {
+    for (let row = 0; row < places.length; row++) {
+      const which = letters.indexOf(parts[places[row]!] as L);
+      if (which < 0) continue;
+      const own = all[which]!;
+      const at = filled[which]!++;
+      for (let i = 0; i < inputSize; i++) own.inputs[at * inputSize + i] = inputs[row * inputSize + i]!;
+      own.classes[at] = classes[row]!;
+      if (own.values && values) own.values[at] = values[row]!;
+    }
+  }
+  return Object.fromEntries(letters.map((letter, i) => [letter, all[i]!])) as Record<L, Lesson>;
+}
+
+/** Made once: a table may be most of what there is of memory. */
+function roomFor({ table }: Rows, { values }: RowTruth, count: number): Lesson {
+  const inputSize = table.columns.length;
+  return {
+    inputs: new Float32Array(count * inputSize),
+    inputSize,
+    classes: new Int32Array(count),
+    values: values ? new Float32Array(count) : null,
+  };
+}
+
+/** How many rows bear the letter. */
+export function countOf({ parts, letter }: RowPart): number {
+  let count = 0;
+  for (let at = parts.indexOf(letter); at >= 0; at = parts.indexOf(letter, at + 1)) count++;
+  return count;
+}
+
+/** More kinds of labels than this are measured values rather than classes. */
+const mostClasses = 100;
+
+/**
+ * Class → labels of a table's rows: as model.labels has them where it covers every label (or names them as its classes),
+ * otherwise each kind of label is a class of its own, numbers by size and words by alphabet.
+ * @param kinds the different labels, as their first ones come
+ * @param rows how many there are, for messages
+ * @returns what was made of it, in a sentence, where the project did not say it
+ * @throws AIOT_TRAINING_DATA_UNFIT when there are too many kinds of labels for classes
+ */
+export function labelsOfRows(
+  kinds: readonly string[],
+  rows: number,
+  wanted: Record<string, string[]>,
+): { labels: Record<string, string[]>; note: string | null } {
+  const known = new Set(Object.values(wanted).flat());
+  if (kinds.every((kind) => known.has(kind))) return { labels: wanted, note: null };
+  if (kinds.every((kind) => Object.hasOwn(wanted, kind))) {
+    return { labels: Object.fromEntries(Object.keys(wanted).map((name) => [name, [name]])), note: null };
+  }
+  if (kinds.length > mostClasses) {
+    const many = kinds.length > mostKinds ? `more than ${mostKinds}` : kinds.length;
+    throw unfit(
+      `expected labels of classes, got ${many} different ones in ${plural(rows, 'row')}: ${kinds.slice(0, 3).join(', ')}, …`,
+      'Train on values instead (model.output: value, or --output value), or name the column of classes: --label NAME',
+    );
+  }
+  const names = [...kinds].sort(byNumberOrText);
+  const why = known.size > 0 ? 'model.labels in aiot.yaml does not cover them' : 'aiot.yaml names none';
+  return {
+    // No names as keys that objects order by themselves: `Object.keys` puts whole numbers first, which is by size too.
+    labels: Object.fromEntries(names.map((name) => [name, [name]])),
+    note: `classes are the labels of the rows as they stand: ${names.join(', ')} (${why})`,
+  };
+}
+
+/** @param before rows of the file that lie before these @throws AIOT_TRAINING_DATA_UNFIT naming the row */
+function valuesOfRows(
+  labels: readonly string[],
+  { file, label: column }: Pick<Rows, 'file' | 'label'>,
+  before: number,
+): Float32Array {
+  return Float32Array.from(labels, (text, row) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (Number.isFinite(value)) return value;
+    throw unfit(
+      `${file}: row ${before + row + 1}, column ${column}: expected a number to learn, got "${text}"`,
+      'Name the column of values (--label NAME), or train on classes: model.output: classes',
+    );
+  });
+}
+
+function byNumberOrText(a: string, b: string): number {
+  const difference = Number(a) - Number(b);
+  if (Number.isFinite(difference) && difference !== 0) return difference;
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/**
+ * The signal part of a model that is trained on rows. Columns that are the project's own features, by name and in order, are
+ * windows of its signal; otherwise a row is one sample of a signal of its own: window 1, as it stands.
+ */
+export function signalOfRows({ config }: Project, columns: string[]): { signal: SignalSpec; own: boolean } {
+  if (Object.keys(config.stream.fields).length > 0) {
+    const signal = signalSpecOf(config);
+    if (featureNames(signal).join('\n') === columns.join('\n')) return { signal, own: true };
+  }
+  return {
+    signal: {
+      fields: columns,
+      rateHz: 1,
+      lowpassHz: null,
+      resampleHz: 1,
+      windowSamples: 1,
+      strideSamples: 1,
+      features: 'raw',
+    },
+    own: false,
+  };
+}

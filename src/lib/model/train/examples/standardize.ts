@@ -1,0 +1,62 @@
+import { type Standardization, standardize } from '../../../signal/index.js';
+import type { Plan } from '../plan.js';
+import type { Lesson } from '../types.js';
+
+/** Below this share of a feature's magnitude its spread is rounding noise of single precision. */
+const relativeFloor = 1e-6;
+
+/**
+ * Mean and population deviation per input over the training windows. With `fields` (raw windows, [sample][field]) all
+ * samples of a field share theirs, repeated per input: one input's own statistics would depend on where a window starts.
+ * A feature that never varies gets deviation 1, so that it stays 0 instead of becoming noise.
+ */
+export function fitStandardization({ inputs, inputSize }: Lesson, fields?: number): Standardization {
+  const groups = fields ?? inputSize;
+  const mean = new Float64Array(groups);
+  const variance = new Float64Array(groups);
+  const perGroup = inputs.length / groups;
+  for (let i = 0; i < inputs.length; i++) mean[i % groups]! += inputs[i]! / perGroup;
+  for (let i = 0; i < inputs.length; i++) {
+    variance[i % groups]! += (inputs[i]! - mean[i % groups]!) ** 2 / perGroup;
+  }
+  const deviation = Array.from(variance, (value, g) => {
+    const root = Math.sqrt(value);
+    return root > Math.abs(mean[g]!) * relativeFloor && root > 0 ? root : 1;
+  });
+  return {
+    mean: Array.from({ length: inputSize }, (_, i) => mean[i % groups]!),
+    deviation: Array.from({ length: inputSize }, (_, i) => deviation[i % groups]!),
+  };
+}
+
+/** All windows as the network's float input, row-major. */
+export function standardizeAll({ inputs, inputSize }: Lesson, by: Standardization): Float32Array {
+  const out = new Float32Array(inputs.length);
+  for (let start = 0; start < out.length; start += inputSize) {
+    const end = start + inputSize;
+    standardize(inputs.subarray(start, end), by, out.subarray(start, end));
+  }
+  return out;
+}
+
+/** As `standardizeAll`, in the examples' own memory: for whoever does not need them as they were. */
+export function standardizeInPlace({ inputs, inputSize }: Lesson, by: Standardization): Float32Array {
+  for (let start = 0; start < inputs.length; start += inputSize) {
+    const row = inputs.subarray(start, start + inputSize);
+    standardize(row, by, row);
+  }
+  return inputs;
+}
+
+/**
+ * The standardization for a training part. Rows of a table that are standardized already, as a network's inputs, are taken as
+ * they stand: every column's mean is within 0.25 of 0 and its deviation between 0.5 and 2.
+ */
+export function standardizationFor(train: Lesson, { windows, rows, signal }: Plan): Standardization {
+  const fitted = fitStandardization(train, windows ? signal.fields.length : undefined);
+  if (!rows) return fitted;
+  const ready =
+    fitted.mean.every((mean) => Math.abs(mean) <= 0.25) &&
+    fitted.deviation.every((deviation) => deviation >= 0.5 && deviation <= 2);
+  return ready ? { mean: fitted.mean.map(() => 0), deviation: fitted.mean.map(() => 1) } : fitted;
+}

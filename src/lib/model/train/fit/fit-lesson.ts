@@ -1,0 +1,113 @@
+import type { ProjectConfig } from '../../../core/index.js';
+import type { Standardization } from '../../../signal/index.js';
+import type { Backend } from '../../engine/types.js';
+import { standardizationFor, standardizeInPlace } from '../examples/standardize.js';
+import type { Plan } from '../plan.js';
+import type { EpochFigures, Lesson } from '../types.js';
+import { augmenter } from './augment.js';
+import type { Checkpoint } from './checkpoint.js';
+import type { Fitted, fitNetwork } from './fit-network.js';
+import type { Part } from './part.js';
+
+export interface LessonOptions {
+  plan: Plan;
+  /** The fields of model.train in aiot.yaml. */
+  train: ProjectConfig['model']['train'];
+  backend: Backend;
+  from?: Checkpoint;
+  onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
+  onEpoch?: (figures: EpochFigures) => void;
+  signal?: AbortSignal;
+}
+
+/** Values are learned standardized: their unit decides nothing then. */
+interface TargetScale {
+  mean: number;
+  deviation: number;
+}
+
+/** What was fitted to examples, with what its inputs and outputs are in. */
+interface FittedLesson {
+  fitted: Fitted;
+  standardization: Standardization;
+  /** null where the network does not answer with values. */
+  target: TargetScale | null;
+  /** The training part as it was learned. */
+  train: Part;
+}
+
+/**
+ * Fits a network, or a linear model, to examples. Their inputs are standardized in place, by the training part's own mean and deviation.
+ * @param validation null = the last epoch is kept
+ */
+export async function fitLesson(
+  training: Lesson,
+  validation: Lesson | null,
+  { plan, train, ...rest }: LessonOptions,
+  fitter: typeof fitNetwork,
+): Promise<FittedLesson> {
+  const { network, windows, signal, noise } = plan;
+  const { inputSize } = training;
+  const standardization = standardizationFor(training, plan);
+  const target = targetScale(training.values);
+  const own = partOf(training, standardization, target);
+  const fields = signal.fields.length;
+  const window = windows ? { samples: inputSize / fields, fields } : null;
+  const augmentation = { ...train.augment, noise: train.augment.noise ?? noise };
+  const fitted = await fitter({
+    ...train,
+    ...rest,
+    spec: network,
+    train: own,
+    validation: validation && partOf(validation, standardization, target),
+    augment: augmenter(augmentation, inputSize, standardization, window),
+  });
+  return { fitted, standardization, target, train: own };
+}
+
+/** @returns null where the network does not answer with values */
+export function targetScale(values: Float32Array | null): TargetScale | null {
+  if (values === null) return null;
+  let mean = 0;
+  for (const value of values) mean += value / values.length;
+  let variance = 0;
+  for (const value of values) variance += (value - mean) ** 2 / values.length;
+  const deviation = Math.sqrt(variance);
+  return { mean, deviation: deviation > 0 ? deviation : 1 };
+}
+
+/** Inputs are standardized in place. */
+export function partOf(examples: Lesson, by: Standardization, target: TargetScale | null): Part {
+  const { inputSize, classes, values } = examples;
+  const inputs = standardizeInPlace(examples, by);
+  const scaled = target && values ? values.map((value) => (value - target.mean) / target.deviation) : null;
+  return { inputs, inputSize, classes, values: scaled };
+}
+
+/** Rows of both, one after the other, in memory of their own. */
+export function together(a: Lesson, b: Lesson): Lesson {
+  const inputs = new Float32Array(a.inputs.length + b.inputs.length);
+  inputs.set(a.inputs);
+  inputs.set(b.inputs, a.inputs.length);
+  return {
+    inputs,
+    inputSize: a.inputSize,
+    classes: Int32Array.of(...a.classes, ...b.classes),
+    values: a.values && b.values && Float32Array.of(...a.values, ...b.values),
+  };
+}
+
+/** Some rows, in memory of their own. */
+export function someOf({ inputs, inputSize, classes, values }: Lesson, rows: readonly number[]): Lesson {
+  const own = new Float32Array(rows.length * inputSize);
+  rows.forEach((row, i) => {
+    own.set(inputs.subarray(row * inputSize, (row + 1) * inputSize), i * inputSize);
+  });
+  const taken = (of: Int32Array | Float32Array) => rows.map((row) => of[row]!);
+  return {
+    inputs: own,
+    inputSize,
+    classes: Int32Array.from(taken(classes)),
+    values: values && Float32Array.from(taken(values)),
+  };
+}
