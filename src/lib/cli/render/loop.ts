@@ -1,6 +1,8 @@
 import { plural, size, thousands } from '../../core/index.js';
 import type { Answer, LoopResult, LoopStatus, StageResult } from '../../loop/index.js';
-import type { CheckedLoop, InstalledLoop, ListedLoop, ListedLoops } from '../../loop/operate/index.js';
+import type { CheckedLoop } from '../../loop/operate/check.js';
+import type { InstalledLoop } from '../../loop/operate/install.js';
+import type { ListedLoop, ListedLoops } from '../../loop/operate/list.js';
 import { plotText, type Series } from './chart.js';
 import { bold, cyan, dim, green, red, yellow } from './style.js';
 import { bar, clipped, elapsed, facts, table } from './text.js';
