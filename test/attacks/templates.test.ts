@@ -13,7 +13,7 @@ import { factList, html, htmlTable, junitXml, reportPage } from '../../src/lib/f
 import { parseNvsCsv, writeNvsCsv } from '../../src/lib/formats/nvs/csv.js';
 import { devicesFor, loopUnit } from '../../src/lib/loop/operate/install.js';
 import { loopMetrics } from '../../src/lib/loop/operate/server.js';
-import { graphSvg } from '../../src/lib/pipeline/graph/svg.js';
+import { graphSvg } from '../../src/lib/pipeline/graph.js';
 import { listingOf } from '../../src/lib/platform/compat/http/listing.js';
 import { Exposition } from '../../src/lib/platform/figures/exposition.js';
 import { installPlatform } from '../../src/lib/platform/install/install.js';

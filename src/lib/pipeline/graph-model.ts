@@ -1,10 +1,11 @@
-import type { PipelineStep } from '../plan/types.js';
-import type { StepRecord, StepState } from '../run/record.js';
+import type { PipelineStep } from './plan/types.js';
+import type { StepRecord, StepState } from './run/record.js';
 
 /** What is drawn of a step; of `when` only whether there is any. */
-export type DrawnStep = Pick<PipelineStep, 'name' | 'about' | 'needs' | 'gate'> & {
+type DrawnStep = Pick<PipelineStep, 'name' | 'about' | 'needs' | 'gate'> & {
   when: readonly unknown[];
 };
+
 type Last<State> = Pick<StepRecord, 'name' | 'cached' | 'seconds' | 'reason'> & { state: State };
 
 /** A step as it is drawn: its column is the longest way to it. */

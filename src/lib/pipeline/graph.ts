@@ -1,5 +1,72 @@
-import { xmlText } from '../../core/index.js';
-import { type GraphNode, stepLabel } from './model.js';
+import { z } from 'zod';
+import { chosenContext, loadProject, writeFileAtomic, xmlText } from '../core/index.js';
+import { type GraphNode, graphOf, stepLabel } from './graph-model.js';
+import { planPipeline } from './plan/plan.js';
+import { findRun, pipelineFolders, stepStates } from './run/record.js';
+
+export const graphSchema = z.object({
+  project: z.string(),
+  /** The run whose states these are; null before the first. */
+  run: z.string().nullable(),
+  steps: z.array(
+    z.object({
+      name: z.string(),
+      about: z.string(),
+      needs: z.array(z.string()),
+      gate: z.string().nullable(),
+      state: z.enum(stepStates).nullable(),
+      cached: z.boolean(),
+    }),
+  ),
+  /** The picture that was written. */
+  file: z.string().nullable(),
+  text: z.string(),
+});
+
+export type PipelineGraph = z.output<typeof graphSchema>;
+
+/** The graph of a project's steps with the states of its last run. @throws AIOT_PROJECT_INVALID, AIOT_FILE_NOT_WRITABLE */
+export async function pipelineGraph(options: { dir: string; out?: string }): Promise<PipelineGraph> {
+  const project = await loadProject(options.dir);
+  const context = await chosenContext();
+  const plan = await planPipeline(project, { kind: context?.kind ?? null });
+  const run = await findRun(pipelineFolders(project.dir)).catch(() => null);
+  const nodes = graphOf(plan, run);
+  if (options.out !== undefined)
+    await writeFileAtomic(options.out, graphSvg(`Pipeline of ${plan.project}`, nodes));
+  return {
+    project: plan.project,
+    run: run?.run ?? null,
+    steps: nodes.map(({ name, about, needs, gate, last }) => ({
+      ...{ name, about, needs, gate },
+      state: last?.state ?? null,
+      cached: last?.cached ?? false,
+    })),
+    file: options.out ?? null,
+    text: graphText(nodes),
+  };
+}
+
+/**
+ * The graph as lines: each step below those that it waits for, set in by its column, with the names of those that are not the one right
+ * above it.
+ */
+function graphText(nodes: readonly GraphNode[]): string {
+  const lines = nodes.map((node, i) => {
+    const lead = node.column === 0 ? '' : `${'   '.repeat(node.column - 1)}└─ `;
+    const above = nodes[i - 1]?.name;
+    const after = node.needs.length === 1 && node.needs[0] === above ? '' : node.needs.join(', ');
+    return { left: `${lead}${node.name}`, state: stateText(node), after, gate: node.gate };
+  });
+  const wide = Math.max(...lines.map(({ left }) => left.length));
+  const states = Math.max(...lines.map(({ state }) => state.length));
+  return lines
+    .map(({ left, state, after, gate }) => {
+      const notes = [after === '' ? '' : `after ${after}`, gate === null ? '' : `gate: ${gate}`];
+      return `${left.padEnd(wide)}  ${state.padEnd(states)}  ${notes.filter(Boolean).join('; ')}`.trimEnd();
+    })
+    .join('\n');
+}
 
 const box = { width: 172, height: 58 };
 const gap = { x: 52, y: 26 };
@@ -88,7 +155,7 @@ function stateOf({ last }: GraphNode): string {
 }
 
 /** How the last run had it, in a few words. */
-export function stateText({ last }: Pick<GraphNode, 'last'>): string {
+function stateText({ last }: Pick<GraphNode, 'last'>): string {
   if (last === null) return 'not run yet';
   const label = stepLabel(last);
   return label === 'done' ? `done, ${last.seconds.toFixed(1)} s` : label;
