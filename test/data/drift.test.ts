@@ -16,7 +16,7 @@ import DataDrift from '../../src/commands/data/drift.js';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { paceOf } from '../../src/lib/data/drift/math/effective.js';
 import { sortNumbers } from '../../src/lib/data/drift/math/sort.js';
-import { initProject } from '../../src/lib/project/index.js';
+import { initProject } from '../../src/lib/project/init.js';
 import { runCli } from '../support/cli.js';
 import { fc, runs } from '../support/property.js';
 

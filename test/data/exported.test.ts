@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { MqttClient } from 'mqtt';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { addContext } from '../../src/lib/core/index.js';
-import { initProject } from '../../src/lib/project/index.js';
+import { initProject } from '../../src/lib/project/init.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import { runCli } from '../support/cli.js';
 import { connectDevice } from '../support/mqtt.js';

@@ -1,6 +1,31 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { systemCode } from '../core/index.js';
+import { type Finding, ok, warn } from './finding.js';
 
-export interface PortOwner {
+/** Whether `aiot up` could listen there, and who does when it could not. */
+export async function checkPort(check: string, port: number, flag: string): Promise<Finding> {
+  const refused = await listen(port);
+  if (refused === undefined) return ok(check, `${port} is free`);
+  if (refused !== 'EADDRINUSE')
+    return warn(check, `${port} cannot be used (${refused})`, `aiot up ${flag} 0`);
+  const owner = await ownerOf(port);
+  const detail = `${port} is in use${owner ? ` by ${owner.name}, pid ${owner.pid}` : ''}`;
+  // The platform itself, most often: then all is as it should be.
+  if (owner?.aiot) return ok(check, detail);
+  return warn(check, detail, `aiot up ${flag} 0 takes any free port.`);
+}
+
+/** The system's error code, or undefined when it could listen. */
+function listen(port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (error) => resolve(systemCode(error) ?? 'unknown error'));
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(undefined)));
+  });
+}
+
+interface PortOwner {
   pid: number;
   name: string;
   /** Whether it is this program. */
@@ -14,7 +39,7 @@ const listening = '0A';
  * address and port in hex, state 0A = LISTEN), /proc/PID/fd links to it. Other systems, and other users' processes:
  * undefined.
  */
-export async function ownerOf(port: number): Promise<PortOwner | undefined> {
+async function ownerOf(port: number): Promise<PortOwner | undefined> {
   if (process.platform !== 'linux') return undefined;
   const inodes = new Set([
     ...(await inodesOf('/proc/net/tcp', port)),
