@@ -15,7 +15,7 @@ if (isBuilt(root)) {
   register();
   const pjson = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   pjson.oclif.commands = './src/commands';
-  pjson.oclif.helpClass = './src/lib/cli/help/index.ts';
+  pjson.oclif.helpClass = './src/lib/cli/help.ts';
   // A root plugin that oclif loads itself would take the commands from the build's manifest.
   const plugin = new Plugin({ root, pjson, type: 'core', isRoot: true, ignoreManifest: true });
   await plugin.load();

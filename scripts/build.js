@@ -16,7 +16,7 @@ process.chdir(root);
 /** What programs import, every command, every room, and what bin/run.js and oclif load by path. */
 function entries() {
   const sources = readdirSync('src', { recursive: true }).map(String);
-  const wanted = /^(index|commands\/.*|lib\/[^/]+\/index|lib\/cli\/main|lib\/cli\/help\/index)\.ts$/;
+  const wanted = /^(index|commands\/.*|lib\/[^/]+\/index|lib\/cli\/main|lib\/cli\/help)\.ts$/;
   return sources
     .filter((path) => wanted.test(path))
     .map((path) => join('dist/.modules', path.replace(/ts$/, 'js')));

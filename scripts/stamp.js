@@ -12,7 +12,7 @@ export function stampOf(root) {
 
 /** Digest of all that the dashboard is built from: of the program it has these files, and types. */
 export function webStampOf(root) {
-  const shared = ['registry/rollouts/command-states.ts', 'pipeline/graph/model.ts'].map(
+  const shared = ['registry/rollouts/command-states.ts', 'pipeline/graph-model.ts'].map(
     (file) => `src/lib/${file}`,
   );
   return digestOf(root, 'web', ['scripts/web.js', 'scripts/inside.js', ...shared]);

@@ -1,7 +1,7 @@
 // The original's 115 features of windows to the text that goes to its predictor: ours, and its own libraries on the same windows.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { encodeFrame } from '../../src/lib/loop/har/frame.js';
+import { encodeFrame } from '../../src/lib/loop/har/windows.js';
 import { createPipeline, featureNames, type SignalSpec } from '../../src/lib/signal/index.js';
 import type { Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';

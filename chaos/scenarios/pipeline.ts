@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { pipelineStatus } from '../../src/lib/pipeline/index.js';
+import { pipelineStatus } from '../../src/lib/pipeline/status.js';
 import { millFiles } from '../../test/support/mill.js';
 import { halvesInStore, stepsOf } from '../../test/support/pipeline-store.js';
 import { type Disk, mountDisk } from '../faults/disk.js';

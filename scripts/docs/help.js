@@ -27,7 +27,7 @@ function copyOf(value) {
 async function helpFor(words) {
   const plugin = copyOfPlugin(words.join(':'));
   const config = await Config.load({ root, pjson, plugins: new Map([[plugin.name, plugin]]) });
-  const { default: Help } = await import('../../src/lib/cli/help/index.ts');
+  const { default: Help } = await import('../../src/lib/cli/help.ts');
   const help = new Help(config, { maxWidth: 100, stripAnsi: true });
   const lines = [];
   help.log = (...parts) => lines.push(...parts);

@@ -7,7 +7,7 @@ import { stringify } from 'yaml';
 import { parseProject, seededRandom } from '../../src/lib/core/index.js';
 import { writeTflite } from '../../src/lib/formats/index.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
-import { tablesHeader } from '../../src/lib/project/firmware/tables-header.js';
+import { tablesHeader } from '../../src/lib/project/firmware/headers.js';
 import { hostileLines as lines, hostileTexts as texts } from '../support/hostile-texts.js';
 import { mlp } from '../support/networks.js';
 import { describeReal } from '../support/real.js';

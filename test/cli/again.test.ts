@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { forProject } from '../../src/lib/cli/again.js';
 import { again, shellWord } from '../../src/lib/cli/index.js';
+import { forProject } from '../../src/lib/cli/invocation.js';
 import { temporaryFolder } from '../model/support.js';
 import { runCli } from '../support/cli.js';
 

@@ -4,18 +4,9 @@ import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { renderError } from '../../src/lib/cli/errors.js';
-import {
-  bold,
-  dim,
-  facts,
-  forTerminal,
-  logText,
-  next,
-  oneLine,
-  red,
-  table,
-  useColor,
-} from '../../src/lib/cli/index.js';
+import { logText } from '../../src/lib/cli/render/platform.js';
+import { bold, dim, forTerminal, oneLine, red, useColor } from '../../src/lib/cli/render/style.js';
+import { facts, next, table } from '../../src/lib/cli/render/text.js';
 import { AiotError, jsonLine, printable, writeContexts } from '../../src/lib/core/index.js';
 import { runCli } from '../support/cli.js';
 import { type Description, hostile, hostilePlatform, obeyed } from '../support/hostile-platform.js';

@@ -3,7 +3,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { LoopScreen, loopText } from '../../src/lib/cli/index.js';
 import { loopFrame } from '../../src/lib/cli/render/loop.js';
-import { runLoop } from '../../src/lib/loop/run/index.js';
+import { runLoop } from '../../src/lib/loop/run/run.js';
 import { batchesOf, fakeLoop, livelySamples } from '../support/loop.js';
 
 /** A terminal that remembers what it was told, or (no columns) a pipe. */

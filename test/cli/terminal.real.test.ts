@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { askFor, redeem } from '../../src/lib/cli/mcp/approvals.js';
+import { askFor, redeem } from '../../src/lib/cli/approvals.js';
 import { loadProject, readContexts, writeContexts } from '../../src/lib/core/index.js';
 import { root } from '../support/cli.js';
 import { describeReal } from '../support/real.js';

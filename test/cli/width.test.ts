@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { Config } from '@oclif/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import AiotHelp from '../../src/lib/cli/help/index.js';
+import AiotHelp from '../../src/lib/cli/help.js';
 import {
   devicesTable,
   eventText,

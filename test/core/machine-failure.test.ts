@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { asAiotError } from '../../src/lib/cli/errors.js';
 import { unwritable } from '../../src/lib/core/index.js';
-import { digestOfFile } from '../../src/lib/pipeline/store/tree.js';
+import { digestOfFile } from '../../src/lib/pipeline/store.js';
 
 const failed = (code: string) => Object.assign(new Error(`${code}: told by the system, fsync`), { code });
 

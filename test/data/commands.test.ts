@@ -8,7 +8,7 @@ import DataImport from '../../src/commands/data/import.js';
 import DataList from '../../src/commands/data/list.js';
 import DataRecord from '../../src/commands/data/record.js';
 import DataShow from '../../src/commands/data/show.js';
-import { initProject } from '../../src/lib/project/index.js';
+import { initProject } from '../../src/lib/project/init.js';
 import { toLine } from '../../src/lib/stream/index.js';
 import { runCli } from '../support/cli.js';
 

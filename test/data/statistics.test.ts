@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import DataSchema from '../../src/commands/data/schema.js';
 import DataStats from '../../src/commands/data/stats.js';
-import { initProject } from '../../src/lib/project/index.js';
+import { initProject } from '../../src/lib/project/init.js';
 import { runCli } from '../support/cli.js';
 
 let dir: string;

@@ -5,12 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeContexts } from '../../src/lib/core/index.js';
-import { checkClock } from '../../src/lib/doctor/checks/clock.js';
-import { checkContexts } from '../../src/lib/doctor/checks/contexts.js';
-import { checkFolder } from '../../src/lib/doctor/checks/folders.js';
-import { checkNode } from '../../src/lib/doctor/checks/node.js';
-import { checkPort } from '../../src/lib/doctor/checks/ports.js';
 import { openAuthority } from '../../src/lib/provision/authority.js';
+import { checkContexts } from '../../src/lib/doctor/contexts.js';
+import { checkClock, checkFolder, checkNode } from '../../src/lib/doctor/examine.js';
+import { checkPort } from '../../src/lib/doctor/ports.js';
+import { openAuthority } from '../../src/lib/provision/index.js';
 
 let folder: string;
 const servers: Server[] = [];

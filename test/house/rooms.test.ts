@@ -51,7 +51,7 @@ describe('what is loaded at start', () => {
     expect(found.map(([name, way]) => `${name} by ${way.join(' > ')}`)).toEqual([]);
   });
 
-  it.each(['src/lib/cli/main.ts', 'src/lib/cli/help/index.ts'])(
+  it.each(['src/lib/cli/main.ts', 'src/lib/cli/help.ts'])(
     '%s, on the way to --help, loads oclif alone',
     (file) => {
       expect(

@@ -161,7 +161,7 @@ describe('scripts/ready.js', () => {
       'package-lock.json': wanted,
       'tsconfig.json': '{}',
       'src/lib/registry/rollouts/command-states.ts': '',
-      'src/lib/pipeline/graph/model.ts': '',
+      'src/lib/pipeline/graph-model.ts': '',
       'web/main.tsx': '',
       'npm.cjs': `const { appendFileSync, mkdirSync, writeFileSync } = require('node:fs');
         appendFileSync('log', 'npm ' + process.argv[2] + '\\n');

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
-import { runLoop } from '../../src/lib/loop/run/index.js';
+import { runLoop } from '../../src/lib/loop/run/run.js';
 import type { SampleBatch } from '../../src/lib/sensor/index.js';
 import { fakeKeeper, fakeLoop, fakeOutputs, livelySamples, loaded } from '../support/loop.js';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { LoopResult } from '../../src/lib/loop/run/index.js';
+import type { LoopResult } from '../../src/lib/loop/run/result.js';
 import { openSource } from '../../src/lib/stream/index.js';
 import { root, runCli } from '../support/cli.js';
 import { startMosquitto } from '../support/mosquitto.js';

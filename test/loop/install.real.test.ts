@@ -3,8 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { devicesFor } from '../../src/lib/loop/operate/install/devices.js';
-import { type LoopUnitOptions, loopUnit } from '../../src/lib/loop/operate/install/unit.js';
+import { devicesFor, type LoopUnitOptions, loopUnit } from '../../src/lib/loop/operate/install.js';
 import { runCli } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
 

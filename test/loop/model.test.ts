@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AiotError, digestOf, loadProject, type Project, parseProject } from '../../src/lib/core/index.js';
-import { type ModelEvent, openModel } from '../../src/lib/loop/index.js';
+import { openModel } from '../../src/lib/loop/model/open-model.js';
+import type { ModelEvent } from '../../src/lib/loop/types.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
 
 let folder: string;

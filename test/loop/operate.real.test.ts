@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { LoopStatus } from '../../src/lib/loop/index.js';
-import { createBeat } from '../../src/lib/loop/operate/beat.js';
-import { healthOf, listLoops, loopMetrics, loopsExit, operate } from '../../src/lib/loop/operate/index.js';
+import { listLoops, loopsExit } from '../../src/lib/loop/operate/list.js';
+import { createBeat, operate } from '../../src/lib/loop/operate/operate.js';
+import { loopMetrics } from '../../src/lib/loop/operate/server.js';
+import { healthOf } from '../../src/lib/loop/operate/state.js';
+import type { LoopStatus } from '../../src/lib/loop/status.js';
 import { runCli } from '../support/cli.js';
 import { loopStatus } from '../support/loop-status.js';
 

@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type Answer, openOutputs, outputSettings } from '../../src/lib/loop/index.js';
+import { openOutputs } from '../../src/lib/loop/output/outputs.js';
+import { outputSettings } from '../../src/lib/loop/output/settings.js';
+import type { Answer } from '../../src/lib/loop/types.js';
 import { freePort } from '../support/free-port.js';
 
 let folder: string;

@@ -1,8 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { createHistogram } from '../../src/lib/loop/run/histogram.js';
-import { loopResultSchema, runLoop } from '../../src/lib/loop/run/index.js';
-import { untilTime } from '../../src/lib/loop/run/limit.js';
+import { untilTime } from '../../src/lib/loop/run/ending.js';
+import { loopResultSchema } from '../../src/lib/loop/run/result.js';
+import { runLoop } from '../../src/lib/loop/run/run.js';
+import { createHistogram } from '../../src/lib/loop/run/tally.js';
 import { createPredictor, unpackBundle } from '../../src/lib/model/index.js';
 import {
   batchesOf,

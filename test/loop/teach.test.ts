@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, loadProject, type Project } from '../../src/lib/core/index.js';
 import { openDataset, type Recording } from '../../src/lib/data/index.js';
+import { openModel } from '../../src/lib/loop/model/open-model.js';
 import {
+  createRing,
   createTeacher,
-  type ModelKeeper,
-  openModel,
+  readMark,
   type TeachEvent,
   type TeacherOptions,
-} from '../../src/lib/loop/index.js';
-import { readMark } from '../../src/lib/loop/teach/payload.js';
-import { createRing } from '../../src/lib/loop/teach/ring.js';
+} from '../../src/lib/loop/teach.js';
+import type { ModelKeeper } from '../../src/lib/loop/types.js';
 import { checkGolden, unpackBundle } from '../../src/lib/model/index.js';
 
 let shared: string;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createVote } from '../../src/lib/loop/vote/index.js';
+import { createVote } from '../../src/lib/loop/vote.js';
 import { fc } from '../support/property.js';
 
 const classes = ['rest', 'walk', 'stairs'];

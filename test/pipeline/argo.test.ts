@@ -3,14 +3,9 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runOnCluster } from '../../src/lib/deploy/index.js';
-import {
-  cancelPipeline,
-  pipelineStatus,
-  type RunRecord,
-  type RunResult,
-  resumePipeline,
-  runResultSchema,
-} from '../../src/lib/pipeline/index.js';
+import type { RunRecord } from '../../src/lib/pipeline/run/record.js';
+import { type RunResult, runResultSchema } from '../../src/lib/pipeline/run/result.js';
+import { cancelPipeline, pipelineStatus, resumePipeline } from '../../src/lib/pipeline/status.js';
 import { type ArgoServer, type Fault, startArgo } from '../support/argo.js';
 import { makeCertificates } from '../support/certificates.js';
 import { runCli } from '../support/cli.js';

@@ -14,7 +14,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const program = `
 import { openSync } from 'node:fs';
-import { runChild } from ${JSON.stringify(pathToFileURL(join(root, 'src/lib/pipeline/run/child.ts')).href)};
+import { runChild } from ${JSON.stringify(pathToFileURL(join(root, 'src/lib/pipeline/run/processes.ts')).href)};
 try { for (;;) openSync('/dev/null', 'r'); } catch {}
 const end = await runChild({
   command: ['true'],

@@ -3,12 +3,9 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { waysToDevices } from '../../src/lib/cli/render/pipeline.js';
-import {
-  graphSchema,
-  type RunRecord,
-  type RunResult,
-  runResultSchema,
-} from '../../src/lib/pipeline/index.js';
+import { graphSchema } from '../../src/lib/pipeline/graph.js';
+import type { RunRecord } from '../../src/lib/pipeline/run/record.js';
+import { type RunResult, runResultSchema } from '../../src/lib/pipeline/run/result.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal } from '../support/up.js';
 import { mill, projectOf, tidyProjects } from './project.js';

@@ -6,12 +6,8 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { newId } from '../../src/lib/core/index.js';
-import {
-  cancelPipeline,
-  pipelineHistory,
-  pipelineStatus,
-  runPipeline,
-} from '../../src/lib/pipeline/index.js';
+import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
+import { cancelPipeline, pipelineHistory, pipelineStatus } from '../../src/lib/pipeline/status.js';
 import { root } from '../support/cli.js';
 import { halvesInStore, stepsOf } from '../support/pipeline-store.js';
 import { mill, tidyProjects } from './project.js';

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import { expect, it, vi } from 'vitest';
-import { liveTable } from '../../src/lib/cli/run-table.js';
+import { liveTable } from '../../src/lib/cli/live/pipeline-run.js';
 import { newId } from '../../src/lib/core/index.js';
 import { newRunRecord, newStepRecord, type StepState } from '../../src/lib/pipeline/run/record.js';
 

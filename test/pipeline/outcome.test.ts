@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { begunIn } from '../../src/lib/pipeline/run/outcome.js';
+import { begunIn } from '../../src/lib/pipeline/run/run-step.js';
 
 it.each([
   [{ id: 'ro_01k2', state: 'running' }, 'begun, and goes on by itself: aiot ota watch ro_01k2'],

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { loadProject } from '../../src/lib/core/index.js';
-import { planPipeline } from '../../src/lib/pipeline/index.js';
+import { planPipeline } from '../../src/lib/pipeline/plan/plan.js';
 import { projectOf, tidyProjects } from './project.js';
 
 tidyProjects();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
-import { pruneEntries, writeEntry } from '../../src/lib/pipeline/store/entries.js';
+import { pruneEntries, writeEntry } from '../../src/lib/pipeline/store.js';
 
 let folder = '';
 beforeEach(async () => {

@@ -2,12 +2,9 @@ import { readFileSync } from 'node:fs';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import {
-  pipelineHistory,
-  pipelineStatus,
-  type RunRecord,
-  runPipeline,
-} from '../../src/lib/pipeline/index.js';
+import type { RunRecord } from '../../src/lib/pipeline/run/record.js';
+import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
+import { pipelineHistory, pipelineStatus } from '../../src/lib/pipeline/status.js';
 import { quickClock } from '../support/update.js';
 import { mill, projectOf, tidyProjects } from './project.js';
 

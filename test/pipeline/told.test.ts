@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { addContext } from '../../src/lib/core/index.js';
-import { runPipeline } from '../../src/lib/pipeline/index.js';
+import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
 import { clientFor } from '../../src/lib/registry/index.js';
 import { type UpForTests, upForTests } from '../support/up.js';
 import { mill, tidyProjects } from './project.js';

@@ -1,8 +1,12 @@
 import { expect, it } from 'vitest';
 import type { Clock } from '../../src/lib/core/index.js';
-import type { Outcome, WatchEvent } from '../../src/lib/pipeline/watch/event.js';
 import { cronTrigger, driftTrigger, everyTrigger, rowsTrigger } from '../../src/lib/pipeline/watch/timers.js';
-import { type Trigger, watchTriggers } from '../../src/lib/pipeline/watch/watch.js';
+import {
+  type Outcome,
+  type Trigger,
+  type WatchEvent,
+  watchTriggers,
+} from '../../src/lib/pipeline/watch/watch.js';
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;

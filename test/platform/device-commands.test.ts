@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { confirm } from '../../src/lib/cli/confirm.js';
+import { confirm } from '../../src/lib/cli/questions.js';
 import { readJson } from '../../src/lib/core/index.js';
 import {
   clientFor,

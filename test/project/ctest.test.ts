@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseCtest } from '../../src/lib/project/firmware/ctest.js';
+import { parseCtest } from '../../src/lib/project/firmware/test-run.js';
 
 it('reads what CTest prints, with what failed and why', () => {
   const said = `Test project /src/build

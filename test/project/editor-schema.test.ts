@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { Ajv } from 'ajv';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { initProject } from '../../src/lib/project/index.js';
+import { initProject } from '../../src/lib/project/init.js';
 import { root } from '../support/cli.js';
 
 const templates = join(root, 'templates');

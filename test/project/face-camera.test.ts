@@ -2,7 +2,8 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { initProject, upProject } from '../../src/lib/project/index.js';
+import { initProject } from '../../src/lib/project/init.js';
+import { upProject } from '../../src/lib/project/up.js';
 import { drawnFaces, findFaces, pictureFacts } from '../../src/lib/vision/index.js';
 import { runCli } from '../support/cli.js';
 

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseProject } from '../../src/lib/core/index.js';
-import { configHeader } from '../../src/lib/project/firmware/config-header.js';
+import type { FirmwareBuild } from '../../src/lib/project/firmware/build.js';
+import { configHeader, tablesHeader } from '../../src/lib/project/firmware/headers.js';
+import type { FirmwareInit } from '../../src/lib/project/firmware/init.js';
 import { sensorNotes } from '../../src/lib/project/firmware/sensors.js';
-import { tablesHeader } from '../../src/lib/project/firmware/tables-header.js';
-import type { FirmwareBuild, FirmwareInit } from '../../src/lib/project/index.js';
 import { root, runCli } from '../support/cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-firmware-'));

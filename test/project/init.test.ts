@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadProject, packageRoot, parseProject } from '../../src/lib/core/index.js';
 import { checkProject, openDataset } from '../../src/lib/data/index.js';
-import { findTemplates, initProject, initResultSchema } from '../../src/lib/project/index.js';
+import { initProject, initResultSchema } from '../../src/lib/project/init.js';
+import { findTemplates } from '../../src/lib/project/templates.js';
 import { signalSpecOf } from '../../src/lib/signal/index.js';
 import { root, runCli } from '../support/cli.js';
 

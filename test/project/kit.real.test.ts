@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { UpPlatform } from '../../src/lib/platform/index.js';
-import { upProject } from '../../src/lib/project/index.js';
+import { upProject } from '../../src/lib/project/up.js';
 import { connectBoard } from '../support/board.js';
 import { root } from '../support/cli.js';
 import { type KafkaBroker, kcat, startKafka } from '../support/kafka.js';

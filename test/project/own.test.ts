@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadProject } from '../../src/lib/core/index.js';
 import { openDataset } from '../../src/lib/data/index.js';
-import { initResultSchema } from '../../src/lib/project/index.js';
+import { initResultSchema } from '../../src/lib/project/init.js';
 import { runCli } from '../support/cli.js';
 
 let folder: string;

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findTemplates } from '../../src/lib/project/index.js';
+import { findTemplates } from '../../src/lib/project/templates.js';
 import { runCli } from '../support/cli.js';
 
 describe('the routes of templates', () => {

@@ -1,6 +1,6 @@
 import { digestOf, seededRandom } from '../../src/lib/core/index.js';
 import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import type { LoadedModel, ModelKeeper } from '../../src/lib/loop/model-types.js';
+import type { LoadedModel, ModelKeeper } from '../../src/lib/loop/types.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
 import { type Bundle, createPredictor, packBundle, unpackBundle } from '../../src/lib/model/index.js';
 import { featureNames, featureRows, type SignalSpec } from '../../src/lib/signal/index.js';

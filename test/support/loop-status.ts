@@ -1,4 +1,4 @@
-import type { LoopStatus } from '../../src/lib/loop/index.js';
+import type { LoopStatus } from '../../src/lib/loop/status.js';
 
 /** The state of a loop that runs well, with some of it as given. */
 export function loopStatus(more: Partial<LoopStatus> = {}): LoopStatus {

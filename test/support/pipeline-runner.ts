@@ -1,4 +1,4 @@
-import { runPipeline } from '../../src/lib/pipeline/index.js';
+import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
 
 /** Runs the pipeline of the folder given; a test kills it. */
 const stop = new AbortController();

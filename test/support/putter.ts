@@ -1,5 +1,5 @@
 /** Puts an answer every other ms and prints its number once it is safe, until it is killed: `tsx putter.ts URL SPOOL FIRST`. */
-import { openOutputs } from '../../src/lib/loop/output/index.js';
+import { openOutputs } from '../../src/lib/loop/output/outputs.js';
 
 const [url = '', spoolFolder = '', first = '0'] = process.argv.slice(2);
 const outputs = await openOutputs({

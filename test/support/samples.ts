@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseCsv } from '../../src/lib/formats/index.js';
-import type { Sensing } from '../../src/lib/loop/index.js';
+import type { Sensing } from '../../src/lib/loop/types.js';
 
 /** A recording's x, y and z, sample after sample. */
 export function recordingSamples(file: string): number[][] {

@@ -5,7 +5,7 @@ import {
   firmwareBuildSchema,
   firmwareTargets,
   vendorTools,
-} from '../../lib/project/firmware/index.js';
+} from '../../lib/project/firmware/build.js';
 
 export default class FirmwareBuild extends AiotCommand {
   static override summary = 'Build a project’s firmware, and show what was made.';

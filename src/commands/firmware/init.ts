@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, facts, next, plural, shared, shellWord } from '../../lib/cli/index.js';
-import { firmwareInitSchema, initFirmware } from '../../lib/project/firmware/index.js';
+import { firmwareInitSchema, initFirmware } from '../../lib/project/firmware/init.js';
 
 export default class FirmwareInit extends AiotCommand {
   static override summary =

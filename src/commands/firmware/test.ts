@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, firmwareTestText, next, shellWord } from '../../lib/cli/index.js';
-import { firmwareTestSchema, testFirmware } from '../../lib/project/firmware/index.js';
+import { firmwareTestSchema, testFirmware } from '../../lib/project/firmware/test-run.js';
 
 export default class FirmwareTest extends AiotCommand {
   static override summary = 'Build a project’s firmware with sanitizers, and run its tests.';

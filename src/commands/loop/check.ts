@@ -9,7 +9,7 @@ import {
   next,
   shared,
 } from '../../lib/cli/index.js';
-import { checkedLoopSchema, checkLoop } from '../../lib/loop/operate/index.js';
+import { checkedLoopSchema, checkLoop } from '../../lib/loop/operate/check.js';
 
 export default class LoopCheck extends AiotCommand {
   static override summary =

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { AiotCommand, installedLoopText, loopFlags, next, shared } from '../../lib/cli/index.js';
-import { installedLoopSchema, installLoop } from '../../lib/loop/operate/index.js';
+import { installedLoopSchema, installLoop } from '../../lib/loop/operate/install.js';
 
 export default class LoopInstall extends AiotCommand {
   static override summary = 'Write a systemd service that runs the loop from the start of the machine.';

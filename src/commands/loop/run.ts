@@ -8,7 +8,8 @@ import {
   runFlags,
   shared,
 } from '../../lib/cli/index.js';
-import { loopResultSchema, stageResultSchema, startLoop } from '../../lib/loop/run/index.js';
+import { loopResultSchema, stageResultSchema } from '../../lib/loop/run/result.js';
+import { startLoop } from '../../lib/loop/run/run.js';
 
 export default class LoopRun extends AiotCommand {
   static override summary =

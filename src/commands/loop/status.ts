@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
 import { AiotCommand, loopsNext, loopsText, next } from '../../lib/cli/index.js';
-import { listedLoopsSchema, listLoops, loopsExit } from '../../lib/loop/operate/index.js';
+import { listedLoopsSchema, listLoops, loopsExit } from '../../lib/loop/operate/list.js';
 
 export default class LoopStatus extends AiotCommand {
   static override summary = 'Show the loops of this machine: running or not, and what happened.';

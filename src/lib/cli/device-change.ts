@@ -6,9 +6,9 @@ import {
   type DevicesChanged,
   withClient,
 } from '../registry/index.js';
-import { again } from './again.js';
 import { AiotCommand } from './command.js';
-import { targetOf } from './fleet-flags.js';
+import { targetOf } from './flags/fleet.js';
+import { again } from './invocation.js';
 import { changedText } from './render/fleet.js';
 import { next } from './render/text.js';
 

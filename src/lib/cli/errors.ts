@@ -1,9 +1,9 @@
+import { stripVTControlCharacters } from 'node:util';
 import { Errors } from '@oclif/core';
-import { AiotError, issueText, jsonLine, machineFailure } from '../core/index.js';
-import { forProject } from './again.js';
+import { AiotError, didYouMean, issueText, jsonLine, machineFailure, nearest } from '../core/index.js';
+import { forProject } from './invocation.js';
 import { bold, dim, forTerminal, red } from './render/style.js';
 import { lineWidth, wrappedLines } from './render/text.js';
-import { flagSentence, usageError } from './usage.js';
 
 /** oclif's own errors are usage errors, and a machine may fail; anything else unknown is a bug of ours. */
 export function asAiotError(error: unknown): AiotError {
@@ -57,4 +57,92 @@ function stackOf(error: unknown): string {
   const parts: string[] = [];
   for (let e = error; e instanceof Error; e = e.cause) parts.push(e.stack ?? e.message);
   return parts.join('\ncaused by: ');
+}
+
+/** What oclif's parser errors carry beside their message; its classes are not exported. */
+interface ParserError extends Error {
+  args?: unknown[];
+  flags?: string[];
+  parse?: { input?: { flags?: Record<string, { options?: readonly string[] }> } };
+}
+
+interface Arg {
+  name: string;
+  description?: string;
+}
+
+/** A command line that oclif refused, in the program's own words. */
+function usageError(error: ParserError): AiotError {
+  const said = stripVTControlCharacters(error.message).split('\nSee more help')[0] ?? '';
+  if (said.startsWith('Missing ') && error.args) {
+    const missing = (error.args as Arg[]).map(({ name, description = '' }) =>
+      `${name.toUpperCase()}: ${description.replace(/\.$/, '')}`.replace(/: $/, ''),
+    );
+    return new AiotError('AIOT_USAGE', `expected ${missing.join('; ')}`, { cause: error });
+  }
+  if (said.startsWith('Nonexistent flag') && error.flags) {
+    const known = Object.keys(error.parse?.input?.flags ?? {});
+    const reasons = error.flags.map((flag) => {
+      const near = nearest(flag.replace(/^-+/, ''), known);
+      return `no such flag: ${flag}${near === undefined ? '' : `; did you mean --${near}?`}`;
+    });
+    return new AiotError('AIOT_USAGE', reasons.join(' '), { cause: error });
+  }
+  const flags = error.parse?.input?.flags ?? {};
+  return new AiotError('AIOT_USAGE', sentences(said, flags), { cause: error });
+}
+
+function sentences(said: string, flags: Record<string, { options?: readonly string[] }>): string {
+  const [, reasons] = /^The following errors? occurred:\n([\s\S]*)$/.exec(said) ?? [];
+  if (reasons === undefined) return flagSentence(said).replace(/\s+/g, ' ').trim();
+  return reasons
+    .split('\n')
+    .map((reason) => {
+      const sentence = flagSentence(reason.trim());
+      const [, missing = ''] = /^expected --(\S+)$/.exec(sentence) ?? [];
+      const values = flags[missing]?.options ?? [];
+      return values.length === 0 ? sentence : `${sentence}: one of ${values.join(', ')}`;
+    })
+    .join('; ');
+}
+
+/** oclif's phrases about flags, and ours. */
+const phrases: [RegExp, string][] = [
+  [/^Missing required flag (\S+)$/, 'expected --$1'],
+  [/^(--[^\s=]+)\S* cannot also be provided when using (--\S+)$/, '$1 does not go with $2'],
+  [/^All of the following must be provided when using (--\S+): (.+)$/, '$1 needs $2'],
+  [/^Expected (--[^\s=]+)=([\s\S]*) to be one of: (.+)$/, '$1: expected one of $3; got "$2"'],
+  [/^Expected ([\s\S]*) to be one of: (.+)$/, 'expected one of $2; got "$1"'],
+  [/^Flag (--\S+) expects one of these values: (.+)$/, '$1: expected one of $2'],
+  [/^Expected an integer but received: ([\s\S]*)$/, 'expected a whole number, got "$1"'],
+  [
+    /^Expected an integer greater than or equal to (\S+) but received: ([\s\S]*)$/,
+    'expected at least $1, got "$2"',
+  ],
+  [
+    /^Expected an integer less than or equal to (\S+) but received: ([\s\S]*)$/,
+    'expected at most $1, got "$2"',
+  ],
+  [/^Flag (--\S+) expects a value$/, '$1: expected a value'],
+];
+
+/** A sentence about a flag in our words; of what oclif puts around a parser's own error only the flag's name is of use. */
+function flagSentence(message: string): string {
+  const [, flag, reason] =
+    /^Parsing (--\S+) ?\n\t([\s\S]*?)(?:\nSee more help with --help)?$/.exec(message) ?? [];
+  if (flag !== undefined && reason !== undefined) {
+    return reason.startsWith(flag) ? reason : `${flag}: ${inOurWords(reason)}`;
+  }
+  return inOurWords(message);
+}
+
+function inOurWords(message: string): string {
+  const found = phrases.find(([theirs]) => theirs.test(message));
+  return found ? withSuggestion(message.replace(found[0], found[1])) : message;
+}
+
+/** Ends a sentence about a value that is none of a few with the one that was meant. */
+function withSuggestion(sentence: string): string {
+  const [, values = '', got = ''] = /expected one of (.+); got "([^"]*)"$/.exec(sentence) ?? [];
+  return sentence + didYouMean(got, values.split(', '));
 }

@@ -3,8 +3,8 @@ import { AiotError, namePattern } from '../core/index.js';
 import type { LabelFrom } from '../data/index.js';
 import { type ChipName, chipNames } from '../model/index.js';
 import { type Survey, surveyData } from '../project/index.js';
-import { type Asker, type Judged, oneOf } from './ask.js';
-import { surveyText } from './render/init.js';
+import { type Asker, type Judged, oneOf } from './questions.js';
+import { surveyText } from './render/project.js';
 import { bold } from './render/style.js';
 
 /** What a project is made of: a template's name, or what was seen in somebody's own data. */

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { Flags } from '@oclif/core';
 import { requireWritable, startProgram, writeFileAtomic } from '../core/index.js';
 import { html } from '../formats/index.js';
-import { shared } from './flags.js';
+import { shared } from './flags/shared.js';
 
 /** Flags of commands whose result is also a page to look at. */
 export const reportFlags = {

@@ -1,3 +1,9 @@
 /** The main job as one list of steps over the rooms below; does no step itself. */
-export { createDemo, type Demo, demoFolder } from './demo.js';
-export { type DemoFolds, type DemoResult, demoResultSchema } from './result.js';
+export {
+  createDemo,
+  type Demo,
+  type DemoFolds,
+  type DemoResult,
+  demoFolder,
+  demoResultSchema,
+} from './demo.js';

@@ -1,10 +1,22 @@
-import type { Project } from '../core/index.js';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type Project, readJson } from '../core/index.js';
 import type { Dataset, Finding, Split } from '../data/index.js';
 import type { SimulatedDevice } from '../device/index.js';
-import type { EvaluateResult, PushResult, QuantizeResult, TrainResult } from '../model/index.js';
+import {
+  configDigestOf,
+  type EvaluateResult,
+  type PushResult,
+  type QuantizeResult,
+  type TrainResult,
+} from '../model/index.js';
 import type { Platform } from '../platform/index.js';
-import type { Deployed, LiveFigures, RegistryClient } from '../registry/index.js';
-import type { Originals } from './originals.js';
+import {
+  type Deployed,
+  foldsFiguresSchema,
+  type LiveFigures,
+  type RegistryClient,
+} from '../registry/index.js';
 
 export interface DemoOptions {
   /** Folder of this run: it must not exist yet, or be empty. */
@@ -54,4 +66,27 @@ export interface DemoWork {
 export interface DemoStep {
   title: string;
   run(report: (figures: string) => void, signal: AbortSignal): Promise<string>;
+}
+
+/**
+ * data/originals.json of the template har-imu: its recipe by folds over the recordings that its own are cut from. They are too
+ * large to come along (29 MB), so these figures are stored, with digests of the recordings and of the recipe.
+ */
+const originalsSchema = z.object({
+  datasetDigest: z.string(),
+  configDigest: z.string(),
+  together: foldsFiguresSchema,
+});
+
+type Originals = z.output<typeof originalsSchema>;
+
+/** null where the recipe is another one than was measured. @param folder the template's data */
+export async function readOriginals(project: Project, folder: string): Promise<Originals | null> {
+  const stored = originalsSchema.parse(await readJson(join(folder, 'originals.json')));
+  return stored.configDigest === configDigestOf(project) ? stored : null;
+}
+
+/** 0.9712 → `0.971` */
+export function score(value: number): string {
+  return value.toFixed(3);
 }

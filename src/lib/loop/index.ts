@@ -2,16 +2,25 @@
  * Sensor → window → features → model → vote → outputs, on a Pi or any Linux box, alone and for months. Trains nothing but the
  * last layer, and that only when taught by hand.
  */
-export * from './har/index.js';
-export { serveTraining } from './model/apart.js';
-export { openModel } from './model/open-model.js';
-export type { ModelOptions } from './model/options.js';
-export type * from './model-types.js';
-export type { LoopMonitor } from './monitor.js';
-export * from './operate/index.js';
-export * from './output/index.js';
-export * from './run/index.js';
-export * from './sense/index.js';
-export { type LoopStatus, loopStatusSchema } from './status.js';
-export * from './teach/index.js';
-export type * from './types.js';
+export { motionStreams, type StageResult } from './har/layout.js';
+export { serveTraining } from './model/trained.js';
+export { type CheckedLoop, checkedLoopSchema, checkLoop } from './operate/check.js';
+export {
+  devicesFor,
+  type InstalledLoop,
+  installedLoopSchema,
+  installLoop,
+  loopUnit,
+} from './operate/install.js';
+export {
+  type ListedLoop,
+  type ListedLoops,
+  listedLoopsSchema,
+  listLoops,
+  loopsExit,
+} from './operate/list.js';
+export type { LoopBegun, LoopOptions } from './run/options.js';
+export { type LoopResult, loopResultSchema, stageResultSchema } from './run/result.js';
+export { startLoop } from './run/run.js';
+export type { LoopStatus } from './status.js';
+export type { Answer } from './types.js';

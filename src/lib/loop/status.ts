@@ -53,4 +53,10 @@ export const loopStatusSchema = z.object({
   /** What happened of late, oldest first: sensor unplugged, model swapped, clock jumped. */
   events: z.array(z.object({ t: z.number(), text: z.string() })),
 });
+
 export type LoopStatus = z.output<typeof loopStatusSchema>;
+
+/** A running loop as others may look at it: the status file, the health page, a live view. Asking costs little and changes nothing. */
+export interface LoopMonitor {
+  status(): LoopStatus;
+}

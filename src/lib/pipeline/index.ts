@@ -2,23 +2,12 @@
  * The steps from data to devices as one graph: what each takes and leaves, what is known already, what starts it. A step is a command
  * with files in and files out; how it works is nobody's business here.
  */
-export * from './argo/index.js';
-export { graphSchema, type PipelineGraph, pipelineGraph } from './graph/graph.js';
-export { stepLabel } from './graph/model.js';
-export { defaultStepNames } from './plan/default-steps.js';
-export { upstreamOf } from './plan/order.js';
+export { type RunOnArgoOptions, runOnArgo } from './argo/run-on-argo.js';
+export { graphSchema, pipelineGraph } from './graph.js';
+export { stepLabel } from './graph-model.js';
 export { planPipeline } from './plan/plan.js';
-export type * from './plan/types.js';
-export { termText } from './plan/when.js';
-export { type ResumePipelineOptions, resumePipeline } from './resume.js';
-export {
-  type Cause,
-  type RunRecord,
-  type RunState,
-  runRecordSchema,
-  type StepRecord,
-  type StepState,
-} from './run/record.js';
+export type { PipelinePlan, PipelineStep, StepInput } from './plan/types.js';
+export { type RunRecord, runRecordSchema, type StepRecord } from './run/record.js';
 export { type RunResult, refusalOfRun, resultOfRun, runResultSchema } from './run/result.js';
 export { type RunPipelineOptions, runPipeline } from './run/run-pipeline.js';
 export {
@@ -26,7 +15,8 @@ export {
   pipelineHistory,
   pipelineStatus,
   type RunStatus,
+  resumePipeline,
   runStatusSchema,
 } from './status.js';
-export { type WatchEvent, watchEventSchema } from './watch/event.js';
-export { type WatchPipelineOptions, watchPipeline } from './watch/watch-pipeline.js';
+export { type WatchEvent, watchEventSchema } from './watch/watch.js';
+export { watchPipeline } from './watch/watch-pipeline.js';

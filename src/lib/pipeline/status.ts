@@ -2,12 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { AiotError, didYouMean, loadProject, systemClock, takeLock, writeFileAtomic } from '../core/index.js';
 import { cancelOnArgo } from './argo/cancel.js';
-import { pipelineFolders } from './folders.js';
-import { childrenOf, interrupted } from './run/begin.js';
-import { cancelFile } from './run/finish.js';
+import { resumeOnArgo } from './argo/run-on-argo.js';
+import { cancelFile, childrenOf, interrupted } from './run/lifecycle.js';
 import { endGroup, endLeftovers, isAlive } from './run/processes.js';
 import {
   findRun,
+  pipelineFolders,
   type RunRecord,
   readRun,
   runIds,
@@ -15,6 +15,7 @@ import {
   stepRecordSchema,
   writeRun,
 } from './run/record.js';
+import { type RunPipelineOptions, runPipeline } from './run/run-pipeline.js';
 import { placesOf } from './run/run-step.js';
 
 /** A run as it is told: `interrupted` where its runner is no more. */
@@ -23,6 +24,7 @@ export const runStatusSchema = runRecordSchema.extend({
   /** What a step said, where it was asked for. */
   log: z.string().optional(),
 });
+
 export type RunStatus = z.output<typeof runStatusSchema>;
 
 /** The state of a run; of the last one unless told. @throws AIOT_RUN_NOT_FOUND, AIOT_USAGE (no such step) */
@@ -116,4 +118,27 @@ async function settle(
   } finally {
     release?.();
   }
+}
+
+export interface ResumePipelineOptions extends RunPipelineOptions {
+  /** Id of the run, or its beginning; absent = the last one. */
+  run?: string | undefined;
+  /** For Argo's server (secret), where it runs there. */
+  token?: string | undefined;
+}
+
+/**
+ * Goes on with a run, where its steps are run.
+ * @throws as runPipeline, AIOT_ARGO_*, AIOT_USAGE (it is done)
+ */
+export async function resumePipeline({ run, ...options }: ResumePipelineOptions): Promise<RunRecord> {
+  const { dir } = await loadProject(options.dir);
+  const record = await findRun(pipelineFolders(dir), run);
+  if (record.state === 'done') {
+    throw new AiotError('AIOT_USAGE', `run ${record.run} is done: there is nothing to go on with`, {
+      next: 'aiot pipeline run',
+    });
+  }
+  if (record.engine === 'argo') return await resumeOnArgo({ ...options, run: record.run });
+  return await runPipeline({ ...options, resume: record.run });
 }

@@ -1,6 +1,14 @@
 /** Whole projects: the templates that come with aiot, making a folder of one, and running what it has beside the platform. */
-export * from './firmware/index.js';
+export {
+  buildFirmware,
+  type FirmwareBuild,
+  firmwareBuildSchema,
+  firmwareTargets,
+  vendorTools,
+} from './firmware/build.js';
+export { firmwareInitSchema, initFirmware } from './firmware/init.js';
+export { type FirmwareTest, firmwareTestSchema, testFirmware } from './firmware/test-run.js';
 export { type InitResult, initOwnProject, initProject, initResultSchema, refuseOccupied } from './init.js';
-export { type Survey, surveyData } from './own/survey.js';
-export { findTemplates, type Template } from './templates.js';
-export { type UpProjectOptions, upProject } from './up/up-project.js';
+export { type Survey, surveyData } from './own-project.js';
+export { findTemplates } from './templates.js';
+export { upProject } from './up.js';

@@ -13,11 +13,10 @@ import {
   systemCode,
   writeFileAtomic,
 } from '../core/index.js';
-import { listRecordings, saveRecordings } from '../data/index.js';
+import { listRecordings, motorDecimals, motorRecordings, saveRecordings } from '../data/index.js';
 import type { ChipName } from '../model/index.js';
-import { generators } from './generate.js';
-import { composeProject, rowsFile } from './own/compose.js';
-import type { Survey } from './own/survey.js';
+import { drawFaces } from '../vision/index.js';
+import { composeProject, rowsFile, type Survey } from './own-project.js';
 import { findTemplates } from './templates.js';
 
 export const initResultSchema = z.object({
@@ -35,6 +34,7 @@ export const initResultSchema = z.object({
   /** Whether it is one to start (`aiot up --project`): it has routes. */
   runs: z.boolean(),
 });
+
 export type InitResult = z.output<typeof initResultSchema>;
 
 /** What editors check aiot.yaml by; it goes along, so that they need no network for it. */
@@ -219,3 +219,12 @@ async function moveInto(staging: string, dir: string): Promise<void> {
   names.sort((a, b) => Number(a === 'aiot.yaml') - Number(b === 'aiot.yaml'));
   for (const name of names) await rename(join(staging, name), join(dir, name));
 }
+
+/** What some templates make instead of carrying it: called with the new folder before the project is opened. */
+const generators: Record<string, (dir: string, config: ProjectConfig) => Promise<void>> = {
+  'face-camera': (dir) => drawFaces(join(dir, 'pictures')),
+  'motor-watch': async (dir, config) => {
+    const recordings = motorRecordings(config.signal.rate);
+    await saveRecordings({ folder: join(dir, 'data'), config, recordings, decimals: motorDecimals });
+  },
+};

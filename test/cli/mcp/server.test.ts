@@ -11,8 +11,8 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCommands } from '../../../scripts/docs/commands.js';
-import { approve, askedFor, lineOf } from '../../../src/lib/cli/mcp/approvals.js';
-import { classified, classOf } from '../../../src/lib/cli/mcp/classes.js';
+import { approve, askedFor, lineOf } from '../../../src/lib/cli/approvals.js';
+import { classified, classOf } from '../../../src/lib/cli/mcp.js';
 import { configFolder, readContexts, writeContexts } from '../../../src/lib/core/index.js';
 import { root, runCli } from '../../support/cli.js';
 

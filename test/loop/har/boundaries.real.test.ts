@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { encodeFrame } from '../../../src/lib/loop/har/frame.js';
+import { encodeFrame } from '../../../src/lib/loop/har/windows.js';
 import { createPredictor } from '../../../src/lib/model/index.js';
 import { root } from '../../support/cli.js';
 import { harBundle, harNames, keeperOf } from '../../support/har-bundle.js';

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadProject, type Project } from '../../../src/lib/core/index.js';
-import { openModel, openSensing } from '../../../src/lib/loop/index.js';
+import { openModel } from '../../../src/lib/loop/model/open-model.js';
+import { openSensing } from '../../../src/lib/loop/sense/open.js';
 import { root } from '../../support/cli.js';
 import {
   type MotionServer,

@@ -1,7 +1,7 @@
 import { AckPolicy, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { decodeFrame } from '../../../src/lib/loop/har/frame.js';
-import type { Sensing } from '../../../src/lib/loop/index.js';
+import { decodeFrame } from '../../../src/lib/loop/har/windows.js';
+import type { Sensing } from '../../../src/lib/loop/types.js';
 import { harBundle, keeperOf } from '../../support/har-bundle.js';
 import { type MotionServer, startMotionServer, startStage } from '../../support/motion-server.js';
 import { describeReal } from '../../support/real.js';

@@ -3,9 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { parseCsv } from '../../../src/lib/formats/index.js';
-import { pythonFloat } from '../../../src/lib/loop/har/float.js';
-import { decodeFrame, encodeFrame } from '../../../src/lib/loop/har/frame.js';
-import { createWindows } from '../../../src/lib/loop/har/windows.js';
+import { pythonFloat } from '../../../src/lib/loop/har/layout.js';
+import { createWindows, decodeFrame, encodeFrame } from '../../../src/lib/loop/har/windows.js';
 import { fc } from '../../support/property.js';
 import { describeReal, recordingsFolder } from '../../support/real.js';
 

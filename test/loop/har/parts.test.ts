@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { floatOf, pythonFloat } from '../../../src/lib/loop/har/float.js';
-import { decodeFrame, encodeFrame } from '../../../src/lib/loop/har/frame.js';
-import { type AxisMessage, createRows } from '../../../src/lib/loop/har/rows.js';
-import { motionServer } from '../../../src/lib/loop/har/server.js';
-import { cleaned, type LabelState, noLabels, voteLabel } from '../../../src/lib/loop/har/vote.js';
-import { createWindows } from '../../../src/lib/loop/har/windows.js';
+import { type AxisMessage, createRows } from '../../../src/lib/loop/har/extract.js';
+import { floatOf, pythonFloat } from '../../../src/lib/loop/har/layout.js';
+import { cleaned, type LabelState, noLabels, voteLabel } from '../../../src/lib/loop/har/output.js';
+import { motionServer } from '../../../src/lib/loop/har/stage.js';
+import { createWindows, decodeFrame, encodeFrame } from '../../../src/lib/loop/har/windows.js';
 import { fc } from '../../support/property.js';
 
 describe('rows of x, y and z', () => {

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiotError, type ErrorCode, loadProject } from '../../../src/lib/core/index.js';
-import { createVirtualClock, openSensing, type SensingEvent } from '../../../src/lib/loop/index.js';
-import { openAgain } from '../../../src/lib/loop/sense/source/again.js';
-import type { Incoming, RawSource } from '../../../src/lib/loop/sense/types.js';
+import { openAgain, openSensing } from '../../../src/lib/loop/sense/open.js';
+import { createVirtualClock } from '../../../src/lib/loop/sense/time.js';
+import type { Incoming, RawSource, SensingEvent } from '../../../src/lib/loop/sense/types.js';
 import { allOf } from './all-of.js';
 import { batchAt, motion } from './fake-source.js';
 

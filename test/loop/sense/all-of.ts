@@ -1,4 +1,4 @@
-import type { Sensing } from '../../../src/lib/loop/index.js';
+import type { Sensing } from '../../../src/lib/loop/types.js';
 
 /** All samples until the end; `lost` of each batch that has some, with the number of the sample it stands before. */
 export async function allOf(sensing: Sensing) {

@@ -1,8 +1,13 @@
 import type { Clock } from '../../../src/lib/core/index.js';
-import type { SensingContract, SensingEvent } from '../../../src/lib/loop/index.js';
 import { parseAddress } from '../../../src/lib/loop/sense/address.js';
 import { type SensingPorts, sensingOf } from '../../../src/lib/loop/sense/sensing.js';
-import type { Incoming, RawSource, Timing } from '../../../src/lib/loop/sense/types.js';
+import type {
+  Incoming,
+  RawSource,
+  SensingContract,
+  SensingEvent,
+  Timing,
+} from '../../../src/lib/loop/sense/types.js';
 
 export const motion: SensingContract = {
   fields: ['x', 'y', 'z'].map((name) => ({ name, unit: 'g' })),

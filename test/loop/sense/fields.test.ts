@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseAddress } from '../../../src/lib/loop/sense/address.js';
-import { mapFields } from '../../../src/lib/loop/sense/fields/map.js';
-import { conversionOf } from '../../../src/lib/loop/sense/fields/units.js';
+import { conversionOf, mapFields } from '../../../src/lib/loop/sense/fields.js';
 
 const imu = [
   ...['ax', 'ay', 'az'].map((name) => ({ name, unit: 'g' })),

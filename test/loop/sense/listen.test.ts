@@ -1,6 +1,8 @@
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Answer, openSensing, type Sensing, type SensingContract } from '../../../src/lib/loop/index.js';
+import { openSensing } from '../../../src/lib/loop/sense/open.js';
+import type { SensingContract } from '../../../src/lib/loop/sense/types.js';
+import type { Answer, Sensing } from '../../../src/lib/loop/types.js';
 import { freePort } from '../../support/free-port.js';
 
 const contract: SensingContract = {

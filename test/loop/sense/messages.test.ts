@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseAddress } from '../../../src/lib/loop/sense/address.js';
-import { createBatcher } from '../../../src/lib/loop/sense/messages/batcher.js';
+import { createBatcher } from '../../../src/lib/loop/sense/batcher.js';
 
 const fields = ['x', 'y', 'z'].map((name) => ({ name, unit: 'g' }));
 const sensor = (query = '') => parseAddress(`mqtt://127.0.0.1/motion${query}`);

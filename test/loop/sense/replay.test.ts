@@ -2,7 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openSensing, type SensingContract, type SensingEvent } from '../../../src/lib/loop/index.js';
+import { openSensing } from '../../../src/lib/loop/sense/open.js';
+import type { SensingContract, SensingEvent } from '../../../src/lib/loop/sense/types.js';
 import { allOf } from './all-of.js';
 
 const contract: SensingContract = {

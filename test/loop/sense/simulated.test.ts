@@ -4,17 +4,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadProject } from '../../../src/lib/core/index.js';
 import { openDataset } from '../../../src/lib/data/index.js';
-import {
-  createVirtualClock,
-  measureSensor,
-  openSensing,
-  type Sensing,
-  type SensingContract,
-  type SensingEvent,
-} from '../../../src/lib/loop/index.js';
 import { parseAddress } from '../../../src/lib/loop/sense/address.js';
+import { openMachine } from '../../../src/lib/loop/sense/machine.js';
+import { measureSensor, openSensing } from '../../../src/lib/loop/sense/open.js';
 import { sensingOf } from '../../../src/lib/loop/sense/sensing.js';
-import { openMachine } from '../../../src/lib/loop/sense/source/machine.js';
+import { createVirtualClock } from '../../../src/lib/loop/sense/time.js';
+import type { SensingContract, SensingEvent } from '../../../src/lib/loop/sense/types.js';
+import type { Sensing } from '../../../src/lib/loop/types.js';
 import { simulatedBus } from '../../../src/lib/sensor/index.js';
 import { root } from '../../support/cli.js';
 import { motion } from './fake-source.js';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { loadProject } from '../../../src/lib/core/index.js';
-import { openSensing } from '../../../src/lib/loop/index.js';
+import { openSensing } from '../../../src/lib/loop/sense/open.js';
 import { root } from '../../support/cli.js';
 
 /** A week with AIOT_LONG=1, else an hour. */

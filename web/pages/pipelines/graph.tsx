@@ -1,4 +1,4 @@
-import { type GraphNode, graphOf, stepLabel } from '../../../src/lib/pipeline/graph/model.js';
+import { type GraphNode, graphOf, stepLabel } from '../../../src/lib/pipeline/graph-model.js';
 import type { ToldStep } from '../../../src/lib/registry/index.js';
 import { lasting } from '../../app/text.js';
 import { Scroll } from '../../parts/scroll.js';

@@ -1,4 +1,4 @@
-import { stepLabel } from '../../../src/lib/pipeline/graph/model.js';
+import { stepLabel } from '../../../src/lib/pipeline/graph-model.js';
 import type { ToldStep } from '../../../src/lib/registry/index.js';
 import { lasting, size } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';

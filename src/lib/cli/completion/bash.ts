@@ -1,5 +1,4 @@
-import { shPattern, shQuoted } from './quote.js';
-import type { Candidate, CompletionTable, Wanted } from './table.js';
+import { type Candidate, type CompletionTable, shPattern, shQuoted, type Wanted } from './table.js';
 
 /** A script for bash 4.4 and later; it needs no bash-completion, and starts nothing. */
 export function bashCompletion({ below, flags, args, values }: CompletionTable): string {

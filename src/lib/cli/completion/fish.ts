@@ -1,5 +1,4 @@
-import { fishQuoted, oneLine } from './quote.js';
-import type { Candidate, CompletionTable, Wanted } from './table.js';
+import { type Candidate, type CompletionTable, fishQuoted, oneLine, type Wanted } from './table.js';
 
 /** A script for fish 3 and later. */
 export function fishCompletion({ below, flags, args, values }: CompletionTable): string {

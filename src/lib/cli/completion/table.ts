@@ -22,6 +22,7 @@ export interface CompletionTable {
 const files = new Set(
   'base csv data elf file firmware flow image images now out path pictures plan recordings a b'.split(' '),
 );
+
 const takesFile = /^(FILE|PATH|PORT$)/;
 
 /**
@@ -107,3 +108,16 @@ function joinValues(into: CompletionTable['values'], all: readonly [string, stri
     else for (const [command, wanted] of found) into.set(`${command} ${word}`, wanted);
   }
 }
+
+/** A word in single quotes, as bash and zsh read it. */
+export const shQuoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** The same for fish, where backslashes count within them. */
+export const fishQuoted = (text: string) => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+
+/** Pattern of a `case` for a key of the table: `* --flag` is of every command. */
+export const shPattern = (key: string) =>
+  key.startsWith('* ') ? `*${shQuoted(key.slice(1))}` : shQuoted(key);
+
+/** On one line: a summary may have several. */
+export const oneLine = (text: string) => text.replaceAll(/\s+/g, ' ').trim();

@@ -1,5 +1,4 @@
-import { oneLine, shPattern, shQuoted } from './quote.js';
-import type { Candidate, CompletionTable, Wanted } from './table.js';
+import { type Candidate, type CompletionTable, oneLine, shPattern, shQuoted, type Wanted } from './table.js';
 
 /** A script for zsh 5 and later, to be read or to be found in fpath as `_aiot`. */
 export function zshCompletion({ below, flags, args, values }: CompletionTable): string {

@@ -1,7 +1,42 @@
 import { plural, size } from '../../core/index.js';
 import type { BoardErased, BoardInfo, BoardRead, BoardVerified } from '../../flash/board.js';
+import { type AiotError, plural, shellWord, size } from '../../core/index.js';
+import type { Boards, Flashed, Planned } from '../../flash/index.js';
 import { bold, dim, green, red, yellow } from './style.js';
-import { elapsed, facts, table } from './text.js';
+import { elapsed, facts, next, table } from './text.js';
+
+/** The ports of this machine as people read them. */
+export function portsTable(ports: readonly PortInfo[]): string {
+  const rows = ports.map((port) => [
+    port.path,
+    port.usb ? `${port.usb.vendorId}:${port.usb.productId}` : null,
+    port.usb?.serialNumber ?? null,
+    port.adapter ??
+      (port.board ? port.product : dim(port.kind === 'onboard' ? 'on the board itself' : port.kind)),
+    likely(port),
+    state(port),
+  ]);
+  return table(
+    ['port', 'vid:pid', 'serial number', 'adapter', 'likely chip', 'state'],
+    rows,
+    'No serial ports.',
+  );
+}
+
+function likely({ board, adapter, chips }: PortInfo): string | null {
+  if (!board || !adapter) return null;
+  return chips.length === 0 ? 'any' : chips.map(title).join(', ');
+}
+
+/** `esp32s3` → `ESP32-S3` */
+const title = (chip: string) => chip.toUpperCase().replace(/^ESP32(?=.)/, 'ESP32-');
+
+function state({ access, group, busy, holders }: PortInfo): string {
+  const by = holders.map(({ name, pid }) => `${name}, pid ${pid}`).join('; ');
+  if (access === 'denied') return red(`not allowed${group ? `: group ${group}` : ''}`);
+  if (busy) return yellow(`busy: ${by}`);
+  return access === 'unknown' && busy === null ? dim('not known') : 'free';
+}
 
 const hex = (value: number) => `0x${value.toString(16)}`;
 
@@ -76,4 +111,112 @@ export function boardVerifiedText({ regions, equal, chip, mac, port, seconds }: 
     ? green('as the files')
     : red(`${different} of ${plural(regions.length, 'file')} different`);
   return `${table(['offset', 'file', 'size', '', 'md5'], rows)}\n${bold(`${chip} ${mac}`)} at ${port}: ${told}, in ${elapsed(seconds * 1000)}.`;
+}
+
+type Result = Flashed | Boards | Planned;
+
+/** What `aiot flash` did, for people. */
+export function flashedText(result: Result): string {
+  if ('boards' in result) return boardsText(result);
+  if (!('port' in result)) return plannedText(result);
+  const { chip, mac, port, regions, seconds } = result;
+  const all = regions.length === 0 ? 'switched' : stateOf(result);
+  return [
+    ...(regions.length > 0 ? [regionTable(regions)] : []),
+    ...noted(result),
+    ...switchedLines(result),
+    `${bold(`${chip} ${mac}`)} at ${port}: ${green(all)} in ${elapsed(seconds * 1000)}.`,
+    ...(result.restarted ? [] : [yellow('Press RESET to start it.')]),
+  ].join('\n');
+}
+
+function regionTable(regions: Flashed['regions']): string {
+  const rows = regions.map(({ name, offset, bytes, skipped, written, md5 }) => [
+    hex(offset),
+    name,
+    size(bytes),
+    skipped ? 'there already' : written < bytes ? `${size(written)} of it` : 'written',
+    md5,
+  ]);
+  return table(['offset', 'what', 'size', '', 'md5'], rows);
+}
+
+function plannedText({ chip, regions, ...notes }: Planned): string {
+  const rows = regions.map(({ name, offset, bytes, md5 }) => [hex(offset), name, size(bytes), md5]);
+  return [
+    table(['offset', 'what', 'size', 'md5'], rows),
+    ...noted(notes),
+    `Would be written to an ${bold(chip)}; nothing was opened.`,
+  ].join('\n');
+}
+
+function noted({ warnings, overridden }: Pick<Flashed, 'warnings' | 'overridden'>): string[] {
+  return [
+    ...warnings.map((warning) => `${yellow('!')} ${warning}`),
+    ...overridden.map(({ message }) => `${yellow('! --force overrode:')} ${message}`),
+  ];
+}
+
+function switchedLines({ switched }: Flashed): string[] {
+  if (!switched) return [];
+  const { slot, before, healthy, restored, reason } = switched;
+  if (restored)
+    return [`${red('✗')} ${slot} did not come up healthy, and the board starts ${before} again: ${reason}`];
+  if (healthy === false)
+    return [`${red('✗')} ${slot} did not come up healthy, and was NOT set back to ${before}: ${reason}`];
+  const from = before === null || before === slot ? '' : ` instead of ${before}`;
+  const well = healthy ? `; ${reason}` : '';
+  return [`${green('✓')} The board uses ${bold(slot)} now${from}${well}.`];
+}
+
+function boardsText({ boards, ok, failed, seconds }: Boards): string {
+  const rows = boards.map(({ port, mac, chip, device, board, error, attempts, seconds: own }) => [
+    port,
+    mac,
+    chip,
+    board?.device ?? device,
+    board && !error ? green(stateOf(board)) : red(error?.code ?? 'failed'),
+    attempts,
+    elapsed(own * 1000),
+  ]);
+  const reasons = boards.flatMap(({ port, error }) =>
+    error ? [`${red('✗')} ${port}: ${error.message}\n  Try: ${error.next}`] : [],
+  );
+  const notes = [...new Set(boards.flatMap(({ board }) => (board ? noted(board) : [])))];
+  return [
+    table(['port', 'mac', 'chip', 'device', '', 'attempts', 'time'], rows),
+    ...notes,
+    ...reasons,
+    `${bold(String(ok))} of ${ok + failed} boards in ${elapsed(seconds * 1000)}.`,
+  ].join('\n');
+}
+
+function stateOf({ regions, verified }: Flashed): string {
+  if (regions.every(({ skipped }) => skipped)) return 'unchanged';
+  return verified ? 'verified' : 'written';
+}
+
+/**
+ * How `aiot flash` ends: the exit code, and for people an error after the result.
+ * @param unhealthy lib's own judgement of one board; handed in, so that no other command loads it
+ */
+export function flashExit(
+  result: Result,
+  unhealthy: (board: Flashed) => AiotError | null,
+): { code: 0 | 1 | 3; error: AiotError | null } {
+  if ('boards' in result) {
+    const { ok, failed } = result;
+    if (failed === 0) return { code: 0, error: null };
+    return { code: ok > 0 ? 3 : 1, error: null };
+  }
+  const error = 'port' in result ? unhealthy(result) : null;
+  return { code: error ? 1 : 0, error };
+}
+
+/** What to type next. */
+export function flashNext(result: Result): string {
+  if ('boards' in result) return next('aiot device list');
+  if (!('port' in result)) return next('aiot device ports');
+  const at = ` --port ${shellWord(result.port)}`;
+  return next(`aiot monitor${at}`, ...(result.device === null ? [] : ['aiot device list']));
 }

@@ -1,5 +1,5 @@
-import { plural } from '../../core/index.js';
-import type { Applied, CheckedDeployment, DeployDiff, DeployStatus } from '../../deploy/index.js';
+import { plural, size } from '../../core/index.js';
+import type { Applied, CheckedDeployment, DeployDiff, DeployStatus, Rendered } from '../../deploy/index.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { table } from './text.js';
 
@@ -63,4 +63,13 @@ export function deployStatusText({ target, dir, parts }: DeployStatus): string {
     reason ?? '',
   ]);
   return `${title}\n${table(['NAME', 'KIND', '', 'READY', ''], rows)}`;
+}
+
+const filePaints = { created: green, changed: green, unchanged: dim, edited: yellow, left: yellow };
+
+/** The files of an installation, and what became of each. */
+export function renderedText({ target, dir, dryRun, files }: Rendered): string {
+  const title = `${bold(target)} ${dryRun ? 'would go' : 'is'} in ${dir}`;
+  const rows = files.map(({ path, did, bytes, about }) => [path, filePaints[did](did), size(bytes), about]);
+  return `${title}\n${table(['FILE', '', 'SIZE', 'FOR'], rows)}`;
 }

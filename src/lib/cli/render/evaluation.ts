@@ -1,9 +1,8 @@
-import { foldsText, percent, plural, shareText, size } from '../../core/index.js';
-import type { EvaluateResult } from '../../model/index.js';
-import { classTable } from './class-table.js';
-import { gateFacts } from './gates.js';
-import { bold, yellow } from './style.js';
-import { facts, table } from './text.js';
+import { foldsText, percent, plural, shareText, size, thousands } from '../../core/index.js';
+import type { FeaturesResult } from '../../data/index.js';
+import type { Comparison, EvaluateResult, Explanation, FileEvaluation, Gate } from '../../model/index.js';
+import { bold, dim, green, red, yellow } from './style.js';
+import { bar, facts, table } from './text.js';
 
 /** Figures, classes, confusion, worst windows and gates of a project's evaluation. */
 export function evaluationText(result: EvaluateResult): string {
@@ -96,4 +95,243 @@ function worstTable({ worst, output }: EvaluateResult): string {
         score.toPrecision(3),
       ]),
   );
+}
+
+/** Figures of one file over the rows of a table. */
+export function fileEvaluationText(result: FileEvaluation): string {
+  const where = { litert: 'LiteRT', device: 'the device interpreter' }[result.runtime];
+  const lead: [string, string][] = [
+    ['Network', `${result.precision}, ${size(result.bytes)}, answers with ${kinds[result.output]}`],
+    [
+      'Rows',
+      `${thousands(result.n)} of ${result.data}, on ${where}${result.standardized ? ', standardized with the mean and deviation in the file' : ''}`,
+    ],
+    ...figureLines(result),
+    ...gateFacts(result.gates),
+    ...(result.outputs === null ? [] : [['Outputs', result.outputs] as [string, string]]),
+  ];
+  const parts = [`${bold(result.file)}\n${facts(lead)}`];
+  if (result.perClass.length > 0) parts.push(classTable(result, 'rows'));
+  if (result.worst.length > 0) parts.push(worstRowsTable(result));
+  if (result.warnings.length > 0)
+    parts.push(result.warnings.map((text) => `${yellow('!')} ${text}`).join('\n'));
+  return parts.join('\n\n');
+}
+
+const kinds = {
+  classes: 'classes',
+  probability: 'one probability',
+  value: 'a value',
+  reconstruction: 'a reconstruction',
+} as const;
+
+function figureLines(result: FileEvaluation): [string, string][] {
+  const { n, groups, accuracy, macroF1, auc, interval, intervals, calibrationError, mae, rmse, r2 } = result;
+  const between = (of: [number, number] | null, show: (value: number) => string) =>
+    of === null ? '' : `, 95 % interval ${show(of[0])} to ${show(of[1])}`;
+  const score = (value: number) => value.toFixed(4);
+  const lines: [string, string][] = [];
+  if (accuracy !== null)
+    lines.push(['Accuracy', shareText({ share: accuracy, cases: n, unit: 'row', groups, interval })]);
+  if (macroF1 !== null) lines.push(['Macro-F1', score(macroF1) + between(intervals.macroF1, score)]);
+  if (auc !== null) lines.push(['AUC', score(auc) + between(intervals.auc, score)]);
+  if (calibrationError !== null)
+    lines.push(['Calibration', `${score(calibrationError)} expected error of the confidence`]);
+  if (mae !== null && rmse !== null) {
+    const short = (value: number) => value.toPrecision(4);
+    lines.push(['Mean error', short(mae) + between(interval, short)], ['RMSE', short(rmse)]);
+  }
+  if (r2 !== null) lines.push(['R²', score(r2)]);
+  return lines;
+}
+
+function worstRowsTable({ worst, output }: FileEvaluation): string {
+  const score = output === 'value' ? 'error' : 'score of the truth';
+  return table(
+    ['worst row', 'truth', 'answer', score],
+    worst.slice(0, 5).map((row) => [row.row, row.truth, row.predicted, row.score.toPrecision(3)]),
+  );
+}
+
+interface Judged {
+  classes: string[];
+  perClass: { class: string; support: number; precision: number; recall: number; f1: number }[];
+  /** Counts [truth][answer]. */
+  confusion: number[][];
+}
+
+/** Each class with its figures, and what it was taken for. */
+function classTable({ perClass, classes, confusion }: Judged, unit: string): string {
+  return table(
+    ['class', unit, 'precision', 'recall', 'F1', ...classes.map((name) => `→ ${name}`)],
+    perClass.map(({ class: name, support, precision, recall, f1 }, c) => [
+      name,
+      support,
+      precision.toFixed(3),
+      recall.toFixed(3),
+      f1.toFixed(3),
+      ...(confusion[c] ?? []),
+    ]),
+  );
+}
+
+/** Figures of which less is better. Told again here, because rendering must not load the room of models at every start. */
+const atMost: readonly Gate['name'][] = ['mae', 'rmse', 'calibrationError', 'drop', 'arena', 'bytes'];
+
+/** One line a gate: whether it is kept, what was measured, what the limit is. */
+function gateFacts(gates: readonly Gate[]): [string, string][] {
+  return gates.map(({ name, limit, got, passed }) => {
+    const inBytes = name === 'arena' || name === 'bytes';
+    const show = (value: number) => (inBytes ? size(value) : value.toFixed(4));
+    const most = atMost.includes(name) ? 'at most' : 'at least';
+    const mark = passed ? green('✓') : red('✗');
+    return [
+      `Gate ${name}`,
+      `${mark} ${got === null ? 'not measured' : show(got)}, ${most} ${inBytes ? size(limit) : limit}`,
+    ];
+  });
+}
+
+const mostRows = 20;
+const shades = ' ░▒▓█';
+
+/** Features by importance, and for each class what it looks at. */
+export function explanationText(result: Explanation): string {
+  const metric = { macroF1: 'macro-F1', auc: 'AUC', mae: 'mean absolute error' }[result.metric];
+  const { importance, n, base, seed } = result;
+  const head = `${bold(result.model)}\n${metric} ${base.toFixed(4)} on ${n} examples; what it loses when a feature is shuffled (seed ${seed})`;
+  const largest = Math.max(...importance.map(({ loss }) => loss), 1e-9);
+  const rows = importance
+    .slice(0, mostRows)
+    .map(({ feature, inputs, loss, deviation }) => [
+      feature,
+      inputs,
+      `${loss.toFixed(4)} ± ${deviation.toFixed(4)}`,
+      bar(loss / largest, 20).replaceAll('░', ' '),
+    ]);
+  const rest = importance.length - mostRows;
+  const more = rest > 0 ? `\n${dim(`… and ${rest} more (--json has them all)`)}` : '';
+  return `${head}\n\n${table(['feature', 'inputs', 'loss', ''], rows)}${more}\n\n${saliencyText(result)}`;
+}
+
+function saliencyText({ saliency: { over, fields, parts, classes } }: Explanation): string {
+  if (over === 'features') return classes.map((one) => strongest(one, parts)).join('\n');
+  const blocks = classes.map(({ class: name, n, values }) => {
+    const largest = Math.max(...values.flat().map(Math.abs), 1e-9);
+    const widest = Math.max(...fields.map((field) => field.length));
+    const lines = fields.map((field, f) => {
+      const cells = (values[f] ?? []).map((value) => {
+        const shade = Math.round((Math.max(0, value) / largest) * (shades.length - 1));
+        return (shades[shade] ?? ' ').repeat(2);
+      });
+      return `  ${field.padEnd(widest)}  ${cells.join('')}`;
+    });
+    return [`${bold(name)} ${dim(`(${n} examples, ${parts[0]} to ${parts.at(-1)})`)}`, ...lines].join('\n');
+  });
+  return [
+    dim('What each class looks at over the window (the darker, the more it loses without it):'),
+    ...blocks,
+  ].join('\n');
+}
+
+function strongest(
+  { class: name, values }: Explanation['saliency']['classes'][number],
+  parts: string[],
+): string {
+  const [row = []] = values;
+  const order = row.map((value, p) => ({ value, part: parts[p] ?? '' })).sort((a, b) => b.value - a.value);
+  const named = order
+    .slice(0, 4)
+    .filter(({ value }) => value > 0)
+    .map(({ part, value }) => `${part} ${value.toFixed(3)}`);
+  return `${bold(name)} loses most without ${named.length > 0 ? named.join(', ') : 'nothing in particular'}`;
+}
+
+/** Two models beside each other, and where they disagree. */
+export function comparisonText(result: Comparison): string {
+  const { a, b, data, n, paired, disagreement, notes, largestDifference } = result;
+  const parts = [`${bold('A')}  ${a.file}\n${bold('B')}  ${b.file}`, sides(result)];
+  const lines: [string, string][] = [];
+  if (data !== null) lines.push(['Rows', `${thousands(n)} of ${data}`]);
+  if (paired)
+    lines.push(
+      [
+        'Accuracy, B − A',
+        `${points(paired.difference)}, 95 % interval ${points(paired.interval[0])} to ${points(paired.interval[1])}`,
+      ],
+      [
+        'Right alone',
+        `A in ${plural(paired.onlyARight, 'row')}, B in ${paired.onlyBRight} (McNemar, exact: p = ${paired.p.toPrecision(2)})`,
+      ],
+    );
+  if (disagreement)
+    lines.push(['Disagreement', `${plural(disagreement.rows, 'row')}, ${percent(disagreement.share, 2)}`]);
+  if (largestDifference !== null)
+    lines.push(['Outputs', `differ by ${largestDifference.toPrecision(3)} at most`]);
+  if (lines.length > 0) parts.push(facts(lines));
+  if (disagreement && disagreement.table.length > 0)
+    parts.push(
+      table(
+        ['truth', 'A says', 'B says', 'rows'],
+        disagreement.table.slice(0, 12).map((row) => [row.truth, row.a, row.b, row.rows]),
+      ),
+    );
+  if (notes.length > 0) parts.push(notes.map((note) => dim(`· ${note}`)).join('\n'));
+  return parts.join('\n\n');
+}
+
+function sides({ a, b }: Comparison): string {
+  const row = (name: string, show: (side: Comparison['a']) => string | null) => [name, show(a), show(b)];
+  const figure = (name: string, key: 'macroF1' | 'auc' | 'calibrationError' | 'mae' | 'rmse' | 'r2') => {
+    const of = (side: Comparison['a']) => side.figures?.[key] ?? null;
+    if (of(a) === null && of(b) === null) return [];
+    return [row(name, (side) => of(side)?.toPrecision(4) ?? null)];
+  };
+  const accuracy = (side: Comparison['a']) => side.figures?.accuracy ?? null;
+  return table(
+    ['', 'A', 'B'],
+    [
+      row('numbers', ({ precision }) => precision),
+      row('size', ({ bytes }) => size(bytes)),
+      row('arena', ({ arenaBytes }) => (arenaBytes === null ? null : size(arenaBytes))),
+      row('multiply-adds', ({ macs }) => thousands(macs)),
+      row('parameters', ({ parameters }) => thousands(parameters)),
+      row('operators', ({ operators }) => String(Object.values(operators).reduce((x, y) => x + y, 0))),
+      ...(accuracy(a) === null ? [] : [row('accuracy', (side) => percent(accuracy(side) ?? 0, 2))]),
+      ...figure('macro-F1', 'macroF1'),
+      ...figure('AUC', 'auc'),
+      ...figure('calibration error', 'calibrationError'),
+      ...figure('mean absolute error', 'mae'),
+      ...figure('RMSE', 'rmse'),
+      ...figure('R²', 'r2'),
+    ],
+  );
+}
+
+function points(share: number): string {
+  return `${share > 0 ? '+' : ''}${(100 * share).toFixed(2)} points`;
+}
+
+/** The features that tell most, and what the figures mean. */
+export function rankingText({ ranking, recordings }: FeaturesResult, most = 30): string {
+  if (!ranking) return '';
+  const { features, accuracy, folds, labels } = ranking;
+  const rows = features
+    .slice(0, most)
+    .map(({ name, information, f, importance }, i) => [
+      i + 1,
+      name,
+      information.toFixed(3),
+      f >= 1e6 ? '> 1e6' : f.toFixed(1),
+      `${(importance * 100).toFixed(1)} pt`,
+    ]);
+  const more = features.length > most ? [dim(`and ${features.length - most} more: --json has them all`)] : [];
+  return [
+    `A linear probe tells ${labels.join(', ')} in ${percent(accuracy)} of the windows of recordings it was not trained on (${recordings} recordings, ${folds} folds).`,
+    '',
+    table(['', 'feature', 'bits', 'F', 'loss'], rows),
+    ...more,
+    dim('bits: mutual information with the label · F: one-way ANOVA over the means of recordings'),
+    dim('loss: accuracy that the probe loses on held-out recordings when the feature is shuffled'),
+  ].join('\n');
 }

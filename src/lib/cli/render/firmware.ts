@@ -1,8 +1,13 @@
 import { size, thousands } from '../../core/index.js';
 import type { ImageInfo } from '../../flash/images/image-info.js';
 import type { Merged } from '../../flash/images/merge.js';
+import { relative } from 'node:path';
+import { plural, shellWord, size, thousands } from '../../core/index.js';
 import { espChips } from '../../formats/index.js';
-import { dim } from './style.js';
+import type { FirmwareBuild } from '../../project/firmware/build.js';
+import type { FirmwareTest } from '../../project/firmware/test-run.js';
+import type { Burden } from '../../sensor/analogue/index.js';
+import { bold, dim, green, red, yellow } from './style.js';
 import { facts, table } from './text.js';
 
 const hex = (value: number, digits = 0) => `0x${value.toString(16).padStart(digits, '0')}`;
@@ -62,4 +67,261 @@ export function mergedText(merged: Merged): string {
   const rows = merged.regions.map(({ offset, bytes, name }) => [hex(offset), bytes, name]);
   const goes = merged.offset === null ? '' : dim(`, to be written at ${hex(merged.offset)}`);
   return `${table(['offset', 'bytes', 'file'], rows)}\n\n${merged.file}: ${size(merged.bytes)}${goes}`;
+}
+
+const kinds: Record<Inspected['kind'], string> = {
+  elf: 'ELF file',
+  image: 'image',
+  flash: 'flash',
+  'partition-table': 'partition table',
+  bundle: 'model bundle',
+};
+
+const schemes = {
+  'secure-boot-v1': 'for secure boot version 1',
+  'secure-boot-v2': 'for secure boot version 2',
+  release: 'as a release',
+} as const;
+
+const types = {
+  object: 'object file',
+  executable: 'program',
+  'position-independent': 'program that runs at any address',
+} as const;
+
+/** What a firmware file is: first that which all have, then its own. */
+export function inspectedText(inspected: Inspected): string {
+  const { elf, use, bundle, parts } = inspected;
+  const rows: [string, string][] = [['It is', titleOf(inspected)], ...named(elf, bundle)];
+  if (use !== null) rows.push(['Takes', `${sized(use.flash)} of flash, ${sized(use.ram)} of RAM`]);
+  rows.push(
+    ['Signed', signedText(inspected)],
+    ['File', sized(inspected.bytes)],
+    ['SHA-256', inspected.sha256],
+  );
+  const more = [
+    ...(inspected.image ? [imageText(inspected.image)] : []),
+    ...(elf && elf.sections.length > 0 ? [sectionsText(elf)] : []),
+    ...(inspected.partitions ? [partitionsText(inspected.partitions)] : []),
+    ...(parts.length > 0 ? [partsText(parts)] : []),
+  ];
+  return [facts(rows), ...more].join('\n\n');
+}
+
+function titleOf({ kind, elf }: Inspected): string {
+  return elf === null
+    ? `a ${kinds[kind]}`.replace('a image', 'an image')
+    : `an ELF ${types[elf.type]}, ${elf.machine}, ${elf.bits} bits`;
+}
+
+function named(elf: Inspected['elf'], bundle: Inspected['bundle']): [string, string][] {
+  if (bundle !== null) {
+    const answers = bundle.classes.length === 0 ? '' : `, answers ${bundle.classes.join(', ')}`;
+    return [['Holds', `${bundle.name}, a ${bundle.kind} of ${sized(bundle.networkBytes)}${answers}`]];
+  }
+  if (elf === null) return [];
+  const names = elf.symbols ? 'there: aiot monitor --elf can read crashes with it' : 'stripped';
+  return [
+    ['Entry', `0x${elf.entry.toString(16)}`],
+    ['Names', names],
+    ['Sections', `text ${thousands(elf.text)}, data ${thousands(elf.data)}, bss ${thousands(elf.bss)} bytes`],
+  ];
+}
+
+function signedText({ signed, kind }: Inspected): string {
+  if (signed === null)
+    return kind === 'elf' || kind === 'bundle' || kind === 'image' ? 'no: aiot signs what it pushes' : 'no';
+  const keys = signed.keyids.map((id) => `${id.slice(0, 16)}…`).join(', ');
+  const hash = { true: 'its hash is right', false: yellow('its hash is wrong'), null: 'not verified here' };
+  return [`yes, ${schemes[signed.scheme]}`, keys && `by ${keys}`, hash[`${signed.hashRight}`]]
+    .filter(Boolean)
+    .join('; ');
+}
+
+function sectionsText({ sections }: NonNullable<Inspected['elf']>): string {
+  const rows = sections.map(({ name, address, bytes, part }) => [
+    name,
+    bytes,
+    `0x${address.toString(16)}`,
+    part,
+  ]);
+  return table(['section', 'bytes', 'address', 'counts as'], rows);
+}
+
+function partsText(parts: Inspected['parts']): string {
+  const rows = parts.map(({ offset, name, what, bytes, problem }) => [
+    `0x${offset.toString(16)}`,
+    name,
+    bytes,
+    problem === null ? what : `${what}: ${yellow(problem)}`,
+  ]);
+  return table(['offset', 'place', 'bytes', 'holds'], rows);
+}
+
+function sized(bytes: number): string {
+  return bytes < 1024 ? `${bytes} bytes` : `${size(bytes)} (${thousands(bytes)} bytes)`;
+}
+
+/** What is usually done with such a file. */
+export function inspectedNext({ kind, file, elf, image, parts }: Inspected): string[] {
+  const name = shellWord(file);
+  if (kind === 'bundle') return [`aiot model inspect ${name}`];
+  if (kind === 'partition-table') return [`aiot firmware partitions read ${name}`];
+  if (kind === 'flash') {
+    const app = parts.find(({ what, problem }) => problem === null && what.startsWith('app'));
+    const inside = app ? [`aiot firmware image info ${name} --offset 0x${app.offset.toString(16)}`] : [];
+    return [`aiot flash ${name}@0x0`, ...inside];
+  }
+  if (image !== null) {
+    const flash = `aiot flash ${name}${image.format === 'image' ? `@${image.kind === 'app' ? 'ota_0' : 'bootloader'}` : ''}`;
+    return image.kind === 'app' ? [flash, `aiot firmware push ${name}`] : [flash];
+  }
+  if (elf?.type === 'object') return ['aiot firmware build'];
+  const chip = elf?.machine === 'xtensa' ? 'esp32' : 'esp32c3';
+  if (elf?.machine === 'xtensa' || (elf?.machine === 'riscv' && elf.bits === 32))
+    return [`aiot firmware image create ${name} --chip ${chip}`];
+  return [`aiot firmware push ${name} --name NAME --types virtual`];
+}
+
+/** A partition table, row by row. */
+export function partitionsText({ partitions, md5, end, problems }: Partitions): string {
+  const rows = partitions.map((row) => [
+    row.name,
+    row.type,
+    row.subtype,
+    hex(row.offset),
+    hex(row.size),
+    size(row.size),
+    [row.encrypted && 'encrypted', row.readonly && 'readonly'].filter(Boolean).join(', '),
+  ]);
+  return [
+    table(['Name', 'Type', 'Subtype', 'Offset', 'Size', '', 'Flags'], rows),
+    `\nEnds at ${hex(end)} (${size(end)}); ${md5 ? 'with' : 'without'} an MD5 row.`,
+    ...problems.map((problem) => `${yellow('!')} ${problem}`),
+  ].join('\n');
+}
+
+/** Which app slot is started. */
+export function otadataText({ active, slots, entries }: OtadataShown): string {
+  const started = active === null ? 'none named: the factory app, or slot 0' : `slot ${active} of ${slots}`;
+  const sectors = entries.map((entry, i): [string, string] => {
+    if (entry === null) return [`Sector ${i}`, 'blank'];
+    const state = entry.state === 'undefined' ? 'no state' : entry.state;
+    return [`Sector ${i}`, `sequence ${entry.sequence}: slot ${entry.slot}, ${state}`];
+  });
+  return facts([['Starts', started], ...sectors]);
+}
+
+/** What was built, file by file; then what the first of them is. */
+export function firmwareBuildText(made: FirmwareBuild): string {
+  const anew =
+    made.regenerated.length === 0
+      ? []
+      : [['From aiot.yaml', made.regenerated.join(', ')] as [string, string]];
+  const head = facts([
+    [
+      'Built',
+      `${made.name} ${made.version} for ${made.target}, by ${made.tool} in ${made.seconds.toFixed(1)} s`,
+    ],
+    ...anew,
+  ]);
+  const rows = made.files.map(({ file, bytes, text, data, bss }) => [here(file), bytes, text, data, bss]);
+  const files = table(['file', 'bytes', 'text', 'data', 'bss'], rows);
+  // The sums stand in the table already.
+  const brief = { ...made.main, elf: made.main.elf && { ...made.main.elf, sections: [] } };
+  return `${head}\n\n${files}\n\n${bold(here(made.main.file))}\n${inspectedText(brief)}`;
+}
+
+/** To try it, to release it, to flash it. */
+export function firmwareBuildNext({ target, main, files, name, type }: FirmwareBuild): string[] {
+  const file = shellWord(here(main.file));
+  if (target === 'host')
+    return [
+      `aiot device simulate --native --program ${file}`,
+      `aiot firmware push ${file} --name ${name} --types ${type ?? 'virtual'}`,
+    ];
+  if (target === 'rv32') return ['aiot firmware test'];
+  if (target === 'c3') return [`aiot flash ${file}@0x0`];
+  const bootloader = files.find(({ file }) => file.endsWith('bootloader.bin'));
+  const first = bootloader === undefined ? '' : `${shellWord(here(bootloader.file))}@bootloader `;
+  const types = type === null ? '' : ` --types ${type}`;
+  return [
+    `aiot flash ${first}${file}@ota_0 --port PORT`,
+    `aiot firmware push ${file} --name ${name}${types}`,
+  ];
+}
+
+const places = { host: 'this machine', rv32: 'RV32', esp32: 'ESP32 sources' } as const;
+
+/** Test by test, what failed with all that it printed. */
+export function firmwareTestText(result: FirmwareTest): string {
+  const states = { passed: green('passed'), failed: red('failed'), skipped: dim('skipped') };
+  const rows = result.tests.map(({ name, on, state, seconds }) => [
+    name,
+    places[on],
+    states[state],
+    seconds.toFixed(2),
+  ]);
+  const failed = result.tests.flatMap(({ name, output }) =>
+    output === null ? [] : [`\n${bold(name)}\n${output}`],
+  );
+  const rv32 = result.rv32
+    ? ''
+    : dim(
+        '  Not on RV32: its compiler, picolibc or qemu-system-riscv32 is not here, or --filter left it out.\n',
+      );
+  const skipped = result.skipped === 0 ? '' : `, ${result.skipped} skipped`;
+  const sum = `${plural(result.passed, 'test')} passed, ${thousands(result.failed)} failed${skipped}, in ${result.seconds.toFixed(1)} s`;
+  return `${table(['test', 'on', 'result', 'seconds'], rows)}\n${failed.join('\n')}\n${rv32}${result.failed > 0 ? red(sum) : sum}`;
+}
+
+/** A path as one would type it from here. */
+function here(file: string): string {
+  const short = relative(process.cwd(), file);
+  return short.startsWith('..') ? file : short;
+}
+
+/** A circuit for a current clamp, part by part. */
+export function burdenText(burden: Burden): string {
+  const { clamp, converter, bias, capacitor, nominalAmperes } = burden;
+  const { low, high, bits, volts } = converter;
+  const heat = `${bold(`take ${ohm(burden.ohms)}`)} (E24): ${unit(burden.watts, 'W')} of heat`;
+  return facts([
+    ['Clamp', `${clamp.amperes} A : ${unit(clamp.secondaryAmperes, 'A')}, ${short(clamp.turns)} turns`],
+    ['Burden', `${ohm(burden.exactOhms, 4)} fits exactly; ${heat} at ${short(nominalAmperes)} A`],
+    ['Full scale', `${unit(burden.fullScaleAmperes, 'A')} RMS: then the peaks reach ${low} and ${high} V`],
+    ['Peaks', `${unit(burden.peakVolts, 'V')} either way at ${short(nominalAmperes)} A RMS`],
+    ['Calibration', `${short(burden.amperesPerVolt, 4)} A per V`],
+    ['One count', `${unit(burden.amperesPerCount, 'A')} (${bits} bits of ${volts} V)`],
+    [
+      'Bias',
+      `${ohm(bias.upperOhms)} to ${volts} V, ${ohm(bias.lowerOhms)} to ground: ${unit(bias.volts, 'V')}, ${unit(bias.amperes, 'A')}`,
+    ],
+    [
+      'Capacitor',
+      `${unit(capacitor.farads, 'F', 2)} from there to ground: holds it still from ${unit(capacitor.cornerHz, 'Hz', 2)} on`,
+    ],
+  ]);
+}
+
+const prefixes: readonly [number, string][] = [
+  [1e6, 'M'],
+  [1e3, 'k'],
+  [1, ''],
+  [1e-3, 'm'],
+  [1e-6, 'µ'],
+];
+
+/** 0.055 W → `55 mW` */
+function unit(value: number, name: string, digits = 3): string {
+  const [factor, prefix] = prefixes.find(([least]) => value >= least * 0.9995) ?? [1e-6, 'µ'];
+  return `${short(value / factor, digits)} ${prefix}${name}`;
+}
+
+function ohm(value: number, digits = 3): string {
+  return unit(value, 'Ω', digits);
+}
+
+function short(value: number, digits = 3): string {
+  return String(value >= 10 ** digits ? Math.round(value) : Number(value.toPrecision(digits)));
 }

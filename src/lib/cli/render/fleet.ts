@@ -1,4 +1,5 @@
 import { plural } from '../../core/index.js';
+import type { Conformity } from '../../device/index.js';
 import type {
   Changeable,
   ChangedDevice,
@@ -6,9 +7,10 @@ import type {
   DeviceInfo,
   DeviceMessage,
   DeviceReply,
+  DeviceSecret,
   DevicesChanged,
 } from '../../registry/index.js';
-import { bold, dim, yellow } from './style.js';
+import { bold, dim, green, red, yellow } from './style.js';
 import { cut, table } from './text.js';
 import { ago, minute } from './time.js';
 
@@ -142,4 +144,27 @@ function valueText(value: unknown): string {
   return Object.entries(value)
     .map(([key, each]) => `${key}=${valueText(each)}`)
     .join(' ');
+}
+
+export function deviceSecretText({ device, secret, removed }: DeviceSecret): string {
+  if (secret !== null) {
+    return `Secret of ${device}, shown this once; over TLS, with ${device} as the user name:\n${secret}`;
+  }
+  return removed ? `${device} has no secret any more.` : `${device} had no secret.`;
+}
+
+/** A device beside docs/protocol.md, a row a check: what it holds, or why it does not. */
+export function conformityText({ device, conforms, checks, ...counted }: Conformity): string {
+  const rows = checks.map(({ id, section, rule, state, reason }) => [
+    { passed: green('✓'), failed: red('✗'), skipped: yellow('–') }[state],
+    id,
+    dim(`#${section}`),
+    state === 'passed' ? rule : state === 'failed' ? red(reason ?? '') : dim(reason ?? ''),
+  ]);
+  const { passed, failed, skipped, seconds } = counted;
+  const said = conforms
+    ? `${green('speaks')} protocol v1`
+    : `${red('does not speak')} protocol v1 as it is written`;
+  const line = `${bold(device)} ${said}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds.toFixed(1)} s.`;
+  return `${table(['', 'check', 'docs/protocol.md', ''], rows)}\n\n${line}`;
 }

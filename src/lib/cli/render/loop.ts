@@ -1,12 +1,15 @@
-import { plural, size } from '../../core/index.js';
+import { plural, size, thousands } from '../../core/index.js';
 import type { Answer, LoopResult, LoopStatus, StageResult } from '../../loop/index.js';
-import { plotText, type Series } from './plot.js';
+import type { CheckedLoop } from '../../loop/operate/check.js';
+import type { InstalledLoop } from '../../loop/operate/install.js';
+import type { ListedLoop, ListedLoops } from '../../loop/operate/list.js';
+import { plotText, type Series } from './chart.js';
 import { bold, cyan, dim, green, red, yellow } from './style.js';
 import { bar, clipped, elapsed, facts, table } from './text.js';
-import { timeOfDay } from './time.js';
+import { minute, moment, timeOfDay } from './time.js';
 
 /** All that a live view shows. */
-export interface LoopView {
+interface LoopView {
   status: LoopStatus;
   series: readonly Series[];
   classes: readonly string[];
@@ -19,8 +22,10 @@ export interface LoopView {
 
 /** Ends of the histogram of a view, ms. */
 export const spreadMs = [0.1, 1000] as const;
+
 /** Its parts, a character each. */
 export const spreadParts = 24;
+
 /** Most classes that get a bar: the highest. */
 const mostBars = 8;
 
@@ -199,4 +204,111 @@ function duration(ms: number): string {
   const days = Math.floor(seconds / 86_400);
   const time = `${Math.floor(seconds / 3600) % 24}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
   return days > 0 ? `${days} d ${time}` : time;
+}
+
+const paints = { running: green, waiting: yellow, stuck: red, stopped: dim, gone: red };
+
+/** A table; of one loop all that is known. */
+export function loopsText({ loops }: ListedLoops, whole: boolean): string {
+  if (whole) return loops.map(cardOf).join('\n\n');
+  const rows = loops.map((loop) => {
+    const { status, state, name } = loop;
+    return [
+      name,
+      paints[state](state),
+      status.sensor.endpoint,
+      status.sensor.rateHz === null ? null : `${status.sensor.rateHz.toFixed(1)} Hz`,
+      status.model ? modelOf(status.model) : null,
+      status.last ? (status.last.voted ?? status.last.label) : null,
+      status.outputs.length === 0 ? null : outputsOf(loop),
+      minute(loop.writtenAt),
+    ];
+  });
+  const head = ['name', 'state', 'sensor', 'rate', 'model', 'answer', 'outputs', 'told (UTC)'];
+  const reasons = loops
+    .filter(({ state, reasons }) => state !== 'stopped' && reasons.length > 0)
+    .map(({ name, reasons }) => `${yellow('!')} ${name}: ${reasons.join('; ')}`);
+  return [table(head, rows), ...(reasons.length > 0 ? ['', ...reasons] : [])].join('\n');
+}
+
+/** What to type next. */
+export function loopsNext({ loops }: ListedLoops): string[] {
+  const [first] = loops;
+  const bad = loops.find(({ healthy, state }) => !healthy && state !== 'stopped');
+  if (bad?.service) return [`journalctl -u aiot-loop-${bad.name}`, `aiot loop status ${bad.name}`];
+  return bad
+    ? [`aiot loop status ${bad.name}`, 'aiot loop check']
+    : [`aiot loop status ${first?.name ?? ''}`.trim()];
+}
+
+function cardOf({ name, state, reasons, service, writtenAt, status }: ListedLoop): string {
+  const { sensor, model, latencyMs, outputs, last, events } = status;
+  const lines: [string, string | number][] = [
+    ['loop', `${name}, ${paints[state](state)}${reasons.length > 0 ? `: ${reasons.join('; ')}` : ''}`],
+    ['process', `${status.pid}${service ? ', a service' : ''}, since ${moment(status.startedAt)}`],
+    ['told', moment(writtenAt)],
+    ['sensor', `${sensor.endpoint}, ${sensor.connected ? green('samples come') : red('no samples')}`],
+    [
+      'rate',
+      sensor.rateHz === null
+        ? '–'
+        : `${sensor.rateHz.toFixed(2)} Hz, jitter p99 ${sensor.jitterP99Ms?.toFixed(2) ?? '–'} ms`,
+    ],
+    [
+      'samples',
+      `${thousands(sensor.samples)}, ${thousands(sensor.lost)} lost in ${thousands(sensor.gaps)} gaps`,
+    ],
+    ['mended', `${sensor.overruns} overruns, ${sensor.retries} retries, ${sensor.reconnects} reconnects`],
+    [
+      'model',
+      model
+        ? `${modelOf(model)}, from ${model.source}, on ${model.delegate}, ${model.swaps} swaps`
+        : red('none'),
+    ],
+    ...(model?.lastError ? [['model error', model.lastError] as [string, string]] : []),
+    ['answers', `${thousands(status.predictions)} of ${thousands(status.windows)} windows`],
+    ['last answer', last ? `${last.voted ?? last.label ?? '–'} at ${moment(last.t)}` : '–'],
+    ['latency', latencyMs ? `p50 ${latencyMs.p50.toFixed(2)} ms, p99 ${latencyMs.p99.toFixed(2)} ms` : '–'],
+    ['memory', size(status.rssMb * 1e6)],
+    ...outputs.map(({ endpoint, connected, sent, waiting, dropped, lastError }): [string, string] => [
+      'output',
+      `${endpoint} ${connected ? green('connected') : red('away')}, ${thousands(sent)} sent, ${thousands(waiting)} waiting, ${thousands(dropped)} dropped${lastError ? ` (${lastError})` : ''}`,
+    ]),
+  ];
+  const past = events.slice(-20).map(({ t, text }) => `${dim(moment(t))}  ${text}`);
+  return [facts(lines), ...(past.length > 0 ? ['', ...past] : [])].join('\n');
+}
+
+function modelOf({ name, version }: NonNullable<ListedLoop['status']['model']>): string {
+  return version === null ? name : `${name}@${version}`;
+}
+
+function outputsOf({ status: { outputs } }: ListedLoop): string {
+  const connected = outputs.filter((output) => output.connected).length;
+  const waiting = outputs.reduce((sum, output) => sum + output.waiting, 0);
+  return `${connected}/${outputs.length}${waiting > 0 ? `, ${thousands(waiting)} waiting` : ''}`;
+}
+
+const marks = { ok: () => green('✓'), warning: () => yellow('!'), failed: () => red('✗') };
+
+/** A line each, and below it what to do. */
+export function checkedLoopText({ checks }: CheckedLoop): string {
+  const width = Math.max(...checks.map(({ check }) => check.length));
+  return checks
+    .map(({ check, state, detail, next }) => {
+      const advice = next === null ? '' : `\n  ${' '.repeat(width)}  ${dim('Try:')} ${next}`;
+      return `${marks[state]()} ${check.padEnd(width)}  ${detail}${advice}`;
+    })
+    .join('\n');
+}
+
+/** The unit, where it is, and what to know before it is started. */
+export function installedLoopText({ unit, file, written, secrets, cautions }: InstalledLoop): string {
+  const lines = [
+    unit,
+    written ? green(`written to ${file}`) : dim(`would be written to ${file}`),
+    dim(`Secrets go into ${secrets} as NAME=VALUE lines: sudo install -m 600 /dev/null ${secrets}`),
+    ...cautions.map((text) => `${yellow('!')} ${text}`),
+  ];
+  return lines.join('\n');
 }

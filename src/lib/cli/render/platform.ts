@@ -1,9 +1,28 @@
 import { plural, shellWord, size } from '../../core/index.js';
-import type { UpResult } from '../../platform/index.js';
-import { type Damage, type LoginLink, lostText, type Status } from '../../registry/index.js';
-import { bold, dim, oneLine, red, yellow } from './style.js';
-import { facts, table } from './text.js';
-import { ago, day, minute } from './time.js';
+import type {
+  BrokerFiles,
+  InstalledPlatform,
+  LogLine,
+  Restored,
+  UpResult,
+  Verified,
+} from '../../platform/index.js';
+import {
+  type Damage,
+  type Job,
+  type LoginLink,
+  lostText,
+  type PlatformEvent,
+  type Status,
+  type Token,
+  type User,
+  type Webhook,
+  type WebhookTest,
+} from '../../registry/index.js';
+import type { ProgressState } from '../live/progress.js';
+import { bold, cyan, dim, green, oneLine, red, yellow } from './style.js';
+import { cut, elapsed, facts, lineWidth, table } from './text.js';
+import { ago, day, minute, moment } from './time.js';
 
 /** How to get a context for a platform that no context knows: tokens are made at its start alone. */
 export function platformNext(at: string, detach = false): string {
@@ -119,4 +138,220 @@ export function platformText({
   if (token !== undefined) lines.push(['token', token], ['', dim('shown once; the context keeps it')]);
   const switched = replaced === undefined ? '' : `\ncontext ${context} is now in use (was ${replaced})`;
   return `${bold('The platform is up.')}\n${facts(lines)}${switched}`;
+}
+
+/** The unit, where it is, and what to know before it is started. */
+export function installedPlatformText({
+  unit,
+  file,
+  written,
+  secrets,
+  data,
+  config,
+}: InstalledPlatform): string {
+  return [
+    unit,
+    written ? green(`written to ${file}`) : dim(`would be written to ${file}`),
+    dim(`The platform is in ${data}; its first start puts the operator’s token and key into ${config}.`),
+    dim(`Secrets go into ${secrets} as NAME=VALUE lines: sudo install -D -m 600 /dev/null ${secrets}`),
+  ].join('\n');
+}
+
+/** One line of the platform's log. */
+export function logText({ time, level, message, detail }: LogLine): string {
+  const marks = { debug: dim, info: (text: string) => text, warning: yellow, error: red };
+  const more = Object.entries(detail)
+    .map(([name, value]) => ` ${dim(`${oneLine(name)}=${JSON.stringify(value)}`)}`)
+    .join('');
+  return `${time === null ? '' : `${dim(moment(time))} `}${marks[level](level)} ${oneLine(message)}${more}`;
+}
+
+/** What was looked at in a data folder, and each finding with what became of it. */
+export function damageText({ data, checked, findings, unrepaired, from, running }: Verified): string {
+  const head =
+    findings.length === 0
+      ? `${bold(data)} is whole.`
+      : unrepaired === 0
+        ? `${bold(data)} is repaired: ${plural(findings.length, 'finding')}.`
+        : red(`${data} is damaged: ${plural(unrepaired, 'finding')} to repair, of ${findings.length}.`);
+  const looked = checked.map(({ part, count, bytes }): [string, string] => {
+    const told = count === null ? 'not looked at: the database cannot be read' : String(count);
+    return [part, bytes === null ? told : `${told}, ${size(bytes)}`];
+  });
+  const isLost = findings.some(({ lost }) => lost !== undefined);
+  const rows = findings.map(({ part, place, problem, lost, repaired }) => [
+    part,
+    place,
+    problem,
+    ...(isLost ? [lost === undefined ? null : lostText(lost)] : []),
+    repaired === null ? red('no') : green(repaired),
+  ]);
+  const how: [string, string][] = [
+    ...(running ? [['platform', 'runs: looked at beside it'] as [string, string]] : []),
+    ...(from === null ? [] : [['backup', from] as [string, string]]),
+  ];
+  const list =
+    rows.length === 0
+      ? ''
+      : `\n\n${table(['part', 'place', 'problem', ...(isLost ? ['lost'] : []), 'repaired'], rows)}`;
+  return `${head}\n${facts([...looked, ...how])}${list}`;
+}
+
+/** What is in a backup. */
+export function backupText({ aiot, created, devices, models, blobs, journal, damaged }: Restored): string {
+  const { count, bytes, missing } = blobs;
+  const gone =
+    missing.length === 0
+      ? ''
+      : `; ${plural(missing.length, 'blob')} of versions missing when it was made: ${missing.join(', ')}`;
+  return facts([
+    ['made', `${moment(created)} by aiot ${aiot}`],
+    ['devices', String(devices)],
+    ['models', plural(models, 'version')],
+    ['blobs', `${count}, ${size(bytes)}${gone}`],
+    ['journal', `${plural(journal.segments, 'segment')}, ${size(journal.bytes)}`],
+    ...damaged.map((what): [string, string] => ['damaged', what]),
+  ]);
+}
+
+/** What another broker was given. */
+export function brokerFilesText({ dir, files, names }: BrokerFiles): string {
+  return `${bold(dir)} has ${files.join(', ')}, for a broker at ${names.join(', ')}`;
+}
+
+export function usersTable(users: readonly User[]): string {
+  const rows = users.map(({ name, role, created, disabled, tokens }) => [
+    name,
+    role,
+    disabled === null ? 'enabled' : `disabled since ${day(disabled)}`,
+    String(tokens),
+    day(created),
+  ]);
+  return table(
+    ['name', 'role', 'state', 'tokens', 'added'],
+    rows,
+    'No users yet: only the operator’s own token.',
+  );
+}
+
+export function tokensTable(tokens: readonly Token[]): string {
+  const rows = tokens.map(({ id, name, owner, role, scopes, state, expires, lastUsed }) => [
+    id,
+    owner === null ? name : `${owner}: ${name}`,
+    role,
+    scopes === null ? 'all' : scopes.join(' '),
+    state === 'valid' ? day(expires) : state,
+    lastUsed === null ? 'never' : day(lastUsed),
+  ]);
+  return table(['id', 'for', 'role', 'scopes', 'until', 'last used'], rows, 'No tokens.');
+}
+
+/** What was made, for the one time that it can be read. */
+export function madeTokenText({ token, role, scopes, expires }: Token & { token: string }): string {
+  const may = scopes === null ? `all that a ${role} may` : `${role}, narrowed to ${scopes.join(', ')}`;
+  return `${oneLine(token)}\n\nIt is shown this once: keep it now. Rights: ${oneLine(may)}. Good until ${minute(expires)} UTC.`;
+}
+
+/** One line: when, what, of what, by whom, and its data. */
+export function eventText({ id, at, type, subject, who, data }: PlatformEvent): string {
+  const told = Object.entries(data)
+    .filter(([, value]) => value !== null && value !== undefined)
+    .map(([name, value]) => `${name}=${shown(value)}`);
+  const number = String(id).padStart(6);
+  const when = moment(at);
+  const kind = oneLine(type).padEnd(17);
+  const of = oneLine(subject);
+  const by = oneLine(`by ${who}${told.length > 0 ? `  ${told.join(' ')}` : ''}`);
+  // What it is of is whole; of the rest so much as there is room for.
+  const room = lineWidth() - [number, when, kind, of].join('  ').length - 2;
+  const rest = room < 4 ? '' : `  ${dim(cut(by, room))}`;
+  return `${dim(number)}  ${dim(when)}  ${cyan(kind)}  ${bold(of)}${rest}`;
+}
+
+function shown(value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  const short = text.length > 60 ? `${text.slice(0, 59)}…` : text;
+  return /\s/.test(short) && typeof value === 'string' ? JSON.stringify(short) : short;
+}
+
+export function webhooksTable(webhooks: Webhook[]): string {
+  const rows = webhooks.map((webhook) => {
+    const { id, url, types, behind, error } = webhook;
+    return [id, url, types.join(', '), webhookState(webhook), behind, error];
+  });
+  return table(['id', 'url', 'events', 'state', 'behind', 'last error'], rows, 'No webhooks yet.');
+}
+
+/** @param secret where it is told, this once */
+export function webhookText(webhook: Webhook, secret?: string): string {
+  const { id, url, types, created, behind, failures, failingSince, error, retryAt } = webhook;
+  const lines: [string, string | number][] = [
+    ['url', url],
+    ['events', types.join(', ')],
+    ['state', webhookState(webhook)],
+    ['added', minute(created)],
+    ['behind', behind],
+  ];
+  if (secret !== undefined) lines.push(['secret', `${secret}  ${dim('(shown once)')}`]);
+  if (failingSince !== null) lines.push(['failing', `since ${minute(failingSince)}, ${failures} times`]);
+  if (error !== null) lines.push(['last error', error]);
+  if (retryAt !== null) lines.push(['next attempt', minute(retryAt)]);
+  return `${bold(id)}\n${facts(lines)}`;
+}
+
+export function webhookTestText({ id, delivered, status, ms, error }: WebhookTest): string {
+  const told = delivered ? green(`it answered ${status}`) : red(error ?? 'it did not arrive');
+  return `${bold(id)}: ${told} ${dim(`after ${elapsed(ms)}`)}`;
+}
+
+function webhookState({ enabled, failures }: Webhook): string {
+  if (!enabled) return red('given up');
+  return failures > 0 ? red('failing') : green('sending');
+}
+
+export function jobsTable(jobs: Job[]): string {
+  const rows = jobs.map((job) => [
+    job.id,
+    job.kind,
+    jobState(job),
+    progressOf(job),
+    job.who,
+    minute(job.created),
+  ]);
+  return table(['id', 'kind', 'state', 'progress', 'who', 'created'], rows, 'No jobs yet.');
+}
+
+export function jobText(job: Job): string {
+  const { id, kind, who, created, started, ended, request, result, error } = job;
+  const lines: [string, string | number][] = [
+    ['kind', kind],
+    ['state', `${jobState(job)}${job.cancelled && ended === null ? dim('  (to be cancelled)') : ''}`],
+    ['by', who],
+    ['created', minute(created)],
+  ];
+  if (Object.keys(request).length > 0) lines.push(['request', JSON.stringify(request)]);
+  const progress = progressOf(job);
+  if (progress !== null) lines.push(['progress', progress]);
+  if (started !== null && ended !== null) lines.push(['took', elapsed(ended - started)]);
+  if (result !== null && result !== undefined) lines.push(['result', JSON.stringify(result)]);
+  if (error !== null) lines.push(['error', `${error.code}: ${error.message}`]);
+  return `${bold(id)}\n${facts(lines)}`;
+}
+
+/** A job's state as a stage of long work. */
+export function jobNews({ kind, state, step, done, total }: Job): ProgressState {
+  const text = step ?? `${kind} is ${state}`;
+  return total === null ? { text } : { text, done, total };
+}
+
+function progressOf({ step, done, total }: Job): string | null {
+  const counted = total === null ? (done > 0 ? String(done) : null) : `${done}/${total}`;
+  const told = [step, counted].filter((part) => part !== null);
+  return told.length > 0 ? told.join(' ') : null;
+}
+
+function jobState({ state }: Job): string {
+  if (state === 'done') return green(state);
+  if (state === 'failed') return red(state);
+  return state === 'running' ? yellow(state) : state;
 }

@@ -1,7 +1,8 @@
-import { shellWord } from '../../core/index.js';
+import { plural, shellWord, size } from '../../core/index.js';
 import type { Onboarded } from '../../device/index.js';
+import type { NvsMade, NvsRead } from '../../flash/images/index.js';
 import type { FleetResult, ProvisionedDevice, VerifiedDevice } from '../../provision/index.js';
-import { bold, green, red, yellow } from './style.js';
+import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
 import { day, minute } from './time.js';
 
@@ -80,7 +81,7 @@ export function verifiedText({ name, verified, checks, birth, stored }: Verified
   const rows = checks.map(({ check, passed, expected, got }) => [
     passed ? green('✓') : red('✗'),
     check,
-    passed ? short(got) : `expected ${expected}, got ${got}`,
+    passed ? shortText(got) : `expected ${expected}, got ${got}`,
   ]);
   const revoked = checks.some(({ check, passed }) => check === 'state' && !passed);
   const said = verified ? 'what was made' : revoked ? red('revoked') : `${red('not')} what was made`;
@@ -94,7 +95,7 @@ export function verifiedText({ name, verified, checks, birth, stored }: Verified
   return `${told}\n${about}\n\n${table(['', 'check', ''], rows)}`;
 }
 
-function short(text: string): string {
+function shortText(text: string): string {
   const shorter = text.replace(/[0-9a-f]{64}/g, (digest) => `${digest.slice(0, 16)}…`);
   return shorter.length > 60 ? `${shorter.slice(0, 57)}…` : shorter;
 }
@@ -111,4 +112,83 @@ export function afterProvisioning(
   const dir = shellWord(folder ?? '');
   if (files.some((file) => file.endsWith('nvs.bin'))) return [`aiot flash --device ${dir} --port PORT`, show];
   return [`aiot device simulate ${dir}`, show];
+}
+
+/** Keys whose values are most often secret. */
+const secretKey = /pass|pswd|psk|secret|token|^key|_key$|priv/i;
+
+const shownLength = 48;
+
+/** A driver that writes needs three pages. */
+const leastWritable = 0x3000;
+
+export function nvsMadeText({
+  bytes,
+  version,
+  entries,
+  namespaces,
+  pages,
+  encrypted,
+  keys,
+}: NvsMade): string {
+  return facts([
+    ['Holds', `${plural(entries, 'value')} in ${plural(namespaces, 'namespace')}`],
+    [
+      'Size',
+      `${size(bytes)} (0x${bytes.toString(16)}), ${pages.used} of ${plural(pages.total, 'page')} used`,
+    ],
+    ...(bytes < leastWritable
+      ? [['', 'smaller than 0x3000: flag its partition readonly'] as [string, string]]
+      : []),
+    ['Version', version],
+    ['Encrypted', encrypted ? 'yes, XTS-AES-256' : 'no'],
+    ...(keys === null
+      ? []
+      : [['Keys', `${keys}: flash it as nvs_keys, and keep it secret`] as [string, string]]),
+  ]);
+}
+
+/** Secrets are left out unless asked for. */
+export function nvsText(nvs: NvsRead, showSecrets: boolean): string {
+  const used = nvs.pages.filter(({ state }) => state !== 'empty').length;
+  const rows = nvs.entries.map((entry) => {
+    const secret = !showSecrets && isSecret(entry);
+    return [
+      entry.namespace,
+      entry.key,
+      entry.type,
+      entry.bytes,
+      secret ? dim('(secret)') : shortValue(entry),
+    ];
+  });
+  const hidden = nvs.entries.some((entry) => !showSecrets && isSecret(entry));
+  return [
+    facts([
+      ['Version', nvs.version ?? 'nothing was ever written'],
+      [
+        'Size',
+        `${size(nvs.bytes)} (0x${nvs.bytes.toString(16)}), ${used} of ${plural(nvs.pages.length, 'page')} used`,
+      ],
+      ['Encrypted', nvs.encrypted ? 'yes' : 'no'],
+    ]),
+    '',
+    table(['Namespace', 'Key', 'Type', 'Bytes', 'Value'], rows, 'no values'),
+    ...(hidden ? [dim('\nSecrets are hidden: --show-secrets prints them, --json always does.')] : []),
+    ...nvs.problems.map(({ offset, reason }) => `${yellow('!')} offset 0x${offset.toString(16)}: ${reason}`),
+  ].join('\n');
+}
+
+function isSecret({ key, type, value }: NvsRead['entries'][number]): boolean {
+  if (type !== 'string' && type !== 'blob') return false;
+  const text = type === 'blob' ? Buffer.from(String(value), 'base64').toString('latin1') : String(value);
+  return text.includes('PRIVATE KEY') || (secretKey.test(key) && !/^key\d+$/.test(key));
+}
+
+function shortValue({ type, value }: NvsRead['entries'][number]): string {
+  if (type === 'blob') {
+    const hex = Buffer.from(String(value), 'base64').toString('hex');
+    return hex.length > shownLength ? `${hex.slice(0, shownLength)}…` : hex;
+  }
+  const line = type === 'string' ? JSON.stringify(value).slice(1, -1) : String(value);
+  return line.length > shownLength ? `${line.slice(0, shownLength)}…` : line;
 }

@@ -1,4 +1,5 @@
 import { plural, size, thousands } from '../../core/index.js';
+import type { Rehearsals } from '../../fleet/index.js';
 import type {
   FollowRolloutOptions,
   Release,
@@ -9,7 +10,7 @@ import type {
   RolloutStatus,
   ShadowPolicy,
 } from '../../registry/index.js';
-import { offlineNote } from '../rollout-news.js';
+import { offlineNote } from '../live/rollout-news.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
 import { minute } from './time.js';
@@ -289,4 +290,36 @@ function stateOf({ state }: Rollout): string {
   if (state === 'done') return green(state);
   if (state === 'running') return yellow(state);
   return state === 'awaitingApproval' || state === 'scheduled' ? state : red(state);
+}
+
+/** What is to be expected of a planned rollout. */
+export function rehearsalsText({ request }: RolloutPlan, rehearsals: Rehearsals): string {
+  const { runs, seed, devices, trouble, stopped, ends, seconds, tried, failed, left } = rehearsals;
+  const percent = (share: number) => `${Math.round(share * 1000) / 10} %`;
+  const line = (what: string, figures: Rehearsals['tried'], show: (value: number) => string) => [
+    ...[what, show(figures.p50), show(figures.p90), show(figures.p99), show(figures.max)],
+  ];
+  const what = request.releases.map(({ name, version }) => `${name}@${version}`).join(', then ');
+  return [
+    `${bold(what)} to ${plural(devices, 'device')}, rehearsed ${plural(runs, 'time')} with seed ${seed}`,
+    facts([
+      [
+        'trouble',
+        trouble === 0
+          ? green('in none of the runs')
+          : `${red(`in ${percent(trouble)} of the runs`)}; ${percent(stopped)} stopped themselves`,
+      ],
+      ...ends.map(({ state, code, runs }): [string, string] => [state, `${runs}${code ? `, ${code}` : ''}`]),
+    ]),
+    '',
+    table(
+      ['of the runs', 'half', 'nine of ten', '99 of 100', 'at most'],
+      [
+        line('time', seconds, (value) => elapsed(value * 1000)),
+        line('devices that tried it', tried, thousands),
+        line('that it failed on', failed, thousands),
+        line('left as they were', left, thousands),
+      ],
+    ),
+  ].join('\n');
 }

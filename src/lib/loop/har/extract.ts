@@ -1,9 +1,10 @@
-import { encodeFrame } from './frame.js';
-import { axesInlet, recordsInlet, type Sample } from './inlet.js';
-import { motionStream, subjects, windowSamples } from './layout.js';
+import { z } from 'zod';
+import type { Delivery, Message } from '../../stream/index.js';
+import { follow } from './follow.js';
+import { axes, floatOf, messageId, motionStream, recordStream, subjects, windowSamples } from './layout.js';
 import { openSender } from './sender.js';
-import type { Stage } from './stage.js';
-import { createWindows } from './windows.js';
+import { type Stage, whenOpen } from './stage.js';
+import { createWindows, encodeFrame } from './windows.js';
 
 /**
  * Samples → windows of 500 → the 115 features, as a table on `feats`. A window that is not full waits for the rest, over pauses of up to
@@ -48,4 +49,248 @@ export async function extractStage(
   } finally {
     await sender.close();
   }
+}
+
+/** One whole sample from the stream. */
+interface Sample {
+  values: readonly [number, number, number];
+  /** When the stream took it, ms since 1970. */
+  time: number;
+  /** In the stream: of its first message. */
+  sequence: number;
+  /** To be called when nobody needs it again. */
+  ack(): void;
+}
+
+/** Three messages a sample, of as long as they live. */
+const mostPast = 10_000;
+
+/** Samples by three subjects, put together again. Resolves when the stage is ended. */
+async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<void> {
+  const { result } = stage;
+  let rows = createRows();
+  let lostBefore = 0;
+  /** Last acknowledgement to give of each message that was not used yet, or is in a window. */
+  const held = new Map<number, Delivery>();
+  /** What was last used or given up of each axis. */
+  const done = axes.map(() => ({ sequence: 0, time: 0 }));
+
+  /** Sequences that were settled, as long as they may come again. */
+  const past = new Set<number>();
+
+  const settle = (sequence: number) => {
+    held.get(sequence)?.ack();
+    held.delete(sequence);
+    past.add(sequence);
+    if (past.size > mostPast) past.delete(past.values().next().value!);
+  };
+  /** Settled before, and here again since nobody heard of that; or overtaken by others, which is a loss. */
+  const late = (sequence: number, delivery: Delivery) => {
+    delivery.ack();
+    if (past.has(sequence)) return;
+    past.add(sequence);
+    overtaken++;
+    if (overtaken % axes.length !== 0) return;
+    result.lost++;
+    stage.tell({ kind: 'lost', count: 1, why: 'its messages were overtaken by later ones' });
+  };
+  let overtaken = 0;
+  const begin = () => {
+    for (const { sequence } of rows.clear()) settle(sequence);
+    lostBefore += rows.lost;
+    rows = createRows();
+    for (const one of done) Object.assign(one, { sequence: 0, time: 0 });
+  };
+  const drain = () => {
+    for (let found = rows.next(); found; found = rows.next()) {
+      if ('orphan' in found) {
+        done[found.axis] = found.orphan;
+        settle(found.orphan.sequence);
+        continue;
+      }
+      const { row } = found;
+      row.forEach((message, axis) => {
+        done[axis] = message;
+      });
+      const [x, y, z] = row;
+      const ack = () => {
+        for (const { sequence } of row) settle(sequence);
+      };
+      if (row.every(({ value }) => Number.isFinite(value))) {
+        take({ values: [x.value, y.value, z.value], time: x.time, sequence: x.sequence, ack });
+        continue;
+      }
+      result.refused++;
+      stage.tell({ kind: 'lost', count: 1, why: 'a value is no number' });
+      ack();
+    }
+    const lost = lostBefore + rows.lost;
+    if (lost > counted) {
+      stage.tell({ kind: 'lost', count: lost - counted, why: 'an axis of them never came' });
+      result.lost += lost - counted;
+      counted = lost;
+    }
+  };
+  let counted = 0;
+  const came = (axis: number, delivery: Delivery) => {
+    const { message } = delivery;
+    const sequence = Number(message.position);
+    const last = done[axis]!;
+    if (held.has(sequence)) {
+      // It came again, as after a lost connection: the newest delivery is the one that counts.
+      held.set(sequence, delivery);
+      return;
+    }
+    if (sequence <= last.sequence) {
+      if (message.time <= last.time) return late(sequence, delivery);
+      // Numbers began anew: somebody has made the stream again.
+      begin();
+    }
+    held.set(sequence, delivery);
+    const { time, payload } = message;
+    rows.push(axis, { sequence, time, value: floatOf(payload), sample: sampleOf(message, axis) });
+  };
+  const ready = whenOpen(stage, axes.length);
+  await Promise.all(
+    axes.map(async (subject, axis) => {
+      for await (const batch of follow(stage, motionStream, subject, ready)) {
+        for (const delivery of batch) came(axis, delivery);
+        drain();
+      }
+    }),
+  );
+}
+
+/** Of messages of our own: their id without the axis. */
+function sampleOf({ headers }: Message, axis: number): string | undefined {
+  const id = headers?.find(([name]) => name === messageId)?.[1];
+  const end = `-${axes[axis]}`;
+  return typeof id === 'string' && id.endsWith(end) ? id.slice(0, -end.length) : undefined;
+}
+
+const recordSchema = z.object({ n: z.int().optional(), x: z.number(), y: z.number(), z: z.number() });
+
+/** Samples by one subject, a record each. Resolves when the stage is ended. */
+async function recordsInlet(stage: Stage, take: (sample: Sample) => void): Promise<void> {
+  const { result } = stage;
+  let expected: number | undefined;
+  let last = { sequence: 0, time: 0 };
+  const ready = whenOpen(stage, 1);
+  for await (const batch of follow(stage, recordStream, stage.server.subject, ready)) {
+    for (const delivery of batch) {
+      const { message } = delivery;
+      const sequence = Number(message.position);
+      const again = sequence <= last.sequence && message.time <= last.time;
+      const record = again ? undefined : recordOf(message.payload);
+      if (!record) {
+        delivery.ack();
+        if (!again) result.refused++;
+        continue;
+      }
+      last = { sequence, time: message.time };
+      const { n, x, y, z } = record;
+      if (n !== undefined && expected !== undefined && n > expected) {
+        stage.tell({ kind: 'lost', count: n - expected, why: 'they never came' });
+        result.lost += n - expected;
+      }
+      expected = n === undefined ? undefined : n + 1;
+      take({ values: [x, y, z], time: message.time, sequence, ack: () => delivery.ack() });
+    }
+  }
+}
+
+function recordOf(payload: Uint8Array): z.output<typeof recordSchema> | undefined {
+  try {
+    return recordSchema.safeParse(JSON.parse(Buffer.from(payload).toString('utf8'))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A value of one axis as the stream has it. */
+export interface AxisMessage {
+  /** In the stream, over all its subjects. */
+  sequence: number;
+  /** When the stream took it, ms since 1970. */
+  time: number;
+  value: number;
+  /** Which sample it is of, where whoever published it says so. */
+  sample?: string | undefined;
+}
+
+type Row = readonly [x: AxisMessage, y: AxisMessage, z: AxisMessage];
+
+/** A whole row, or one message that can never become part of one. */
+type Found = { row: Row } | { orphan: AxisMessage; axis: number };
+
+interface Rows {
+  /** @returns false where that message is here already */
+  push(axis: number, message: AxisMessage): boolean;
+  /** What can be told by now; null = more messages are needed. */
+  next(): Found | null;
+  /** Samples of which some axis never came. */
+  readonly lost: number;
+  /** Everything that waits, for good. */
+  clear(): AxisMessage[];
+}
+
+/** Messages of one axis without any of another: so many, and the oldest of them is given up. */
+const mostWaiting = 1000;
+
+/**
+ * Puts x, y and z together again. The original's messages carry no number of the sample, and matching them by arrival shifts an axis
+ * for ever when one is lost. But whoever publishes a sample publishes x, then y, then z, so in the stream's own order a row is an x,
+ * the first y after it and the first z after that, all before the next x and y. What does not fit is given up, alone. (Three messages
+ * lost in a row, from a y on, still make one row of two samples; messages of our own say which sample they are of.)
+ */
+export function createRows(): Rows {
+  const queues: [AxisMessage[], AxisMessage[], AxisMessage[]] = [[], [], []];
+  let lost = 0;
+  /** Axis of the last orphan of the sample that is being given up; −1 = there is none. */
+  let broken = -1;
+
+  const give = (axis: number): Found => {
+    const orphan = queues[axis]!.shift()!;
+    // What follows it in the order of a sample is of the same one.
+    if (axis <= broken || broken === -1) lost++;
+    broken = axis;
+    return { orphan, axis };
+  };
+
+  return {
+    get lost() {
+      return lost;
+    },
+    push(axis, message) {
+      const queue = queues[axis]!;
+      let at = queue.length;
+      while (at > 0 && queue[at - 1]!.sequence > message.sequence) at--;
+      if (queue[at - 1]?.sequence === message.sequence) return false;
+      queue.splice(at, 0, message);
+      return true;
+    },
+    next() {
+      const [x, y, z] = queues.map(([first]) => first);
+      if (!x || !y || !z) {
+        const full = queues.findIndex(({ length }) => length > mostWaiting);
+        return full < 0 ? null : give(full);
+      }
+      if (y.sequence < x.sequence || z.sequence < x.sequence) return give(y.sequence < z.sequence ? 1 : 2);
+      if (z.sequence < y.sequence) return give(0);
+      if (z.sequence - x.sequence > 2) {
+        // Other subjects may lie in between, or parts of a later sample: the next x and y tell.
+        const [x2, y2] = [queues[0][1], queues[1][1]];
+        if (Math.min(x2?.sequence ?? z.sequence, y2?.sequence ?? z.sequence) < z.sequence) return give(0);
+        if (!x2 || !y2) return null;
+      }
+      if (x.sample !== undefined && (x.sample !== y.sample || x.sample !== z.sample)) return give(0);
+      for (const queue of queues) queue.shift();
+      broken = -1;
+      return { row: [x, y, z] };
+    },
+    clear() {
+      broken = -1;
+      return queues.flatMap((queue) => queue.splice(0));
+    },
+  };
 }

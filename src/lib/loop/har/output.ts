@@ -1,15 +1,20 @@
-import type { Delivery } from '../../stream/index.js';
-import { openAnnouncer } from './announce.js';
+import { AiotError } from '../../core/index.js';
+import {
+  type Delivery,
+  openRedis,
+  openSink,
+  type RedisClient,
+  type StreamOptions,
+} from '../../stream/index.js';
+import { mostFrequent } from '../vote.js';
 import { follow } from './follow.js';
-import { openLabels } from './labels.js';
-import { motionStream, subjects } from './layout.js';
-import { openSender } from './sender.js';
-import { type Stage, whenOpen } from './stage.js';
-import type { StageOptions } from './types.js';
-import { voteLabel } from './vote.js';
+import { motionStream, type StageOptions, subjects } from './layout.js';
+import { createBackground, openSender } from './sender.js';
+import { reasonOf, type Stage, whenOpen } from './stage.js';
 
 /** Which model it was, nobody says on that subject. */
 const fromPredictions = { name: subjects.predictions, version: null };
+
 /** Longest label: what is longer is no class's name. */
 const longest = 64;
 
@@ -71,4 +76,236 @@ function labelOf(payload: Uint8Array): string | undefined {
     .replace(/[\0\s]+$/, '')
     .trimStart();
   return text !== '' && text.length <= longest && /^[\p{L}\p{N} _.:-]+$/u.test(text) ? text : undefined;
+}
+
+/** The last labels, kept where the original keeps them. */
+interface Labels {
+  readonly state: LabelState;
+  /** Takes effect at once, and reaches Redis when it can: it never holds the vote up. */
+  put(state: LabelState): void;
+  /** After the last state has arrived, or 2 s. */
+  close(): Promise<void>;
+}
+
+/** The original's four strings. */
+const keys = {
+  first: 'first_val',
+  second: 'second_val',
+  third: 'third_val',
+  previous: 'previous_prediction',
+} as const;
+
+const names = Object.keys(keys) as (keyof LabelState)[];
+
+/** Its Redis speaks TLS on this port. */
+const originalPort = 7379;
+
+const pauseMs = { first: 250, longest: 5000 };
+
+/**
+ * Labels in Redis: REDIS_ADDRESS is `HOST` or `HOST:PORT` (TLS, port 7379, as the original) or a `redis:` or `rediss:` URL. Without an
+ * address they are kept in memory. A Redis that is away is waited for in the background.
+ * @throws AIOT_BROKER_REFUSED (the password), AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED (a key holds something else)
+ */
+async function openLabels(stage: Stage, env: Readonly<Record<string, string | undefined>>): Promise<Labels> {
+  const { REDIS_ADDRESS: address, REDIS_PASSWORD: password } = env;
+  if (!address) return inMemory();
+  const { ca, cert, key } = stage.server.options;
+  return inRedis(stage, addressOf(address), { ca, cert, key, ...(password ? { password } : {}) });
+}
+
+function addressOf(address: string): string {
+  if (address.includes('://')) return address;
+  return /:\d+$/.test(address) ? `rediss://${address}` : `rediss://${address}:${originalPort}`;
+}
+
+function inMemory(): Labels {
+  let state = noLabels;
+  return {
+    get state() {
+      return state;
+    },
+    put(next) {
+      state = next;
+    },
+    close: async () => {},
+  };
+}
+
+async function inRedis(stage: Stage, url: string, options: StreamOptions): Promise<Labels> {
+  const { clock } = stage;
+  let client: RedisClient | undefined;
+  let state = noLabels;
+  let unwritten = false;
+  let away = false;
+
+  const attempt = async () => {
+    if (!client) {
+      client = await openRedis(url, options);
+      // What was voted on meanwhile is newer than what is there.
+      if (!unwritten) state = await read(client);
+    }
+    while (unwritten) {
+      unwritten = false;
+      const values = names.map((name) => [keys[name], state[name]]).filter(([, value]) => value !== null);
+      await client.set(Object.fromEntries(values) as Record<string, string>).catch((error: unknown) => {
+        unwritten = true;
+        throw error;
+      });
+    }
+  };
+  /** Until all is there. */
+  const work = async () => {
+    for (
+      let pause = pauseMs.first;
+      !background.signal.aborted;
+      pause = Math.min(pauseMs.longest, 2 * pause)
+    ) {
+      try {
+        await attempt();
+        if (away) stage.tell({ kind: 'back', what: 'Redis' });
+        away = false;
+        return;
+      } catch (error) {
+        if (!away) stage.tell({ kind: 'away', what: 'Redis', why: reasonOf(error) });
+        away = true;
+      }
+      await clock.sleep(pause, background.signal).catch(() => {});
+    }
+  };
+  const background = createBackground(clock, work, () => unwritten);
+  try {
+    await attempt();
+  } catch (error) {
+    if (!(error instanceof AiotError && error.retryable)) {
+      await client?.close();
+      throw error;
+    }
+    stage.tell({ kind: 'away', what: 'Redis', why: error.message });
+    away = true;
+    background.start();
+  }
+  return {
+    get state() {
+      return state;
+    },
+    put(next) {
+      state = next;
+      unwritten = true;
+      background.start();
+    },
+    async close() {
+      await background.close();
+      await client?.close();
+    },
+  };
+}
+
+async function read(client: RedisClient): Promise<LabelState> {
+  const values = await client.get(names.map((name) => keys[name]));
+  return cleaned(
+    Object.fromEntries(names.map((name, i) => [name, values[i] ?? null])) as unknown as LabelState,
+  );
+}
+
+/** What Redis holds between labels: the last three, newest first, and what was last told. */
+export interface LabelState {
+  first: string | null;
+  second: string | null;
+  third: string | null;
+  /** What was last told to Telegram. */
+  previous: string | null;
+}
+
+export const noLabels: LabelState = { first: null, second: null, third: null, previous: null };
+
+/** The original writes this word where it has nothing. */
+const placeholder = 'placeholder';
+
+/** A state as it was read: the original's own filler is nothing. */
+export function cleaned(state: LabelState): LabelState {
+  const clean = (text: string | null) =>
+    text === placeholder || text === '' || text === 'None' ? null : text;
+  return {
+    first: clean(state.first),
+    second: clean(state.second),
+    third: clean(state.third),
+    previous: clean(state.previous),
+  };
+}
+
+/**
+ * The majority of the last four labels, this one among them; null where two are equally frequent. Unlike the original it counts four
+ * equal labels (there: an error, and nothing is told), and says nothing of labels that are not there yet (there: the word
+ * `placeholder` goes out). The labels move on in either case.
+ */
+export function voteLabel(
+  state: LabelState,
+  label: string,
+): { state: LabelState; winner: string | null; changed: boolean } {
+  const labels = [label, state.first, state.second, state.third].filter((one) => one !== null);
+  const winner = mostFrequent(labels);
+  const changed = winner !== null && winner !== state.previous;
+  return {
+    state: {
+      first: label,
+      second: state.first,
+      third: state.second,
+      previous: changed ? winner : state.previous,
+    },
+    winner,
+    changed,
+  };
+}
+
+/** Tells somebody the newest label; one that was not told when the next one comes is not told any more. */
+interface Announcer {
+  announce(label: string): void;
+  /** After the newest has arrived, or 2 s. */
+  close(): Promise<void>;
+}
+
+const newsPauseMs = { first: 1000, longest: 60_000 };
+
+/**
+ * Telegram's bot TELEGRAM_KEY to the chat TELEGRAM_CHAT; nobody where one of them is missing. TELEGRAM_API is another server of the Bot
+ * API. @throws AIOT_STREAM_URL (no such key or chat)
+ */
+async function openAnnouncer(
+  stage: Stage,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Announcer> {
+  const { TELEGRAM_KEY: token, TELEGRAM_CHAT: chat, TELEGRAM_API: base } = env;
+  if (!token || !chat) return { announce: () => {}, close: async () => {} };
+  const query = base ? `?base=${encodeURIComponent(base)}` : '';
+  const sink = await openSink(`telegram:///${encodeURIComponent(chat)}${query}`, { token });
+  const { clock } = stage;
+  let newest: string | undefined;
+  const work = async () => {
+    for (let pause = newsPauseMs.first; newest !== undefined && !background.signal.aborted; ) {
+      const label = newest;
+      newest = undefined;
+      try {
+        await sink.write([{ topic: '', payload: Buffer.from(label) }]);
+        pause = newsPauseMs.first;
+      } catch (error) {
+        stage.tell({ kind: 'away', what: 'Telegram', why: reasonOf(error) });
+        if (!(error instanceof AiotError && error.retryable)) continue;
+        newest ??= label;
+        await clock.sleep(pause, background.signal).catch(() => {});
+        pause = Math.min(newsPauseMs.longest, 2 * pause);
+      }
+    }
+  };
+  const background = createBackground(clock, work, () => newest !== undefined);
+  return {
+    announce(label) {
+      newest = label;
+      background.start();
+    },
+    async close() {
+      await background.close();
+      await sink.close();
+    },
+  };
 }

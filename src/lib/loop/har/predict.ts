@@ -2,13 +2,12 @@ import { AiotError } from '../../core/index.js';
 import type { Prediction, Predictor } from '../../model/index.js';
 import { featureNames } from '../../signal/index.js';
 import type { Delivery } from '../../stream/index.js';
-import type { LoadedModel, ModelKeeper } from '../model-types.js';
+import type { LoadedModel, ModelKeeper } from '../types.js';
 import { follow } from './follow.js';
-import { decodeFrame } from './frame.js';
 import { motionStream, subjects, windowSamples } from './layout.js';
 import { openSender } from './sender.js';
 import { type Stage, whenOpen } from './stage.js';
-import { createWindows } from './windows.js';
+import { createWindows, decodeFrame } from './windows.js';
 
 /**
  * Tables on `feats` → the class of each on `predictions`. The model's inputs are taken by name, whatever the table's order.

@@ -1,11 +1,10 @@
 import { AiotError, systemClock } from '../../core/index.js';
 import { extractStage } from './extract.js';
+import type { StageOptions, StageResult } from './layout.js';
 import { outputStage } from './output.js';
 import { predictStage } from './predict.js';
 import { senseStage } from './sense.js';
-import { motionServer } from './server.js';
-import type { Stage } from './stage.js';
-import type { StageOptions, StageResult } from './types.js';
+import { motionServer, type Stage } from './stage.js';
 
 /**
  * Runs one of the four parts of the motion system in the place of one of the original's containers, until the signal, or the end of a

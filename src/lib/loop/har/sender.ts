@@ -1,6 +1,5 @@
-import { hasCode } from '../../core/index.js';
+import { AiotError, type Clock, hasCode } from '../../core/index.js';
 import { type OutgoingMessage, openSink, type Sink } from '../../stream/index.js';
-import { createBackground } from './background.js';
 import { expectedStream, maxAgeMs, messageId } from './layout.js';
 import { opened, reasonOf, type Stage } from './stage.js';
 
@@ -11,7 +10,7 @@ export interface Outgoing {
   id: string;
 }
 
-export interface Sender {
+interface Sender {
   /**
    * Resolves true when the stream has all of them, false when it never will: they have become older than messages live, or it says no
    * to them. In the order of the calls.
@@ -31,8 +30,10 @@ interface Entry {
 
 /** Messages that wait before whoever makes them is held up: 30 s of three axes at 100 Hz. */
 const mostWaiting = 9000;
+
 /** Most messages of one write. */
 const mostTogether = 1024;
+
 /** First and longest pause after a write that failed, ms. */
 const pauseMs = { first: 250, longest: 5000 };
 
@@ -150,4 +151,42 @@ function messageOf({ subject, payload, id }: Outgoing, stream: string): Outgoing
 /** What is too large, or not of that stream, is so the next time too. A server that lets nobody in may think better of it. */
 function refusedForGood(error: unknown): boolean {
   return hasCode(error, 'AIOT_STREAM_MESSAGE_REFUSED');
+}
+
+/** Longest wait for what is under way when a stage ends, ms. */
+const closingMs = 2000;
+
+/** Work beside a stage's own, which never waits for it. */
+interface Background {
+  /** Aborted when it is closed. */
+  readonly signal: AbortSignal;
+  /** Begins the work; nothing where it is at it. */
+  start(): void;
+  /** After the work is done, or 2 s. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param work done once at a time; it ends when there is nothing left, or with the signal, and does not throw
+ * @param isLeft whether something came while it ended: it is begun again then
+ */
+export function createBackground(clock: Clock, work: () => Promise<void>, isLeft: () => boolean): Background {
+  const ending = new AbortController();
+  let working: Promise<void> | undefined;
+  const start = () => {
+    working ??= work().finally(() => {
+      working = undefined;
+      if (isLeft() && !ending.signal.aborted) start();
+    });
+  };
+  return {
+    signal: ending.signal,
+    start,
+    async close() {
+      const late = new AbortController();
+      await Promise.race([working, clock.sleep(closingMs, late.signal).catch(() => {})]);
+      late.abort();
+      ending.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
+    },
+  };
 }

@@ -1,8 +1,7 @@
 import { AiotError, newId, onAbort } from '../../core/index.js';
 import type { SampleBatch, SampleField } from '../../sensor/index.js';
 import type { Sensing } from '../types.js';
-import { pythonFloat } from './float.js';
-import { axes, motionStream, recordStream } from './layout.js';
+import { axes, motionStream, pythonFloat, recordStream } from './layout.js';
 import { type Outgoing, openSender } from './sender.js';
 import type { Stage } from './stage.js';
 

@@ -1,6 +1,6 @@
 import { type Clock, cacheFolder, type Project, systemClock } from '../../core/index.js';
 import type { TrustRoot } from '../../formats/index.js';
-import type { ModelEvent } from '../model-types.js';
+import type { ModelEvent } from '../types.js';
 
 export interface ModelOptions {
   /**

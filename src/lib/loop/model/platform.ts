@@ -1,17 +1,21 @@
-import { AiotError, hasCode } from '../../core/index.js';
-import type { Manifest, TrustRoot } from '../../formats/index.js';
-import { type Bundle, fetchModel, packSigned, type Verified } from '../../model/index.js';
-import { clientFor, contextFor, type RegistryClient, resolveModel } from '../../registry/index.js';
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
 import {
-  type KnownReference,
-  type KnownVersion,
-  knownDigests,
-  readReference,
-  withVersion,
-  writeReference,
-} from './cache/references.js';
-import { type Refusals, refusalsOf } from './cache/refusals.js';
-import { type BundleStore, bundleStore } from './cache/store.js';
+  AiotError,
+  aiotVersion,
+  digestPattern,
+  hasCode,
+  readBytes,
+  readJson,
+  sha256Hex,
+  unless,
+  writeFileAtomic,
+  writeJsonAtomic,
+} from '../../core/index.js';
+import { type Manifest, type TrustRoot, trustRootSchema } from '../../formats/index.js';
+import { type Bundle, fetchModel, packSigned, type Verified, verifySigned } from '../../model/index.js';
+import { clientFor, contextFor, type RegistryClient, resolveModel } from '../../registry/index.js';
 import type { Settings } from './options.js';
 
 /** A bundle that was signed by whom the platform trusts, every byte of it checked. */
@@ -166,4 +170,169 @@ function unfit(message: string): AiotError {
 function unlessUnsigned(error: unknown): null {
   if (hasCode(error, 'AIOT_SIGNATURE_INVALID')) return null;
   throw error;
+}
+
+const version = z.object({
+  name: z.string(),
+  version: z.int(),
+  digest: z.string().regex(digestPattern),
+});
+
+export type KnownVersion = z.output<typeof version>;
+
+/** What a reference such as har@production stood for when its platform was last asked. */
+const referenceSchema = z.object({
+  spec: z.literal('aiot-loop-model/1'),
+  /** https origin of the platform. */
+  url: z.string(),
+  reference: z.string(),
+  /** Whose signatures count: the platform's trust root as it was, so that nobody need be asked. */
+  trust: trustRootSchema,
+  /** No manifest below this sequence is taken any more. */
+  floor: z.int(),
+  /** What was put in use, the newest first. */
+  history: z.array(version),
+});
+
+type KnownReference = z.output<typeof referenceSchema>;
+
+/** Versions to go back to. */
+const kept = 4;
+
+function folderOf(cache: string): string {
+  return join(cache, 'loop', 'references');
+}
+
+function fileOf(cache: string, url: string, reference: string): string {
+  return join(folderOf(cache), `${sha256Hex(`${url} ${reference}`).slice(0, 32)}.json`);
+}
+
+/** null = never asked, or what is there cannot be read: it is asked anew then. */
+async function readReference(cache: string, url: string, reference: string): Promise<KnownReference | null> {
+  const value = await readJson(fileOf(cache, url, reference)).catch(() => null);
+  const read = referenceSchema.safeParse(value);
+  return read.success && read.data.url === url && read.data.reference === reference ? read.data : null;
+}
+
+/** @throws AIOT_FILE_NOT_WRITABLE */
+async function writeReference(cache: string, known: KnownReference): Promise<void> {
+  await writeJsonAtomic(fileOf(cache, known.url, known.reference), known);
+}
+
+/** With this version in front; each digest is there once. */
+function withVersion(history: readonly KnownVersion[], used: KnownVersion): KnownVersion[] {
+  return [used, ...history.filter(({ digest }) => digest !== used.digest)].slice(0, kept);
+}
+
+/** Digests that some reference may go back to. */
+async function knownDigests(cache: string): Promise<Set<string>> {
+  const digests = new Set<string>();
+  for (const name of await readdir(folderOf(cache)).catch(() => [])) {
+    if (!name.endsWith('.json')) continue;
+    const value = await readJson(join(folderOf(cache), name)).catch((error: unknown) => {
+      if (hasCode(error, 'AIOT_FILE_MALFORMED') || hasCode(error, 'AIOT_FILE_NOT_FOUND')) return null;
+      throw error;
+    });
+    const read = referenceSchema.safeParse(value);
+    for (const { digest } of read.success ? read.data.history : []) digests.add(digest);
+  }
+  return digests;
+}
+
+/** Signed bundles by the digest of their content. Several loops may share a folder: each write is one rename. */
+interface BundleStore {
+  /** @throws AIOT_FILE_NOT_WRITABLE */
+  put(digest: string, signed: Uint8Array): Promise<void>;
+  /**
+   * Every byte is verified anew. null = it is not there, or it was damaged and is thrown away.
+   * @throws AIOT_SIGNATURE_INVALID (the trust root is another by now)
+   */
+  get(digest: string, trust: TrustRoot): Promise<Verified | null>;
+  /** Throws away bundles that are not named here and older than a day, and what a killed process left half written. */
+  prune(keep: ReadonlySet<string>, now: number): Promise<void>;
+}
+
+const dayMs = 86_400_000;
+
+/** No write takes so long: a temp file of this age has nobody any more. */
+const leftOverMs = 3_600_000;
+
+/** The one in a cache folder. */
+function bundleStore(cache: string): BundleStore {
+  const folder = join(cache, 'loop', 'bundles');
+  const fileOf = (digest: string) => join(folder, `${hexOf(digest)}.aiot`);
+  return {
+    put: (digest, signed) => writeFileAtomic(fileOf(digest), signed),
+    async get(digest, trust) {
+      const file = fileOf(digest);
+      const bytes = await unless('AIOT_FILE_NOT_FOUND', readBytes(file));
+      if (!bytes) return null;
+      try {
+        const verified = verifySigned(bytes, trust, file);
+        if (verified.manifest.artifacts[0]?.digest === digest) return verified;
+      } catch (error) {
+        if (!(error instanceof AiotError)) throw error;
+        if (error.code === 'AIOT_SIGNATURE_INVALID') throw error;
+      }
+      await rm(file, { force: true });
+      return null;
+    },
+    async prune(keep, now) {
+      const kept = new Set([...keep].map((digest) => `${hexOf(digest)}.aiot`));
+      for (const name of await readdir(folder).catch(() => [])) {
+        if (kept.has(name)) continue;
+        const file = join(folder, name);
+        const age = now - ((await stat(file).catch(() => null))?.mtimeMs ?? now);
+        if (age > (name.endsWith('.tmp') ? leftOverMs : dayMs)) await rm(file, { force: true });
+      }
+    },
+  };
+}
+
+function hexOf(digest: string): string {
+  return digest.slice(digest.indexOf(':') + 1);
+}
+
+const refusalSchema = z.object({
+  digest: z.string(),
+  title: z.string(),
+  reason: z.string(),
+  /** ms since 1970 */
+  at: z.number(),
+  /** Another aiot may run it rightly: it is tried again by that one. */
+  aiot: z.string(),
+});
+
+type Refusal = z.output<typeof refusalSchema>;
+
+/** Contents that were tried on this machine and found wrong: they are not tried again after a restart either. */
+interface Refusals {
+  has(digest: string): Promise<Refusal | null>;
+  /** Kept for this process even where the disk takes nothing. */
+  add(digest: string, title: string, reason: string, now: number): Promise<void>;
+  /** Digests, in the order they were found in by this process. */
+  list(): string[];
+}
+
+/** Those of a cache folder: one file a digest, which counts for as long as aiot is the same. */
+function refusalsOf(cache: string): Refusals {
+  const own = new Map<string, Refusal>();
+  const fileOf = (digest: string) =>
+    join(cache, 'loop', 'refused', `${digest.slice(digest.indexOf(':') + 1)}.json`);
+  return {
+    async has(digest) {
+      const known = own.get(digest);
+      if (known) return known;
+      const read = refusalSchema.safeParse(await readJson(fileOf(digest)).catch(() => null));
+      if (!read.success || read.data.digest !== digest || read.data.aiot !== aiotVersion()) return null;
+      own.set(digest, read.data);
+      return read.data;
+    },
+    async add(digest, title, reason, at) {
+      const refusal = { digest, title, reason, at, aiot: aiotVersion() };
+      own.set(digest, refusal);
+      await writeJsonAtomic(fileOf(digest), refusal);
+    },
+    list: () => [...own.keys()],
+  };
 }

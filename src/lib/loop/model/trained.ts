@@ -1,9 +1,37 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { canonicalJson, type Project, readJson, sha256Hex, writeJsonAtomic } from '../../core/index.js';
-import { trainedApart } from './apart.js';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import {
+  AiotError,
+  aiotVersion,
+  canonicalJson,
+  type ErrorCode,
+  type ErrorDetails,
+  onAbort,
+  type Project,
+  packageRoot,
+  readBytes,
+  readJson,
+  sha256Hex,
+  startProgram,
+  systemCode,
+  withLock,
+  writeJsonAtomic,
+} from '../../core/index.js';
+import {
+  type Dataset,
+  datasetOf,
+  expectedOf,
+  motorFields,
+  motorRecordings,
+  motorStates,
+  openDataset,
+  openTable,
+} from '../../data/index.js';
+import { buildFiles, trainingConfig, unpackBundle } from '../../model/index.js';
 import type { Settings } from './options.js';
-import { configOf, trainedFolder, wholeBundle } from './simulate.js';
 
 /** Trained models that are kept. */
 const kept = 4;
@@ -49,4 +77,196 @@ async function prune(root: string, own: string): Promise<void> {
     await rm(join(root, name), { recursive: true, force: true });
     await rm(join(root, `${name}.lock`), { force: true });
   }
+}
+
+/** What the other process is told, and what it tells. */
+interface Job {
+  project: Project;
+  cache: string;
+}
+
+type Told =
+  | { step: string }
+  | { trained: Trained }
+  | { error: { code: ErrorCode; message: string; details: ErrorDetails } };
+
+/**
+ * Trains in a process of its own: what it needs of memory, half as much again as a loop, is given back whole when it ends.
+ * @throws what `trainedHere` throws, AIOT_TRAINING_ENDED
+ */
+async function trainedApart(project: Project, settings: Settings): Promise<Trained> {
+  settings.signal?.throwIfAborted();
+  const child = start();
+  const stop = () => child.kill('SIGKILL');
+  const leave = onAbort(settings.signal, stop);
+  try {
+    if (child.pid !== undefined) child.send({ project, cache: resolve(settings.cache) } satisfies Job);
+    return await outcomeOf(child, settings);
+  } finally {
+    leave();
+    stop();
+  }
+}
+
+/** A room of the build is a module; of the sources this file is, by way of what runs them in development. */
+function start(): ChildProcess {
+  const sources = import.meta.url.endsWith('.ts');
+  const entry = sources
+    ? fileURLToPath(import.meta.url)
+    : join(packageRoot(), 'dist', 'lib', 'loop', 'index.js');
+  const code = 'const { serveTraining } = await import(process.argv[1]); serveTraining();';
+  const runner = sources ? ['--import', 'tsx'] : [];
+  return startProgram(
+    process.execPath,
+    [...runner, '--input-type=module', '--eval', code, pathToFileURL(entry).href],
+    {
+      cwd: packageRoot(),
+      // Ctrl-C in a terminal is for the loop, which ends this one. Nothing of it belongs on stdout.
+      detached: true,
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      serialization: 'advanced',
+    },
+  );
+}
+
+async function outcomeOf(child: ChildProcess, { signal, onStep }: Settings): Promise<Trained> {
+  let told: Told | undefined;
+  child.on('message', (message: Told) => {
+    if ('step' in message) onStep?.(message.step);
+    else told = message;
+  });
+  const [status, killedBy] = await once(child, 'close').catch((cause: unknown) => {
+    const why = systemCode(cause) ?? String(cause);
+    throw new AiotError('AIOT_TRAINING_ENDED', `training could not be started (${why})`, { cause });
+  });
+  signal?.throwIfAborted();
+  if (told && 'trained' in told) return told.trained;
+  if (told && 'error' in told) throw new AiotError(told.error.code, told.error.message, told.error.details);
+  throw new AiotError('AIOT_TRAINING_ENDED', `training ended by ${killedBy ?? `exit code ${status}`}`);
+}
+
+/** The other process: does what it is told by the one that started it, and ends with it. */
+export function serveTraining(): void {
+  const orphaned = new AbortController();
+  process.once('disconnect', () => orphaned.abort());
+  process.once('message', async ({ project, cache }: Job) => {
+    const tell = (told: Told) => new Promise<void>((sent) => process.send?.(told, () => sent()) ?? sent());
+    const onStep = (step: string) => void tell({ step });
+    try {
+      await tell({ trained: await trainedHere(project, { cache, signal: orphaned.signal, onStep }) });
+    } catch (error) {
+      await tell({ error: plain(error) });
+    }
+    if (process.connected) process.disconnect();
+  });
+}
+
+function plain(error: unknown) {
+  if (!(error instanceof AiotError))
+    return { code: 'AIOT_BUG' as const, message: String(error), details: {} };
+  const { code, message, next, endpoint, retryable } = error;
+  return { code, message, details: { next, ...(endpoint === undefined ? {} : { endpoint }), retryable } };
+}
+
+type Around = Pick<Settings, 'signal' | 'onStep'>;
+
+/** Another loop may be training the same model, on a slow machine, ms. */
+const waitMs = 1_800_000;
+
+/** Where it is, and what to tell of it; null where it was there already. */
+interface Trained {
+  file: string;
+  text: string | null;
+}
+
+/** Folder of trained models in the cache. */
+const trainedFolder = (cache: string) => join(cache, 'loop', 'trained');
+
+/** Trains into the cache, in this process, what is not there already. @throws AIOT_DATA_EMPTY, AIOT_GATE_FAILED, and what these steps throw */
+async function trainedHere(
+  project: Project,
+  { cache, ...around }: { cache: string } & Around,
+): Promise<Trained> {
+  const root = trainedFolder(cache);
+  const material = await materialOf(project);
+  const key = sha256Hex(canonicalJson([material.digest, configOf(project)])).slice(0, 32);
+  const own = { ...project, dir: join(root, key) };
+  return await withLock(join(root, `${key}.lock`), waitMs, async () => {
+    const file = await wholeBundle(buildFiles(own).bundle);
+    return file === null ? await train(own, material, around) : { file, text: null };
+  });
+}
+
+/** The file when a whole bundle is in it; else it is made anew. */
+async function wholeBundle(file: string): Promise<string | null> {
+  try {
+    unpackBundle(await readBytes(file));
+    return file;
+  } catch {
+    return null;
+  }
+}
+
+/** All of aiot.yaml that makes the model, and who makes it. */
+function configOf(project: Project): unknown {
+  return { config: trainingConfig(project.config), aiot: aiotVersion() };
+}
+
+interface TrainingMaterial {
+  digest: string;
+  source: { dataset: Dataset } | { data: string };
+}
+
+async function materialOf(project: Project): Promise<TrainingMaterial> {
+  const { table } = project.config.model;
+  if (table) {
+    const data = resolve(project.dir, table.file);
+    return { digest: (await openTable(data, table)).digest, source: { data } };
+  }
+  const dataset = await recordingsOf(project);
+  return { digest: dataset.digest, source: { dataset } };
+}
+
+/** The project's own; where it has none and is about the motor, those that `aiot init` would make. */
+async function recordingsOf(project: Project): Promise<Dataset> {
+  try {
+    return await openDataset(project);
+  } catch (error) {
+    const none = error instanceof AiotError && error.code === 'AIOT_DATA_EMPTY';
+    const expected = expectedOf(project.config);
+    if (!none || !isMotor(expected)) throw error;
+    return datasetOf(project.config.name, expected, motorRecordings(expected.rateHz));
+  }
+}
+
+function isMotor({ fields, labels }: { fields: readonly string[]; labels: readonly string[] }): boolean {
+  return (
+    fields.join() === motorFields.join() && labels.every((label) => motorStates.some((s) => s === label))
+  );
+}
+
+async function train(
+  project: Project,
+  { source }: TrainingMaterial,
+  { signal, onStep }: Around,
+): Promise<Trained> {
+  const { bundleProject, evaluateProject, gateError, quantizeProject, trainProject } = await import(
+    '../../model/index.js'
+  );
+  const options = { project, ...source, ...(signal ? { signal } : {}) };
+  const name = project.config.name;
+  onStep?.(`training ${name} into the cache`);
+  await trainProject({
+    ...options,
+    onEpoch: ({ epoch, epochs }) => onStep?.(`training ${name} into the cache: epoch ${epoch}/${epochs}`),
+  });
+  onStep?.(`quantizing ${name}`);
+  await quantizeProject(options);
+  const evaluated = await evaluateProject(options);
+  const refused = gateError(evaluated.gates);
+  if (refused) throw refused;
+  const { file, bundle } = await bundleProject(options);
+  const { macroF1 } = bundle.info.metrics.int8;
+  const how = macroF1 === undefined ? '' : `: macro-F1 ${macroF1.toFixed(3)}`;
+  return { file, text: `${name} was trained into the cache${how}` };
 }

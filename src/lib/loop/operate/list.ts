@@ -3,9 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { AiotError, formatDuration, systemCode } from '../../core/index.js';
 import { loopStatusSchema } from '../status.js';
-import { healthOf, healthSchema } from './health.js';
-import { loopsFolder, runtimePrefix, statusName } from './place.js';
-import { readStatus } from './status-file.js';
+import { healthOf, healthSchema, loopsFolder, readStatus, runtimePrefix, statusName } from './state.js';
 
 export const listedLoopSchema = z.object({
   name: z.string(),

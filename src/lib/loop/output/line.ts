@@ -1,4 +1,4 @@
-import { AiotError, type Clock } from '../../core/index.js';
+import { AiotError, type Clock, onAbort, plural, thousands } from '../../core/index.js';
 import {
   createOutlet,
   type OutgoingMessage,
@@ -6,16 +6,14 @@ import {
   openSink,
   openSpool,
   reasonOf,
+  type Sink,
   type Spool,
   type StreamOptions,
 } from '../../stream/index.js';
 import type { OutputState } from '../types.js';
-import { drained } from './drained.js';
-import { openLasting, signalsUntil } from './lasting.js';
 import type { OutputSettings } from './settings.js';
-import { createTelling } from './telling.js';
 
-export interface LineOptions {
+interface LineOptions {
   settings: OutputSettings;
   /** Folder of what waits for this far side. */
   spool: string;
@@ -40,6 +38,7 @@ export interface Line {
 
 /** Answers in memory: at the outlet, and before it while the disk takes nothing and the far side is not there. */
 const most = { atOutlet: 1000, before: 10_000 };
+
 /** After the disk has failed: with memory alone, until it is tried again. */
 const diskPauseMs = 30_000;
 
@@ -207,6 +206,130 @@ export async function openLine(options: LineOptions): Promise<Line> {
         dropped: dropped(),
         lastError: [error ?? refusal, spooled?.error ?? diskTrouble].filter(Boolean).join('; ') || null,
       };
+    },
+  };
+}
+
+interface LastingOptions {
+  /** Longest wait for one write, and a second more for each message in it: after that they go to disk, and to the sink again. */
+  timeoutMs: number;
+  maxAgeMs: number | undefined;
+  clock: Clock;
+  onSent: (messages: number) => void;
+  /** Not sent, for they are too old. */
+  onTooOld: (messages: number) => void;
+}
+
+/** What a far side says of a message itself: it will say the same tomorrow. */
+const ofTheMessage = new Set([
+  'AIOT_PROGRAM_FAILED',
+  'AIOT_STREAM_MESSAGE_REFUSED',
+  'AIOT_STREAM_REFUSED',
+  'AIOT_STREAM_UNFIT',
+]);
+
+/**
+ * A sink for a loop that nobody looks after: a wrong password, a missing topic or a name that is not known may be put right by
+ * somebody while the loop runs, so they pass. Only a wrong address never does.
+ * @throws what `open` throws, retryable unless it is of usage
+ */
+async function openLasting(open: () => Promise<Sink>, options: LastingOptions): Promise<Sink> {
+  const { clock, maxAgeMs, timeoutMs, onSent, onTooOld } = options;
+  const sink = await open().catch((error: unknown) => {
+    throw error instanceof AiotError && error.exit === 2 ? error : passing(error);
+  });
+  const isFresh = ({ time }: OutgoingMessage) =>
+    maxAgeMs === undefined || time === undefined || clock.now() - time <= maxAgeMs;
+  return {
+    endpoint: sink.endpoint,
+    async write(messages) {
+      const fresh = messages.filter(isFresh);
+      if (fresh.length > 0)
+        await within(timeoutMs + 1000 * (fresh.length - 1), sink.endpoint, sink.write(fresh));
+      onSent(fresh.length);
+      if (fresh.length < messages.length) onTooOld(messages.length - fresh.length);
+    },
+    close: () => sink.close(),
+  };
+}
+
+/**
+ * A signal for each sink that is opened in the place of the one before: what that one still had under way ends with the next one, or
+ * when the line is given up. None hangs on a signal that lives for months.
+ */
+function signalsUntil(giveUp: AbortSignal): { next(): AbortSignal } {
+  let current = new AbortController();
+  onAbort(giveUp, () => current.abort(giveUp.reason));
+  return {
+    next() {
+      current.abort(new AiotError('AIOT_INTERRUPTED', 'begun again'));
+      current = new AbortController();
+      if (giveUp.aborted) current.abort(giveUp.reason);
+      return current.signal;
+    },
+  };
+}
+
+function within(timeoutMs: number, endpoint: string, write: Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      const message = `${endpoint} has not taken it within ${timeoutMs} ms`;
+      reject(new AiotError('AIOT_TIMEOUT', message, { endpoint, retryable: true }));
+    }, timeoutMs);
+    write.then(resolve, (error: unknown) => reject(passing(error))).finally(() => clearTimeout(timer));
+  });
+}
+
+function passing(error: unknown): unknown {
+  if (!(error instanceof AiotError) || error.retryable || ofTheMessage.has(error.code)) return error;
+  const { code, message, next, endpoint } = error;
+  return new AiotError(code, message, { next, endpoint, cause: error, retryable: true });
+}
+
+/** For what is on its way when the loop ends. */
+const drainMs = { connected: 10_000, failing: 1000 };
+
+/** Whether all has arrived, within the time that the far side's state is worth: a while where it takes answers, else a moment. */
+async function drained(outlet: Outlet): Promise<boolean> {
+  const failing = outlet.state().state === 'failing';
+  return Promise.race([
+    outlet.idle(true).then(() => true),
+    new Promise<false>((resolve) => {
+      setTimeout(() => resolve(false), failing ? drainMs.failing : drainMs.connected).unref();
+    }),
+  ]);
+}
+
+/** What one far side's log says: that it is gone, that it is back and what that cost, and that its disk is full; each once. */
+interface Telling {
+  /**
+   * Looks at a state that may have changed.
+   * @param counts answers thrown away since the loop began, and on disk now
+   * @returns whether the far side has just come back
+   */
+  change(state: ReturnType<Outlet['state']>, counts: { dropped: number; kept: number }): boolean;
+}
+
+/** @param shown the far side, without credentials */
+function createTelling(shown: string, onEvent: (text: string) => void): Telling {
+  /** Thrown away before it went; null while it takes answers. */
+  let gone: number | null = null;
+  let diskTold = false;
+  return {
+    change({ state, error, spooled }, { dropped, kept }) {
+      const full = spooled?.error;
+      if (full !== undefined && !diskTold) onEvent(`${shown}: ${full}; memory holds what it can`);
+      diskTold = full !== undefined;
+      if (state === 'failing' && gone === null) {
+        gone = dropped;
+        onEvent(`${shown} does not take answers, they are kept: ${error ?? 'no reason given'}`);
+      }
+      if (state !== 'connected' || gone === null) return false;
+      const lost = dropped - gone;
+      const missing = lost === 0 ? '' : `; ${plural(lost, 'answer')} thrown away meanwhile`;
+      onEvent(`${shown} takes answers again, ${thousands(kept)} on disk${missing}`);
+      gone = null;
+      return true;
     },
   };
 }

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../core/index.js';
 import { type OutgoingMessage, parseStreamUrl, type StreamOptions } from '../../stream/index.js';
-import type { Outputs } from '../types.js';
+import type { Answer, Outputs } from '../types.js';
 import { type Line, openLine } from './line.js';
-import { messageOf } from './message.js';
 import { type OutputSettings, outputSettings } from './settings.js';
 
 export interface OutputsOptions {
@@ -127,4 +126,32 @@ function foldersOf(all: readonly OutputSettings[]): string[] {
     seen.set(name, before + 1);
     return before === 0 ? name : `${name}-${before + 1}`;
   });
+}
+
+/** The answer as this output wants it; undefined where it does not want it. @param device its name, for those who hear many */
+function messageOf(
+  answer: Answer,
+  { body, when }: Pick<OutputSettings, 'body' | 'when'>,
+  device: string,
+): OutgoingMessage | undefined {
+  if (!isWanted(answer, when)) return undefined;
+  const text = body === 'json' ? jsonOf(answer, device) : bareOf(answer);
+  return text === undefined ? undefined : { topic: '', payload: Buffer.from(text), time: answer.t };
+}
+
+function isWanted({ changed, label, voted, value }: Answer, when: OutputSettings['when']): boolean {
+  if (when === 'always') return true;
+  // A measured value has no vote that could stay the same.
+  if (when === 'change') return changed || (label === null && value !== null);
+  return changed && voted === when.label;
+}
+
+function bareOf({ label, voted, value }: Answer): string | undefined {
+  if (label === null && value !== null) return String(value);
+  return voted ?? undefined;
+}
+
+function jsonOf(answer: Answer, device: string): string {
+  const { t, window, label, voted, scores, value, latencyMs, model } = answer;
+  return JSON.stringify({ t, window, label, voted, scores, value, latencyMs, model, device });
 }

@@ -1,6 +1,4 @@
-import type { Clock } from '../../core/index.js';
-import { onAbort } from '../../core/index.js';
-import { sleepLong } from './limit.js';
+import { AiotError, type Clock, onAbort } from '../../core/index.js';
 import type { LoopResult } from './result.js';
 
 /** Longest wait at the end for a sensor that does not let go, ms. */
@@ -47,4 +45,56 @@ export async function within(ms: number, work: Promise<unknown>): Promise<void> 
     timer = setTimeout(resolve, ms);
   });
   await Promise.race([work.catch(() => undefined), enough]).finally(() => clearTimeout(timer));
+}
+
+const dayMs = 86_400_000;
+
+/**
+ * `--until`: a time of day (`17:30`, `17:30:10`, of this machine; the next time that it is so late), or a date with a time as
+ * ISO 8601 has it.
+ * @returns ms since 1970
+ * @throws AIOT_USAGE
+ */
+export function untilTime(text: string, now: number): number {
+  const [matched, hours, minutes, seconds = '0'] =
+    /^([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?$/.exec(text.trim()) ?? [];
+  if (matched) {
+    const day = new Date(now);
+    day.setHours(Number(hours), Number(minutes), Number(seconds), 0);
+    if (day.getTime() <= now) day.setTime(day.getTime() + dayMs);
+    return day.getTime();
+  }
+  const at = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(at)) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--until: expected a time such as 17:30 or 2026-01-31T17:30, got "${text}"`,
+    );
+  }
+  if (at <= now) throw new AiotError('AIOT_USAGE', `--until: ${text} is over`);
+  return at;
+}
+
+/** Longest sleep of a timer, ms: a longer one would fire at once. */
+const longestMs = 2 ** 31 - 1;
+
+/** Resolves after `ms`, however long; never rejects: an aborted one resolves too. */
+export async function sleepLong(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  for (let left = ms; left > 0 && !signal.aborted; left -= longestMs) {
+    await clock.sleep(Math.min(left, longestMs), signal).catch(() => undefined);
+  }
+}
+
+/** When a loop ends, ms from now; null: nobody said. @throws AIOT_USAGE */
+export function limitOf(
+  options: { forMs?: number | undefined; until?: string | undefined },
+  now: number,
+): number | null {
+  const { forMs, until } = options;
+  if (forMs !== undefined && until !== undefined)
+    throw new AiotError('AIOT_USAGE', 'expected one of --for and --until, got both');
+  if (until !== undefined) return untilTime(until, now) - now;
+  if (forMs === undefined) return null;
+  if (forMs <= 0) throw new AiotError('AIOT_USAGE', '--for: expected more than nothing, got 0');
+  return forMs;
 }

@@ -2,12 +2,9 @@ import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { bytesOf, type Clock, type Project } from '../../core/index.js';
 import type { ModelOptions } from '../model/options.js';
-import type { ModelKeeper } from '../model-types.js';
-import type { Outputs, Sensing } from '../types.js';
-import type { LoopOptions } from './options.js';
-import { realParts } from './parts.js';
-import { contractOf } from './project.js';
-import type { Running } from './watch.js';
+import type { ModelKeeper, Outputs, Sensing } from '../types.js';
+import { contractOf, type LoopOptions, realParts } from './options.js';
+import type { Running } from './tally.js';
 
 /** The parts of a loop, open. */
 export interface Opened {

@@ -1,11 +1,15 @@
-import type { Clock } from '../../core/index.js';
+import { AiotError, type Clock, defaultProject, loadProject, type Project } from '../../core/index.js';
+import type { BundleInfo } from '../../model/index.js';
 import type { SampleField } from '../../sensor/index.js';
 import type { StreamOptions } from '../../stream/index.js';
-import type { StageName } from '../har/index.js';
-import type { LoopMonitor } from '../monitor.js';
-import type { Teacher } from '../teach/index.js';
+import type { StageName } from '../har/layout.js';
+import type { ModelOptions } from '../model/options.js';
+import type { MessageOutputs, OutputsOptions } from '../output/outputs.js';
+import type { SensingContract, SensingOptions } from '../sense/types.js';
+import type { LoopMonitor } from '../status.js';
+import type { Teacher } from '../teach.js';
+import type { ModelKeeper, Outputs, Sensing } from '../types.js';
 import type { LoopTap } from './engine.js';
-import type { LoopParts } from './parts.js';
 
 /** What is asked of a loop. What is not said, the project's `loop:` says. */
 export interface LoopOptions {
@@ -72,4 +76,40 @@ export interface LoopBegun {
   teacher: Teacher | null;
   /** How many answers took how long: see Histogram.spread. */
   latencies(columns: number, fromMs: number, toMs: number): number[];
+}
+
+/** What a loop is put together of: the real parts, or a test's. */
+export interface LoopParts {
+  models(options: ModelOptions): Promise<ModelKeeper>;
+  sensing(options: SensingOptions): Promise<Sensing>;
+  outputs(options: OutputsOptions): Promise<Outputs>;
+  messages(options: OutputsOptions): Promise<MessageOutputs>;
+}
+
+/** Loaded when a loop begins, and not with the command. */
+export const realParts: LoopParts = {
+  models: async (options) => (await import('../model/open-model.js')).openModel(options),
+  sensing: async (options) => (await import('../sense/open.js')).openSensing(options),
+  outputs: async (options) => (await import('../output/outputs.js')).openOutputs(options),
+  messages: async (options) => (await import('../output/outputs.js')).openMessageOutputs(options),
+};
+
+/** The folder's project; where it has none, one of defaults, if a model is named that says all that is needed. */
+export async function projectOf(folder: string, model: string | undefined): Promise<Project> {
+  try {
+    return await loadProject(folder);
+  } catch (error) {
+    const missing = error instanceof AiotError && error.code === 'AIOT_PROJECT_NOT_FOUND';
+    if (missing && model !== undefined) return defaultProject(folder);
+    throw error;
+  }
+}
+
+/** What the sensor has to give: the model's fields and rate, in the units that the project gives them. */
+export function contractOf({ config }: Project, { signal }: BundleInfo): SensingContract {
+  const { windowSamples, lowpassHz, rateHz, resampleHz } = signal;
+  const fields = signal.fields.map((name) => ({ name, unit: config.stream.fields[name]?.unit ?? '' }));
+  // A row that is a window of its own comes when it comes.
+  const timeless = windowSamples === 1 && lowpassHz === null && resampleHz === rateHz;
+  return { fields, rateHz: timeless ? null : rateHz };
 }

@@ -5,13 +5,11 @@ import { AiotError, bytesOf, type Project, systemClock } from '../../core/index.
 import { openSource, type Processor, processorNamed, type Source } from '../../stream/index.js';
 import type { Sensing } from '../types.js';
 import { untilEnd } from './ending.js';
-import { createHistogram } from './histogram.js';
 import { outputsOf, sensorOf } from './open.js';
-import type { LoopOptions } from './options.js';
-import { realParts } from './parts.js';
+import { type LoopOptions, realParts } from './options.js';
 import type { LoopResult } from './result.js';
 import type { Around } from './run.js';
-import { rssMb } from './watch.js';
+import { createHistogram, rssMb } from './tally.js';
 
 /** A face that stays where it is goes on again after this time, where only changes are wanted. */
 const again = '1h';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type StageResult, stageNames } from '../har/layout.js';
 
 const model = z.object({
   name: z.string(),
@@ -49,4 +50,21 @@ export const loopResultSchema = z.object({
   recorded: z.object({ folder: z.string(), recordings: z.int(), samples: z.int() }).nullable(),
   ended: z.enum(['sensor', 'time', 'stopped']),
 });
+
 export type LoopResult = z.output<typeof loopResultSchema>;
+
+/** What one stage of the motion system has done. */
+export const stageResultSchema = z.object({
+  stage: z.enum(stageNames),
+  /** Without credentials. */
+  endpoint: z.string(),
+  /** Samples published (sense) or taken as whole rows (extract); messages taken (predict, output). */
+  taken: z.int(),
+  /** Messages published. */
+  published: z.int(),
+  windows: z.int(),
+  /** Samples that never became part of a row, or were too old when the server came back. */
+  lost: z.int(),
+  /** Messages that were not what they should be. */
+  refused: z.int(),
+}) satisfies z.ZodType<StageResult>;

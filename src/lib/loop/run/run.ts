@@ -1,20 +1,30 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { collectGarbage, keepHeapSmall, type Project, parseDuration, systemClock } from '../../core/index.js';
-import type { StageResult } from '../har/index.js';
-import { loopFolder, operate } from '../operate/index.js';
-import { createVote } from '../vote/index.js';
-import { untilEnd, within } from './ending.js';
-import { runEngine } from './engine.js';
-import { limitOf } from './limit.js';
-import { type Lookers, openLookers } from './lookers.js';
+import {
+  collectGarbage,
+  keepHeapSmall,
+  namePattern,
+  type Project,
+  type ProjectConfig,
+  parseDuration,
+  requireWritable,
+  systemClock,
+} from '../../core/index.js';
+import type { Recording } from '../../data/index.js';
+import type { SampleBatch, SampleField } from '../../sensor/index.js';
+import { deliveriesOf, openSource } from '../../stream/index.js';
+import type { StageResult } from '../har/layout.js';
+import { operate } from '../operate/operate.js';
+import { loopFolder } from '../operate/state.js';
+import type { Teacher } from '../teach.js';
+import { createVote } from '../vote.js';
+import { limitOf, untilEnd, within } from './ending.js';
+import { type LoopTap, runEngine } from './engine.js';
 import { type Opened, openParts, sensorOf } from './open.js';
-import type { LoopOptions } from './options.js';
-import { projectOf } from './project.js';
+import { type LoopOptions, projectOf } from './options.js';
 import type { LoopResult } from './result.js';
-import { createTally, type Tally } from './tally.js';
-import { type Running, rssMb, watchLoop } from './watch.js';
+import { createTally, type Running, rssMb, type Tally, watchLoop } from './tally.js';
 
 /** Longest wait for a part that is given up because another did not open, ms. */
 const closingMs = 5000;
@@ -132,3 +142,201 @@ function resultOf(
 }
 
 const rounded = (value: number | null) => value && Number(value.toPrecision(6));
+
+/** Those that look on while a loop runs. */
+interface Lookers {
+  taps: readonly LoopTap[];
+  teacher: Teacher | null;
+  recorder: Recorder | null;
+  /** What they were at is done. */
+  close(): Promise<void>;
+}
+
+/** @throws AIOT_MODEL_UNFIT (a model without classes cannot be taught), AIOT_FILE_NOT_WRITABLE, and what opening the source of labels throws */
+async function openLookers(
+  options: LoopOptions,
+  project: Project,
+  { sensing, keeper }: Opened,
+  tell: (text: string) => void,
+): Promise<Lookers> {
+  const { fields, rateHz } = sensing;
+  if (options.record !== undefined && !options.patient)
+    await requireWritable(join(options.record, 'recording'));
+  const recorder =
+    options.record === undefined
+      ? null
+      : createRecorder({
+          folder: options.record,
+          config: project.config,
+          ...{ fields, rateHz },
+          onEvent: tell,
+        });
+  const teaches = options.teach === true || options.teachFrom !== undefined;
+  const teacher = teaches ? await openTeacher(options, project, { sensing, keeper }, tell) : null;
+  const labels = teacher && options.teachFrom !== undefined ? await hear(options, teacher, tell) : null;
+  const taps: LoopTap[] = [...(options.taps ?? [])];
+  if (recorder) taps.push(recorder);
+  if (teacher) taps.push({ samples: (batch) => teacher.push(batch) });
+  return {
+    ...{ taps, teacher, recorder },
+    async close() {
+      await labels?.();
+      await Promise.all([teacher?.close(), recorder?.close()]);
+    },
+  };
+}
+
+async function openTeacher(
+  { signal, clock, yes }: LoopOptions,
+  project: Project,
+  { sensing, keeper }: Pick<Opened, 'sensing' | 'keeper'>,
+  tell: (text: string) => void,
+): Promise<Teacher> {
+  const { createTeacher } = await import('../teach.js');
+  return createTeacher({
+    // Into the project's own data, whose recordings it was trained on: they stay in the mix, and none is thrown away after a week.
+    ...{ project, keeper, clock, signal, yes },
+    fields: sensing.fields.map(({ name }) => name),
+    rateHz: sensing.rateHz,
+    onEvent: ({ text }) => tell(text),
+  });
+}
+
+/** Marks what messages say. @returns what ends it */
+async function hear(
+  { teachFrom = '', stream = {} }: LoopOptions,
+  teacher: Teacher,
+  tell: (text: string) => void,
+): Promise<() => Promise<void>> {
+  const source = await openSource(teachFrom, stream);
+  const listening = (async () => {
+    for await (const delivery of deliveriesOf(source)) {
+      teacher.mark(Buffer.from(delivery.message.payload).toString('utf8'));
+      delivery.ack();
+    }
+  })().catch((error: Error) => tell(`no more labels from ${source.endpoint}: ${error.message}`));
+  return async () => {
+    await source.close();
+    await listening;
+  };
+}
+
+interface RecorderOptions {
+  folder: string;
+  config: ProjectConfig;
+  fields: readonly SampleField[];
+  rateHz: number;
+  /** Longest recording, seconds. */
+  longestSeconds?: number;
+  /** Most that is kept of what loops have recorded there, samples: the oldest go. */
+  mostSamples?: number;
+  onEvent: (text: string) => void;
+}
+
+/** Keeps what the sensor gives as recordings. */
+interface Recorder extends LoopTap {
+  samples(batch: SampleBatch): void;
+  /** What was kept since it began. */
+  kept(): { folder: string; recordings: number; samples: number };
+  /** The last recording is on disk. */
+  close(): Promise<void>;
+}
+
+/** A recording is written at once, and samples wait meanwhile: some hundredths of a second for so many. */
+const mostAtOnce = 50_000;
+
+/** A week of 100 Hz: some gigabytes. */
+const usualMost = 60_480_000;
+
+/** Recordings that a slow disk has not taken yet; more are thrown away. */
+const mostWaiting = 4;
+
+/** Of its recordings' names. */
+const prefix = 'loop-';
+
+/** What comes goes to a new recording every five minutes, and after a gap: a recording is one take without a break. */
+function createRecorder(options: RecorderOptions): Recorder {
+  const { fields, rateHz, longestSeconds = 300, mostSamples = usualMost } = options;
+  const room = Math.max(1, Math.min(mostAtOnce, Math.ceil(longestSeconds * rateHz)));
+  const config = configFor(options);
+  let columns = fields.map(() => new Float64Array(room));
+  let filled = 0;
+  let startedAt = 0;
+  const kept = { folder: options.folder, recordings: 0, samples: 0 };
+  let work = Promise.resolve();
+  let waiting = 0;
+  let failing = false;
+
+  const save = async (recording: Recording) => {
+    const { rollRecording } = await import('../../data/index.js');
+    try {
+      await rollRecording({ folder: options.folder, config, recording, prefix, mostSamples, decimals: 6 });
+      kept.recordings++;
+      kept.samples += recording.columns[0]?.length ?? 0;
+      failing = false;
+    } catch (error) {
+      if (!failing) options.onEvent(`a recording is lost: ${(error as Error).message}`);
+      failing = true;
+    }
+    waiting--;
+  };
+  const finish = () => {
+    if (filled === 0) return;
+    const full = columns.map((column) => column.slice(0, filled));
+    filled = 0;
+    if (waiting >= mostWaiting) return options.onEvent('a recording is lost: the disk is too slow');
+    waiting++;
+    const recording = recordingOf(full, startedAt, fields, rateHz);
+    work = work.then(() => save(recording));
+  };
+  return {
+    samples({ values, times, count, lost }) {
+      if (lost > 0) finish();
+      for (let i = 0; i < count; i++) {
+        if (filled === 0) startedAt = times[i]!;
+        columns.forEach((column, f) => {
+          column[filled] = values[i * fields.length + f]!;
+        });
+        if (++filled === room) finish();
+      }
+    },
+    kept: () => ({ ...kept }),
+    async close() {
+      finish();
+      columns = [];
+      await work;
+    },
+  };
+}
+
+function recordingOf(
+  columns: Float64Array[],
+  startedAt: number,
+  fields: readonly SampleField[],
+  rateHz: number,
+): Recording {
+  const stamp = new Date(startedAt).toISOString().replaceAll(/[-:.]/g, '').slice(0, 18);
+  const device = hostname();
+  return {
+    id: `${prefix}${stamp}Z`,
+    label: null,
+    device: namePattern.test(device) ? device : null,
+    rateHz,
+    startedAt: Math.round(startedAt),
+    fields: fields.map(({ name }) => name),
+    columns,
+  };
+}
+
+/** Where there is no project, what is recorded says itself what it is. */
+function configFor({ config, fields, rateHz }: RecorderOptions): ProjectConfig {
+  const declared = fields.map(({ name, unit }) => [
+    name,
+    config.stream.fields[name] ?? { type: 'float' as const, unit },
+  ]);
+  return {
+    ...config,
+    stream: { ...config.stream, fields: Object.fromEntries(declared) },
+    signal: { ...config.signal, rate: rateHz },
+  };
+}

@@ -1,13 +1,12 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { AiotError, bytesOf, type Project, plural, systemClock } from '../../core/index.js';
-import type { StageEvent, StageName, StageResult } from '../har/index.js';
-import { loopFolder } from '../operate/index.js';
-import type { SensingContract } from '../sense/index.js';
-import { limitOf, sleepLong } from './limit.js';
+import type { StageEvent, StageName, StageResult } from '../har/layout.js';
+import { loopFolder } from '../operate/state.js';
+import type { SensingContract } from '../sense/types.js';
+import { limitOf, sleepLong } from './ending.js';
 import { baseOf, modelOptions, sensorOf } from './open.js';
-import type { LoopOptions } from './options.js';
-import { realParts } from './parts.js';
+import { type LoopOptions, realParts } from './options.js';
 
 /** One of the motion system's four parts, in the place of one of the original's containers. @throws what `runStage` throws */
 export async function runLoopStage(options: LoopOptions, project: Project): Promise<StageResult> {
@@ -17,7 +16,7 @@ export async function runLoopStage(options: LoopOptions, project: Project): Prom
   const limitMs = limitOf(options, clock.now());
   if (limitMs !== null) void sleepLong(clock, limitMs, signal).then(() => over.abort());
   const parts = { ...realParts, ...options.parts };
-  const { runStage } = await import('../har/index.js');
+  const { runStage } = await import('../har/run-stage.js');
   const { signal: samples, stream: contract } = project.config;
   const sensor = sensorOf(options, project);
   const fields = Object.entries(contract.fields).map(([name, { unit }]) => ({ name, unit }));

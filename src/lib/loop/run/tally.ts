@@ -1,7 +1,6 @@
-import type { Clock } from '../../core/index.js';
-import type { LoopStatus } from '../status.js';
-import type { Answer } from '../types.js';
-import { createHistogram, type Histogram } from './histogram.js';
+import { type Clock, residentBytes } from '../../core/index.js';
+import type { LoopMonitor, LoopStatus } from '../status.js';
+import type { Answer, ModelKeeper, Outputs, Sensing } from '../types.js';
 
 /** Happenings that a status tells, the newest. */
 const keptEvents = 50;
@@ -48,4 +47,123 @@ export function createTally(clock: Clock): Tally {
     },
   };
   return tally;
+}
+
+/** Counts of times in steps of a fixed ratio: as small after a year as after a minute. */
+interface Histogram {
+  readonly count: number;
+  /** @param ms at least 0 */
+  add(ms: number): void;
+  /** The time that this share of them does not exceed, ms, off by 2 % at most; null without any. */
+  percentile(share: number): number | null;
+  /** How many lie in each of `columns` equal parts of the logarithmic range from `fromMs` to `toMs`; what lies outside is in the first and the last. */
+  spread(columns: number, fromMs: number, toMs: number): number[];
+}
+
+/** 1 µs to 10⁴ s, in steps of 4 %: the middle of a step is within 2 % of all in it. */
+const [smallestMs, ratio, steps] = [1e-3, 1.04, 592] as const;
+
+export function createHistogram(): Histogram {
+  const counts = new Float64Array(steps);
+  let count = 0;
+  const middleOf = (step: number) => smallestMs * ratio ** (step + 0.5);
+  return {
+    get count() {
+      return count;
+    },
+    add(ms) {
+      const step = Math.floor(Math.log(Math.max(ms, smallestMs) / smallestMs) / Math.log(ratio));
+      const place = Math.min(steps - 1, step);
+      counts[place] = counts[place]! + 1;
+      count++;
+    },
+    percentile(share) {
+      if (count === 0) return null;
+      const rank = Math.max(1, Math.ceil(share * count));
+      let seen = 0;
+      const step = counts.findIndex((each) => {
+        seen += each;
+        return seen >= rank;
+      });
+      return Number(middleOf(step).toPrecision(3));
+    },
+    spread(columns, fromMs, toMs) {
+      const parts = Array<number>(columns).fill(0);
+      counts.forEach((each, step) => {
+        if (each === 0) return;
+        const share = Math.log(middleOf(step) / fromMs) / Math.log(toMs / fromMs);
+        const part = Math.min(columns - 1, Math.max(0, Math.floor(share * columns)));
+        parts[part] = parts[part]! + each;
+      });
+      return parts;
+    },
+  };
+}
+
+/** Parts of a loop that are there by now. */
+export interface Running {
+  /** The sensor's address without credentials, until it is open. */
+  sensor: string;
+  /** Folder of what waits for the outputs. */
+  spool: string;
+  sensing?: Sensing;
+  keeper?: ModelKeeper;
+  outputs?: Outputs;
+  stopped?: boolean;
+}
+
+/** Sensors that are silent for so long are not there, ms; slower ones for ten of their periods. */
+const silentMs = 3000;
+
+/** A loop as others may look at it, at any time from its beginning to its end. */
+export function watchLoop(name: string, running: Running, tally: Tally, clock: Clock): LoopMonitor {
+  const startedAt = clock.now();
+  return {
+    status(): LoopStatus {
+      const at = clock.now();
+      const { sensing, keeper, outputs } = running;
+      const sensor = sensorState(running, tally, at);
+      const [p50, p99] = [tally.latency.percentile(0.5), tally.latency.percentile(0.99)];
+      const { last } = tally;
+      const ready = sensing && keeper && outputs && sensor.connected;
+      return {
+        name,
+        pid: process.pid,
+        startedAt,
+        at,
+        state: running.stopped ? 'stopped' : ready ? 'running' : 'waiting',
+        sensor,
+        model: keeper?.state() ?? null,
+        windows: tally.windows,
+        predictions: tally.predictions,
+        last: last && { t: last.t, label: last.label, voted: last.voted },
+        latencyMs: p50 === null || p99 === null ? null : { p50, p99 },
+        outputs: outputs?.states() ?? [],
+        rssMb: rssMb(),
+        events: [...tally.events],
+      };
+    },
+  };
+}
+
+function sensorState(
+  { sensor, sensing }: Running,
+  { lastSampleAt }: Tally,
+  at: number,
+): LoopStatus['sensor'] {
+  const patience = Math.max(silentMs, 10_000 / (sensing?.rateHz ?? 1));
+  // A clock that was set back since then tells nothing of the sensor but that it was not heard since.
+  const silence = lastSampleAt === null ? Number.POSITIVE_INFINITY : Math.abs(at - lastSampleAt);
+  return {
+    endpoint: sensing?.endpoint ?? sensor,
+    connected: sensing?.connected !== false && silence <= patience,
+    ...(sensing?.rates() ?? { samples: 0, lost: 0, gaps: 0, rateHz: null, jitterP99Ms: null }),
+    ...(sensing?.faults ?? { overruns: 0, retries: 0, reconnects: 0 }),
+    lastSampleAt,
+  };
+}
+
+/** Memory of this process, 10⁶ bytes. */
+export function rssMb(): number {
+  return Math.round(residentBytes() / 1e5) / 10;
 }

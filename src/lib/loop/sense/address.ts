@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { AiotError, dictionary, issueText } from '../../core/index.js';
-import type { FieldSettings } from './fields/map.js';
+import type { FieldSettings } from './fields.js';
 
 const pairs = (what: string) =>
   z

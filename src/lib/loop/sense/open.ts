@@ -1,16 +1,21 @@
-import { AiotError, systemClock } from '../../core/index.js';
+import { AiotError, type Clock, systemClock } from '../../core/index.js';
+import type { SampleField, SourceFaults } from '../../sensor/index.js';
 import { parseStreamUrl, requireScheme } from '../../stream/index.js';
-import type { Sensing } from '../types.js';
+import type { Rates, Sensing } from '../types.js';
 import { parseAddress, type SensorAddress } from './address.js';
-import { createTeller } from './events.js';
-import type { FieldSettings } from './fields/map.js';
-import { openMessages } from './messages/source.js';
+import type { FieldSettings } from './fields.js';
+import { machineSchemes, openMachine } from './machine.js';
+import { openListener, openMessages } from './messages.js';
+import { openReplay } from './replay.js';
 import { type SensingPorts, sensingOf } from './sensing.js';
-import { openAgain } from './source/again.js';
-import { openListener } from './source/listen.js';
-import { machineSchemes, openMachine } from './source/machine.js';
-import { openReplay } from './source/replay.js';
-import type { RawSource, SensingOptions } from './types.js';
+import {
+  createTeller,
+  type Incoming,
+  type RawSource,
+  type SensingEvent,
+  type SensingOptions,
+  type Tell,
+} from './types.js';
 
 /**
  * Opens any sensor as samples in the contract's fields, units and rate.
@@ -32,7 +37,7 @@ export async function openSensing(options: SensingOptions): Promise<Sensing> {
 async function openMadeUp(options: SensingOptions, ports: SensingPorts): Promise<Sensing> {
   const { simulate, contract } = options;
   if (!simulate) throw new AiotError('AIOT_SENSOR_MISSING', 'no sensor is named');
-  const { openSimulated } = await import('./simulate/open.js');
+  const { openSimulated } = await import('./simulate.js');
   const { source, fields, clock } = await openSimulated(simulate, contract, {
     ...ports,
     signal: stopOf(options),
@@ -98,4 +103,180 @@ function requireReadable(url: string): void {
 
 function isCsv({ url }: SensorAddress): boolean {
   return /\.csv$/i.test(url.replace(/\?.*$/, ''));
+}
+
+/** Waits between attempts, ms: doubled each time. */
+const pause = { first: 500, longest: 30_000 };
+
+interface AgainOptions {
+  clock: Clock;
+  signal: AbortSignal;
+  tell: Tell;
+  /** Also the first time; only what another attempt may mend. */
+  patient: boolean;
+}
+
+/**
+ * A source that is opened again, for as long as it takes, when reading it fails: unplugged, its driver gone. What comes then follows
+ * nothing.
+ * @throws what opening it throws the first time; while reading, only bugs
+ */
+export async function openAgain(open: () => Promise<RawSource>, options: AgainOptions): Promise<RawSource> {
+  const { clock, signal, tell } = options;
+  let source = await firstOf(open, options);
+  let closed = false;
+  let connected = true;
+  const before: SourceFaults = { overruns: 0, retries: 0, reconnects: 0 };
+  const ended = new AbortController();
+  const stop = AbortSignal.any([signal, ended.signal]);
+
+  /** @returns whether it is open again */
+  const reopen = async (error: AiotError): Promise<boolean> => {
+    connected = false;
+    tell('lost', `${source.endpoint} is gone: ${error.message}`);
+    addTo(before, source.faults);
+    await source.close().catch(() => {});
+    for (let waitMs = pause.first; !stop.aborted; waitMs = Math.min(2 * waitMs, pause.longest)) {
+      await clock.sleep(waitMs, stop).catch(() => {});
+      if (stop.aborted) break;
+      const again = await open().catch((failure: unknown) => {
+        if (!(failure instanceof AiotError)) throw failure;
+        return null;
+      });
+      if (again === null) continue;
+      source = again;
+      if (closed) await source.close();
+      before.reconnects++;
+      connected = true;
+      tell('found', `${source.endpoint} is back`);
+      return true;
+    }
+    return false;
+  };
+
+  async function* batches(): AsyncGenerator<Incoming> {
+    let apart = false;
+    while (!closed) {
+      try {
+        for await (const batch of source) {
+          yield apart ? { ...batch, apart } : batch;
+          apart = false;
+        }
+        return;
+      } catch (error) {
+        if (closed) return;
+        if (!(error instanceof AiotError) || error.family === 'bug') throw error;
+        if (!(await reopen(error))) return;
+        apart = true;
+      }
+    }
+  }
+
+  return {
+    get endpoint() {
+      return source.endpoint;
+    },
+    fields: source.fields,
+    get rateHz() {
+      return source.rateHz;
+    },
+    get timing() {
+      return source.timing;
+    },
+    get kept() {
+      return source.kept ?? false;
+    },
+    get connected() {
+      return connected && (source.connected ?? true);
+    },
+    get faults() {
+      return addTo({ ...before }, source.faults);
+    },
+    [Symbol.asyncIterator]: () => batches(),
+    async close() {
+      closed = true;
+      ended.abort();
+      await source.close();
+    },
+  };
+}
+
+async function firstOf(open: () => Promise<RawSource>, options: AgainOptions): Promise<RawSource> {
+  const { clock, signal, tell, patient } = options;
+  for (let waitMs = pause.first; ; waitMs = Math.min(2 * waitMs, pause.longest)) {
+    try {
+      return await open();
+    } catch (error) {
+      // What is written wrong does not come right by waiting.
+      const mayCome = error instanceof AiotError && (error.family === 'outside' || error.exit === 4);
+      if (!patient || !mayCome) throw error;
+      if (waitMs === pause.first) tell('lost', `no sensor yet, waiting for it: ${error.message}`);
+      await clock.sleep(waitMs, signal);
+    }
+  }
+}
+
+function addTo(sum: SourceFaults, more: Readonly<SourceFaults>): SourceFaults {
+  sum.overruns += more.overruns;
+  sum.retries += more.retries;
+  sum.reconnects += more.reconnects;
+  return sum;
+}
+
+/** What a sensor is like, looked at for a while. */
+export interface MeasuredSensor extends Rates {
+  endpoint: string;
+  fields: readonly SampleField[];
+  /** Hz that the model takes; 1 where it takes any. */
+  contractHz: number;
+  /** How long it was listened to, s. */
+  seconds: number;
+  /** The newest sample, in the contract's fields and units; null when none came. */
+  newest: number[] | null;
+  faults: Readonly<SourceFaults>;
+  /** What happened meanwhile. */
+  events: SensingEvent[];
+}
+
+/**
+ * Opens a sensor, listens for some seconds or until it ends, and closes it.
+ * @throws as `openSensing`
+ */
+export async function measureSensor(options: SensingOptions, seconds: number): Promise<MeasuredSensor> {
+  const { clock = systemClock, onEvent } = options;
+  const events: SensingEvent[] = [];
+  const sensing = await openSensing({
+    ...options,
+    onEvent(event) {
+      events.push(event);
+      onEvent?.(event);
+    },
+  });
+  const began = clock.monotonic?.() ?? clock.now();
+  const over = new AbortController();
+  const end = options.signal ? AbortSignal.any([options.signal, over.signal]) : over.signal;
+  const timer = clock.sleep(seconds * 1000, end).then(
+    () => sensing.close(),
+    () => sensing.close(),
+  );
+  let newest: number[] | null = null;
+  try {
+    for await (const { values, count } of sensing) {
+      const width = sensing.fields.length;
+      newest = Array.from(values.subarray((count - 1) * width, count * width));
+    }
+  } finally {
+    over.abort();
+    await timer;
+  }
+  return {
+    endpoint: sensing.endpoint,
+    fields: sensing.fields,
+    contractHz: sensing.rateHz,
+    seconds: ((clock.monotonic?.() ?? clock.now()) - began) / 1000,
+    ...sensing.rates(),
+    newest,
+    faults: { ...sensing.faults },
+    events,
+  };
 }

@@ -1,17 +1,11 @@
-import type { Clock } from '../../core/index.js';
+import { type Clock, percent, plural } from '../../core/index.js';
 import type { SampleBatch, SourceFaults } from '../../sensor/index.js';
 import type { Sensing } from '../types.js';
 import type { SensorAddress } from './address.js';
-import type { Tell } from './events.js';
-import { mapFields } from './fields/map.js';
-import { createConverter } from './stage/convert.js';
-import { type Counts, createFollower } from './stage/follow.js';
-import { createGrid } from './stage/grid.js';
-import { createRateWatch } from './stage/rate-watch.js';
-import { createRepeats } from './stage/repeats.js';
-import { createRisingTimes } from './stage/rising-times.js';
-import { createMeasure } from './time/measure.js';
-import type { Incoming, RawSource, SensingContract } from './types.js';
+import { type Mapped, mapFields } from './fields.js';
+import { createGrid, createSegments, type Segment } from './grid.js';
+import { createMeasure, createTrack, type Measure, verdicts } from './time.js';
+import type { Incoming, RawSource, SensingContract, Tell, Timing } from './types.js';
 
 export interface SensingPorts {
   clock: Clock;
@@ -21,6 +15,7 @@ export interface SensingPorts {
 
 /** This machine's clock moved, if it did so by more than this, ms. */
 const movedMs = 1000;
+
 /** How fast the times that are told follow a clock that is off by less, as a share of the time that passes. */
 const slew = 0.005;
 
@@ -141,5 +136,255 @@ function createStages(
     follower: createFollower({ ...shape, bridge, measure, counts, monotonicMs }),
     grid,
     watch: createRateWatch(expected, measuredHz, tell),
+  };
+}
+
+interface Counts {
+  samples: number;
+  lost: number;
+  gaps: number;
+}
+
+interface FollowOptions {
+  fields: number;
+  timing: Timing;
+  nominalHz: number | null;
+  /** Longest gap that is bridged, samples. */
+  bridge: number;
+  measure: Measure;
+  counts: Counts;
+  tell: Tell;
+  monotonicMs: () => number;
+}
+
+interface Follower {
+  add(batch: Incoming): Segment[];
+  /** ms; null before it is known. */
+  readonly periodMs: number | null;
+}
+
+/** A jump of the times by more than this is one of their clock, unless as much time has passed here. */
+const jumpMs = 10_000;
+
+/**
+ * Tells by their times which samples follow each other. A gap of a sample or two is bridged by a straight line; a longer one breaks
+ * the samples apart, as does a clock that moves; a sample that comes late or twice is left out. All is counted.
+ */
+function createFollower(options: FollowOptions): Follower {
+  const { fields, timing, bridge, measure, counts, tell, monotonicMs } = options;
+  const track = createTrack(options.nominalHz, timing);
+  const segments = createSegments(fields);
+  const before = new Float64Array(fields);
+  const filled = new Float64Array(fields);
+  let lastT = Number.NaN;
+  let lastSmooth = Number.NaN;
+  let lastArrival = Number.NaN;
+  let late = 0;
+
+  const bridged = (missing: number, values: Float64Array, from: number, t: number) => {
+    for (let k = 1; k <= missing; k++) {
+      const share = k / (missing + 1);
+      for (let f = 0; f < fields; f++) filled[f] = before[f]! + (values[from + f]! - before[f]!) * share;
+      segments.push(filled, 0, lastT + (t - lastT) * share, lastSmooth + (track.smooth - lastSmooth) * share);
+    }
+    counts.lost += missing;
+    counts.gaps++;
+  };
+
+  /** The last sample once more: a repeat of the message. */
+  const again = (values: Float64Array, from: number, t: number): boolean => {
+    if (timing !== 'own' || t !== lastT || (track.periodMs ?? 0) < 2) return false;
+    return before.every((value, f) => value === values[from + f]);
+  };
+
+  const missed = (missing: number, t: number, passed: number) => {
+    const jump = t - lastT;
+    if (jump > jumpMs && passed < jump / 2) {
+      tell('jump', `the times of the samples jump by ${(jump / 1000).toFixed(1)} s: the window begins anew`);
+      segments.breakHere(1);
+      return;
+    }
+    counts.lost += missing;
+    counts.gaps++;
+    tell('gap', `${plural(missing, 'sample')} missing: the window begins anew`);
+    segments.breakHere(missing);
+  };
+
+  /** Nobody counted what is missing: by the times, where they can be believed. */
+  const brokenOff = (t: number, passed: number) => {
+    const period = track.periodMs;
+    const missing = period === null || timing === 'exact' ? 0 : Math.round((t - lastT) / period) - 1;
+    if (missing > 0 && t - lastT < 2 * passed + jumpMs) {
+      counts.lost += missing;
+      counts.gaps++;
+    }
+    segments.breakHere(Math.max(1, missing));
+  };
+
+  /** @returns whether the sample counts */
+  const judge = (verdict: number, values: Float64Array, from: number, t: number, passed: number): boolean => {
+    if (verdict === verdicts.late) {
+      late++;
+      tell('skipped', `samples that came late or twice are left out, ${late} so far`);
+      return false;
+    }
+    if (verdict === verdicts.apart) {
+      const what = timing === 'arrival' ? 'the sensor was silent for' : 'the times of the samples moved by';
+      tell('jump', `${what} ${(Math.abs(t - lastT) / 1000).toFixed(1)} s: the window begins anew`);
+      if (timing === 'arrival') counts.gaps++;
+      segments.breakHere(1);
+    } else if (verdict > 0 && verdict <= bridge) bridged(verdict, values, from, t);
+    else if (verdict > 0) missed(verdict, t, passed);
+    measure.add(t, verdict === verdicts.follows);
+    return true;
+  };
+
+  return {
+    add({ values, times, count, lost, sure, steady, apart }) {
+      const arrival = monotonicMs();
+      const passed = arrival - lastArrival;
+      lastArrival = arrival;
+      for (let i = 0; i < count; i++) {
+        const t = times[i]!;
+        const from = i * fields;
+        if (i === 0 && (lost > 0 || apart)) track.cut();
+        const verdict = again(values, from, t) ? verdicts.late : track.step(t, sure === true, arrival);
+        if (i === 0 && lost > 0) {
+          if (lost <= bridge && counts.samples > 0) bridged(lost, values, from, t);
+          else missed(lost, t, Number.POSITIVE_INFINITY);
+          measure.add(t, false);
+        } else if (i === 0 && apart) {
+          brokenOff(t, passed);
+          measure.add(t, false);
+        } else if (!judge(verdict, values, from, t, passed)) continue;
+        counts.samples++;
+        // Without a break the line never goes back, though a stamp may.
+        const goesOn =
+          verdict === verdicts.follows && (i > 0 || (lost === 0 && !apart)) && counts.samples > 1;
+        const smooth = steady ? t : goesOn ? Math.max(track.smooth, lastSmooth) : track.smooth;
+        segments.push(values, from, t, smooth);
+        for (let f = 0; f < fields; f++) before[f] = values[from + f]!;
+        lastT = t;
+        lastSmooth = smooth;
+      }
+      return segments.take();
+    },
+    get periodMs() {
+      return track.periodMs;
+    },
+  };
+}
+
+/** Samples in the sensor's fields → in the contract's, converted. Where nothing differs they pass as they are, bit for bit. */
+function createConverter(mapped: readonly Mapped[], has: number): (batch: SampleBatch) => Float64Array {
+  const same =
+    mapped.length === has &&
+    mapped.every(({ from, scale, offset }, f) => from === f && scale === 1 && offset === 0);
+  if (same) return ({ values }) => values;
+  return ({ values, count }) => {
+    const out = new Float64Array(count * mapped.length);
+    mapped.forEach(({ from, scale, offset }, f) => {
+      for (let i = 0; i < count; i++) {
+        const value = values[i * has + from]!;
+        out[i * mapped.length + f] = scale === 1 && offset === 0 ? value : value * scale + offset;
+      }
+    });
+    return out;
+  };
+}
+
+/** Further from the contract's rate than this is told. */
+const tolerance = 0.03;
+
+/** How often it is looked at, in batches. */
+const every = 16;
+
+/**
+ * Tells when the sensor's rate is another than the one expected, and when it is right again.
+ * @param expected the contract's; where samples are resampled, the one that was set
+ */
+function createRateWatch(
+  expected: () => { hz: number | null; of: string },
+  measuredHz: () => number | null,
+  tell: Tell,
+): () => void {
+  let batches = 0;
+  let off = false;
+  return () => {
+    if (batches++ % every !== every - 1) return;
+    const { hz, of } = expected();
+    if (hz === null) return;
+    const measured = measuredHz();
+    if (measured === null) return;
+    const error = measured / hz - 1;
+    if (Math.abs(error) > tolerance && !off) {
+      off = true;
+      tell('rate', `the sensor gives ${measured.toPrecision(4)} samples a second, ${of} ${hz}`);
+    } else if (Math.abs(error) < tolerance / 2 && off) {
+      off = false;
+      tell('rate', `the sensor gives ${measured.toPrecision(4)} samples a second again`);
+    }
+  };
+}
+
+/** Rows that are compared, and the share of repeats from which on they are no chance. */
+const looked = 2000;
+
+const share = 0.2;
+
+/**
+ * Watches for samples that repeat the one before in every field: a poller that asks faster than its chip measures. Told once; nothing
+ * is taken out, because a model may have learned from such samples. One field alone may well stand still.
+ */
+function createRepeats(fields: number, tell: Tell): (values: Float64Array, count: number) => void {
+  const before = new Float64Array(fields).fill(Number.NaN);
+  let seen = 0;
+  let repeats = 0;
+  return (values, count) => {
+    if (seen >= looked || fields < 2) return;
+    for (let i = 0; i < count && seen < looked; i++, seen++) {
+      let same = true;
+      for (let f = 0; f < fields; f++) {
+        const value = values[i * fields + f]!;
+        if (value !== before[f]) same = false;
+        before[f] = value;
+      }
+      if (same) repeats++;
+    }
+    if (seen >= looked && repeats > share * looked) {
+      tell(
+        'repeats',
+        `${percent(repeats / looked)} of the samples repeat the one before: the sensor is asked more often than it measures`,
+      );
+    }
+  };
+}
+
+/**
+ * Times as the reader sees them: those of the samples, moved along with this machine's clock where they were taken here, and always
+ * rising: after a clock went back they go on at half speed until it has caught up.
+ */
+interface RisingTimes {
+  /** Writes the times of a batch anew, in place. @param periodMs between two samples */
+  apply(batch: SampleBatch, periodMs: number): void;
+  /** The clock by which samples are stamped here moved by so much, ms. */
+  move(byMs: number): void;
+}
+
+/** Begins with the first batch that it is given. */
+function createRisingTimes(): RisingTimes {
+  let shift = 0;
+  let last = Number.NEGATIVE_INFINITY;
+  return {
+    apply({ times, count }, periodMs) {
+      for (let i = 0; i < count; i++) {
+        const t = times[i]! + shift;
+        last = t > last ? t : last + periodMs / 2;
+        times[i] = last;
+      }
+    },
+    move(byMs) {
+      shift += byMs;
+    },
   };
 }

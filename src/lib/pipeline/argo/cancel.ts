@@ -1,11 +1,9 @@
 import { AiotError, type Clock, systemClock, takeLock } from '../../core/index.js';
-import type { PipelineFolders } from '../folders.js';
-import { interrupted } from '../run/begin.js';
+import { interrupted } from '../run/lifecycle.js';
 import { isAlive } from '../run/processes.js';
-import { type RunRecord, readRun, writeRun } from '../run/record.js';
+import { type PipelineFolders, type RunRecord, readRun, writeRun } from '../run/record.js';
 import { ArgoClient, accessOf, orNull } from './client.js';
-import { follow } from './follow.js';
-import { settle } from './settle.js';
+import { follow, settle } from './settle.js';
 import { isOver, type Workflow } from './workflow.js';
 
 /** How long the cluster may take to end the pods, ms. */

@@ -2,7 +2,6 @@ import type { Agent, Dispatcher } from 'undici';
 import { z } from 'zod';
 import { AiotError, issueText, isUntrusted, readText, systemCode, unless } from '../../core/index.js';
 import type { WorkflowRef } from '../run/record.js';
-import { jsonLines } from './lines.js';
 import { type Workflow, workflowSchema } from './workflow.js';
 
 /** What goes along with a workflow. */
@@ -35,21 +34,26 @@ const templateSchema = z.object({
     annotations: z.record(z.string(), z.string()).optional(),
   }),
 });
+
 export type FoundTemplate = z.output<typeof templateSchema>;
 
 const eventSchema = z.union([
   z.object({ result: z.object({ type: z.string(), object: workflowSchema }) }),
   z.object({ error: z.object({ message: z.string().default(''), http_code: z.int().default(500) }) }),
 ]);
+
 const logSchema = z.object({ result: z.object({ content: z.string(), podName: z.string() }) });
 const errorSchema = z.object({ code: z.int(), message: z.string() });
 
 /** Largest answer, and line of a stream, that is read; etcd keeps 1.5 MB of a workflow, the server adds what it offloads. */
 const largestAnswer = 32 * 1024 ** 2;
+
 /** Of all logs of a workflow together. */
 const largestLogs = 64 * 1024 ** 2;
+
 const connectMs = 10_000;
 const answerMs = 30_000;
+
 /** A watch that says nothing for so long is begun anew. */
 const silenceMs = 60_000;
 
@@ -275,6 +279,42 @@ function isLoopback(host: string): boolean {
 }
 
 function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The JSON of each line of a stream, as Argo's server sends them: `data: {…}` with empty lines between as server-sent events, or the
+ * object alone. What is no JSON is passed over (comments, a line that was cut off at the end).
+ * @param most longest line, characters @throws AIOT_ARGO_FAILED
+ */
+async function* jsonLines(body: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<unknown> {
+  const decoder = new TextDecoder();
+  let parts: string[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    const [first = '', ...more] = decoder.decode(chunk, { stream: true }).split('\n');
+    parts.push(first);
+    length += first.length;
+    if (length > most)
+      throw new AiotError('AIOT_ARGO_FAILED', `the server sent a line of more than ${most} characters`);
+    for (const next of more) {
+      const value = jsonIn(parts.join(''));
+      if (value !== undefined) yield value;
+      parts = [next];
+      length = next.length;
+    }
+  }
+  const value = jsonIn(parts.join(''));
+  if (value !== undefined) yield value;
+}
+
+function jsonIn(line: string): unknown {
+  const text = line.replace(/^data:/, '').trim();
+  if (!text.startsWith('{')) return undefined;
   try {
     return JSON.parse(text);
   } catch {

@@ -1,16 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AiotError, type Clock, writeFileAtomic } from '../../core/index.js';
-import type { PipelineFolders } from '../folders.js';
-import { modelOf } from '../run/finish.js';
-import type { RunRecord } from '../run/record.js';
+import { modelOf } from '../run/lifecycle.js';
+import type { PipelineFolders, RunRecord } from '../run/record.js';
 import { placesOf } from '../run/run-step.js';
-import type { ArgoClient } from './client.js';
-import { stateOfWorkflow, stepOfPod, stepsOfWorkflow, type Workflow } from './workflow.js';
+import { type ArgoClient, orNull } from './client.js';
+import { isOver, stateOfWorkflow, stepOfPod, stepsOfWorkflow, type Workflow } from './workflow.js';
 
 const logsMs = 30_000;
 
-export interface SettleOptions {
+interface SettleOptions {
   record: RunRecord;
   /** As it was at its end; null = it was deleted. */
   workflow: Workflow | null;
@@ -63,5 +62,51 @@ async function keepLogs(
     const { log } = placesOf(folders, run, step);
     await mkdir(dirname(log), { recursive: true });
     await writeFileAtomic(log, `${lines.join('\n')}\n`);
+  }
+}
+
+interface FollowOptions {
+  client: Pick<ArgoClient, 'workflow' | 'changes'>;
+  name: string;
+  clock: Clock;
+  signal: AbortSignal;
+  onChange(workflow: Workflow): void;
+}
+
+/** After a watch has ended, and, where the server does not answer, twice as long each time; ms. */
+const againMs = { first: 1000, most: 30_000 };
+
+/** How long a server may be away, ms: nodes of small clusters are started again. */
+const awayMs = 600_000;
+
+/**
+ * Looks on at a workflow until it is over. A watch may end at any time without a word: it is begun anew, and what was missed meanwhile is
+ * asked for first.
+ * @returns null where it was deleted @throws AIOT_ARGO_*, and the signal's reason
+ */
+export async function follow(options: FollowOptions): Promise<Workflow | null> {
+  const { client, name, clock, signal, onChange } = options;
+  let since: number | null = null;
+  for (let wait = againMs.first; ; ) {
+    try {
+      const now = await orNull(client.workflow(name, signal));
+      if (now === null) return null;
+      since = null;
+      wait = againMs.first;
+      onChange(now);
+      if (isOver(now)) return now;
+      for await (const next of client.changes(name, signal)) {
+        if (next === null) return null;
+        onChange(next);
+        if (isOver(next)) return next;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof AiotError) || !error.retryable) throw error;
+      since ??= clock.now();
+      if (clock.now() - since > awayMs) throw error;
+    }
+    await clock.sleep(wait, signal);
+    wait = Math.min(againMs.most, wait * 2);
   }
 }

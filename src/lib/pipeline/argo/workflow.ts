@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { errorIn, refusalOfExit, skippedIn } from '../run/outcome.js';
 import { newStepRecord, type RunState, type StepRecord } from '../run/record.js';
+import { errorIn, refusalOfExit, skippedIn } from '../run/run-step.js';
 
 const time = z.string().nullish();
 

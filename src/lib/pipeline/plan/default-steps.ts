@@ -1,7 +1,6 @@
 import { isAbsolute } from 'node:path';
 import { type ContextKind, needsLabels, type Project } from '../../core/index.js';
 import type { StoredData } from '../../registry/index.js';
-import { type Reads, settingsText } from './settings.js';
 import type { InputFrom, PipelineStep, StepInput, StepOutput } from './types.js';
 
 /** The steps from data to devices, in their order. */
@@ -16,11 +15,14 @@ export const defaultStepNames = [
 ] as const;
 
 const minuteMs = 60_000;
+
 /** Where `model push` leaves what the guide's boards are to be told. */
 const controlMessageFile = 'build/download-model.json';
+
 const data: Reads = {
   only: ['name', 'stream', 'signal', 'model.labels', 'model.table', 'model.kind', 'model.output'],
 };
+
 const model: Reads = { only: ['name', 'stream', 'signal', 'model'] };
 const without = (...names: string[]): Reads => ({ ...model, without: names.map((name) => `model.${name}`) });
 
@@ -207,4 +209,50 @@ export function step(name: string, about: string, given: Given): PipelineStep {
     keeps: [],
     ...given,
   };
+}
+
+/** Parts of aiot.yaml, by the path of their field. */
+interface Reads {
+  /** Fields that a step reads. */
+  only: string[];
+  /** Fields among them that it does not. */
+  without?: string[];
+}
+
+/**
+ * aiot.yaml with some of its fields alone, as they were written: JSON, which is YAML too. Two files that say the same to a step have
+ * the same text.
+ */
+function settingsText(given: unknown, { only, without = [] }: Reads): string {
+  const picked: Record<string, unknown> = {};
+  for (const path of only) {
+    const value = valueAt(given, path.split('.'));
+    if (value !== undefined) put(picked, path.split('.'), structuredClone(value));
+  }
+  for (const path of without) drop(picked, path.split('.'));
+  return `${JSON.stringify(picked, null, 2)}\n`;
+}
+
+function valueAt(value: unknown, path: string[]): unknown {
+  return path.reduce<unknown>(
+    (found, key) =>
+      found !== null && typeof found === 'object' ? (found as Record<string, unknown>)[key] : undefined,
+    value,
+  );
+}
+
+function put(target: Record<string, unknown>, path: string[], value: unknown): void {
+  const [key = '', ...rest] = path;
+  if (rest.length === 0) target[key] = value;
+  else {
+    target[key] ??= {};
+    put(target[key] as Record<string, unknown>, rest, value);
+  }
+}
+
+function drop(target: Record<string, unknown>, path: string[]): void {
+  const [key = '', ...rest] = path;
+  if (rest.length === 0) delete target[key];
+  else if (target[key] !== null && typeof target[key] === 'object')
+    drop(target[key] as Record<string, unknown>, rest);
 }

@@ -1,20 +1,13 @@
-import type { Clock } from '../../core/index.js';
-import type { PipelineFolders } from '../folders.js';
+import { aiotVersion, type Clock, canonicalJson, digestOf } from '../../core/index.js';
 import type { PipelinePlan, PipelineStep } from '../plan/types.js';
 import { refusalOfWhen } from '../plan/when.js';
-import type { Blobs } from '../store/blobs.js';
-import { readEntry, writeEntry } from '../store/entries.js';
-import type { Kept } from '../store/kept.js';
-import { type Tree, treeOf } from '../store/tree.js';
-import { keyOf } from './key.js';
-import { begunIn } from './outcome.js';
+import { type Blobs, type Kept, readEntry, type Tree, treeOf, writeEntry } from '../store.js';
 import type { PlatformPort } from './platform.js';
-import { newStepRecord, type RunRecord, type StepRecord } from './record.js';
-import { placesOf, runStep, type StepEnd } from './run-step.js';
-import { schedule } from './schedule.js';
+import { newStepRecord, type PipelineFolders, type RunRecord, type StepRecord } from './record.js';
+import { begunIn, placesOf, runStep, type StepEnd } from './run-step.js';
 import { findInputs, type Input } from './work.js';
 
-export interface EngineOptions {
+interface EngineOptions {
   plan: PipelinePlan;
   record: RunRecord;
   dir: string;
@@ -236,4 +229,68 @@ function withState({ state, cached, result }: StepRecord): unknown {
 
 function secondsSince(started: number): number {
   return Math.round(performance.now() - started) / 1000;
+}
+
+/** What is scheduled: its name, and what has to be over before. */
+interface Node {
+  name: string;
+  needs: readonly string[];
+}
+
+/**
+ * Runs each node once all that it needs are over, as many at a time as allowed, those given first before others. What comes of a node
+ * is the business of `run`, which does not throw for it; where it does throw, no more are begun, and what is under way is waited for.
+ */
+async function schedule<N extends Node>(
+  nodes: readonly N[],
+  most: number,
+  run: (node: N) => Promise<void>,
+): Promise<void> {
+  const over = new Set<string>();
+  const names = new Set(nodes.map(({ name }) => name));
+  const waiting = [...nodes];
+  const running = new Map<string, Promise<void>>();
+  const failures: unknown[] = [];
+  for (;;) {
+    while (failures.length === 0 && running.size < most) {
+      const at = waiting.findIndex(({ needs }) => needs.every((need) => over.has(need) || !names.has(need)));
+      if (at < 0) break;
+      const [node] = waiting.splice(at, 1) as [N];
+      const done = run(node)
+        .catch((error: unknown) => void failures.push(error))
+        .then(() => {
+          running.delete(node.name);
+          over.add(node.name);
+        });
+      running.set(node.name, done);
+    }
+    if (running.size === 0) break;
+    await Promise.race(running.values());
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+/**
+ * What a step is cached by: what is run, on what, and by which aiot. Equal keys mean equal outputs.
+ * @param platform which platform it talks to; null for a step that talks to none
+ * @param data what that has for it; null for a step that takes nothing from there
+ */
+function keyOf(
+  step: PipelineStep,
+  inputs: readonly Input[],
+  platform: string | null,
+  data: string | null,
+): string {
+  const { command, outputs } = step;
+  return digestOf(
+    canonicalJson({
+      spec: 'aiot-step-key/1',
+      aiot: aiotVersion(),
+      command,
+      inputs: Object.fromEntries(inputs.map(({ name, digest }) => [name, digest])),
+      outputs: Object.fromEntries(outputs.map(({ name, path }) => [name, path])),
+      platform,
+      ...(data === null ? {} : { data }),
+    }),
+  );
 }

@@ -13,9 +13,8 @@ import {
   untilAborted,
 } from '../../core/index.js';
 import type { StoredData } from '../../registry/index.js';
-import type { PipelineFolders } from '../folders.js';
-import { stepEnvironment } from './child.js';
-import { endGroup, identify } from './processes.js';
+import { endGroup, identify, stepEnvironment } from './processes.js';
+import type { PipelineFolders } from './record.js';
 
 /** The platform that steps talk to. */
 export interface PlatformPort {

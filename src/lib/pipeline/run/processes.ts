@@ -1,9 +1,148 @@
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import { systemClock } from '../../core/index.js';
+import { dirname, join } from 'node:path';
+import { makeFolder, onAbort, packageRoot, startProgram, systemClock, systemCode } from '../../core/index.js';
 import type { ProcessId } from './record.js';
 
+/** What a log keeps of a step that says too much, bytes. */
+const logBytes = 16 * 1024 * 1024;
+
+/** Longest JSON that is taken for a result, bytes. */
+const resultBytes = 8 * 1024 * 1024;
+
+const peakEveryMs = 100;
+
+interface ChildOptions {
+  /** `aiot` is this program. */
+  command: readonly string[];
+  folder: string;
+  /** What it says on both ways out is added to this file. */
+  log: string;
+  env: NodeJS.ProcessEnv;
+  timeoutMs: number | null;
+  signal: AbortSignal;
+  /** How this program is started. */
+  self: readonly string[];
+  onStart(child: ProcessId): void;
+  onLine(line: string): void;
+}
+
+export interface ChildEnd {
+  exit: number | null;
+  /** What ended it: a signal, the time, or that it could not be started. */
+  ended:
+    | { by: 'itself' }
+    | { by: 'signal'; signal: string }
+    | { by: 'time' }
+    | { by: 'abort' }
+    | { by: 'start'; code: string };
+  stdout: string;
+  /** The last line on stderr. */
+  last: string;
+  peakBytes: number | null;
+}
+
+/** Program and arguments that start this program as it runs now: the build, or the sources by the development entry. */
+export function selfCommand(): string[] {
+  const sources = import.meta.url.endsWith('.ts');
+  return [process.execPath, join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js')];
+}
+
+/** Settings of ours by environment would change what a step does without a trace; these say where things are, or are secret. Argo's token is for its server alone. */
+const passed =
+  /^AIOT_(?!ARGO)(?:(CONFIG_DIR|DATA_DIR|CACHE_DIR|CONTEXT|PIPELINE)$|.*(PASSPHRASE|SECRET|TOKEN))/;
+
+/** The environment of a step. */
+export function stepEnvironment(mark: string, more: Record<string, string>): NodeJS.ProcessEnv {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('AIOT_') || passed.test(name));
+  return { ...Object.fromEntries(own), ...more, [markVariable]: mark, NO_COLOR: '1' };
+}
+
+/** Runs a program to its end, at the head of a group of its own; whatever ends the wait ends all of the group. */
+export async function runChild(options: ChildOptions): Promise<ChildEnd> {
+  const { command, folder, env, timeoutMs, signal, self, onStart, onLine } = options;
+  const [program = '', ...args] = command[0] === 'aiot' ? [...self, ...command.slice(1)] : command;
+  await makeFolder(dirname(options.log));
+  const child = startProgram(program, args, {
+    cwd: folder,
+    env,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
+  // Before its ways out are looked at: without a free handle Node makes none.
+  if (child.pid === undefined) {
+    const code = await closed.then(
+      () => 'unknown error',
+      (error) => systemCode(error) ?? String(error),
+    );
+    return { exit: null, ended: { by: 'start', code }, stdout: '', last: '', peakBytes: null };
+  }
+  const log = boundedLog(options.log);
+  let stdout = '';
+  let last = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (stdout.length < resultBytes) stdout += text;
+    log.write(text);
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log.write(text);
+    const line = text.trimEnd().split('\n').at(-1)?.trim();
+    if (line) {
+      last = line.slice(0, 500);
+      onLine(last);
+    }
+  });
+  try {
+    const own = await identify(child.pid);
+    onStart(own);
+    let peakBytes: number | null = null;
+    const look = async () => {
+      peakBytes = Math.max((await peakOf(own.pid)) ?? 0, peakBytes ?? 0) || null;
+    };
+    const looking = setInterval(() => void look(), peakEveryMs);
+    let why: 'time' | 'abort' | null = null;
+    const end = (by: 'time' | 'abort') => {
+      why ??= by;
+      void endGroup(own);
+    };
+    const timer = timeoutMs === null ? undefined : setTimeout(() => end('time'), timeoutMs);
+    const abort = () => end('abort');
+    const leave = onAbort(signal, abort);
+    // What it started and left behind ends with it: `close` would wait for whoever has its ways out.
+    child.once('exit', () => void endGroup(own));
+    const [exit, ended] = await closed;
+    clearTimeout(timer);
+    clearInterval(looking);
+    leave();
+    const by =
+      why === null ? (ended === null ? null : { by: 'signal' as const, signal: ended }) : { by: why };
+    return { exit: why === null ? exit : null, ended: by ?? { by: 'itself' }, stdout, last, peakBytes };
+  } finally {
+    await log.end();
+  }
+}
+
+/** Appends until there is too much, and says so then. */
+function boundedLog(file: string): { write(text: string): void; end(): Promise<void> } {
+  const stream = createWriteStream(file, { flags: 'a' });
+  // A full disk loses the log, not the step.
+  stream.on('error', () => {});
+  let left = logBytes;
+  return {
+    write(text) {
+      if (left <= 0) return;
+      left -= Buffer.byteLength(text);
+      stream.write(left > 0 ? text : '\n[aiot: the log is cut off here]\n');
+    },
+    end: () => new Promise((resolve) => (stream.destroyed ? resolve() : stream.end(() => resolve()))),
+  };
+}
+
 /** The variable by which a project's steps are known, also those that a killed runner left behind. */
-export const markVariable = 'AIOT_PIPELINE';
+const markVariable = 'AIOT_PIPELINE';
+
 /** Between being asked to end and being ended, ms. */
 const graceMs = 3000;
 
@@ -92,7 +231,7 @@ async function marked(mark: string): Promise<ProcessId[]> {
 }
 
 /** Most memory that a process has had, bytes; null where it cannot be told. */
-export async function peakOf(pid: number): Promise<number | null> {
+async function peakOf(pid: number): Promise<number | null> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => null);
   const [, kib] = /^VmHWM:\s*(\d+) kB$/m.exec(status ?? '') ?? [];
   return kib === undefined ? null : Number(kib) * 1024;

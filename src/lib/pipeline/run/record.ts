@@ -11,8 +11,7 @@ import {
   userName,
   writeJsonAtomic,
 } from '../../core/index.js';
-import type { PipelineFolders } from '../folders.js';
-import { treeSchema } from '../store/tree.js';
+import { treeSchema } from '../store.js';
 
 export const stepStates = [
   'waiting',
@@ -28,9 +27,11 @@ export const stepStates = [
   'interrupted',
   'cancelled',
 ] as const;
+
 export type StepState = (typeof stepStates)[number];
 
 export const runStates = ['running', 'done', 'failed', 'stopped', 'interrupted', 'cancelled'] as const;
+
 export type RunState = (typeof runStates)[number];
 
 /** Of a process: a number alone is given again to another. */
@@ -39,6 +40,7 @@ const processSchema = z.object({
   /** When it was started, as the system counts; null where it does not tell. */
   start: z.string().nullable(),
 });
+
 export type ProcessId = z.output<typeof processSchema>;
 
 export const stepRecordSchema = z.object({
@@ -67,6 +69,7 @@ export const stepRecordSchema = z.object({
   result: z.unknown(),
   child: processSchema.nullable(),
 });
+
 export type StepRecord = z.output<typeof stepRecordSchema>;
 
 /** Who started a run, or what. */
@@ -75,6 +78,7 @@ export const causeSchema = z.object({
   /** In a few words. */
   text: z.string(),
 });
+
 export type Cause = z.output<typeof causeSchema>;
 
 /** What Argo Workflows runs of ours. */
@@ -91,6 +95,7 @@ const workflowSchema = z.object({
   /** Whether the server has said that it is there. */
   seen: z.boolean(),
 });
+
 export type WorkflowRef = z.output<typeof workflowSchema>;
 
 export const runRecordSchema = z.object({
@@ -119,6 +124,7 @@ export const runRecordSchema = z.object({
   asked: z.object({ until: z.string().nullable(), force: z.boolean() }),
   steps: z.array(stepRecordSchema),
 });
+
 export type RunRecord = z.output<typeof runRecordSchema>;
 
 /** The record of a run that begins now. */
@@ -224,3 +230,61 @@ export async function pruneRuns(folders: PipelineFolders, most: number): Promise
     await rm(runFile(folders, id), { force: true });
   }
 }
+
+/** Keeps a record on disk while it changes: one write at a time, each of the newest state. */
+export function createRecorder(write: (record: RunRecord) => Promise<void>, record: RunRecord) {
+  let dirty = false;
+  let writing: Promise<void> | undefined;
+  const failures: unknown[] = [];
+  const loop = async () => {
+    while (dirty) {
+      dirty = false;
+      await write(structuredClone(record));
+    }
+  };
+  const changed = () => {
+    dirty = true;
+    writing ??= loop()
+      .catch((error: unknown) => void failures.push(error))
+      .finally(() => {
+        writing = undefined;
+      });
+  };
+  return {
+    changed,
+    /** The newest state is on disk. @throws AIOT_FILE_NOT_WRITABLE */
+    async end(): Promise<void> {
+      changed();
+      while (writing !== undefined) await writing;
+      if (failures.length > 0) throw failures[0];
+    },
+  };
+}
+
+/** Where a project's pipeline keeps what it has: all of it can be made again but the platform and the history. */
+export function pipelineFolders(dir: string) {
+  const root = join(dir, '.aiot', 'pipeline');
+  return {
+    root,
+    /** Held by the process that runs the pipeline, and by no dead one. */
+    lock: join(root, 'lock'),
+    /** A file a run. */
+    runs: join(root, 'runs'),
+    /** RUN/STEP.log. */
+    logs: join(root, 'logs'),
+    /** RUN/STEP: where a step runs. */
+    work: join(root, 'work'),
+    /** Contents by their digest. */
+    blobs: join(root, 'store', 'blobs'),
+    /** What a step left, by its key. */
+    entries: join(root, 'store', 'steps'),
+    /** What later runs find of earlier ones. */
+    kept: join(root, 'kept.json'),
+    /** The project's own platform, where no context is in use. */
+    platform: join(root, 'platform'),
+    /** Contexts and keys for it. */
+    config: join(root, 'config'),
+  };
+}
+
+export type PipelineFolders = ReturnType<typeof pipelineFolders>;

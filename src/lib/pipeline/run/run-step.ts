@@ -1,14 +1,12 @@
 import { join } from 'node:path';
 import type { Clock } from '../../core/index.js';
 import type { PipelineStep } from '../plan/types.js';
-import type { Blobs } from '../store/blobs.js';
-import type { Tree } from '../store/tree.js';
-import { type ChildEnd, runChild, stepEnvironment } from './child.js';
-import { begunIn, errorIn, refusalOfExit, skippedIn } from './outcome.js';
+import type { Blobs, Tree } from '../store.js';
+import { type ChildEnd, runChild, stepEnvironment } from './processes.js';
 import type { ProcessId, StepRecord } from './record.js';
 import { collect, type Input, prepareFolder } from './work.js';
 
-export interface StepOptions {
+interface StepOptions {
   step: PipelineStep;
   inputs: readonly Input[];
   blobs: Blobs;
@@ -37,6 +35,7 @@ export type StepEnd = Told & {
 
 /** Exit codes of ours after which nothing is better by trying again: how it was called, what is missing, who may, what a gate says. */
 const final = new Set([2, 4, 5, 6]);
+
 const longestResult = 256 * 1024;
 
 /** Runs a step, again where it failed and may be tried again. */
@@ -127,4 +126,54 @@ function resultOf(stdout: string): unknown {
 /** Where a step of a run works, and where its log is. */
 export function placesOf(folders: { work: string; logs: string }, run: string, step: string) {
   return { folder: join(folders.work, run, step), log: join(folders.logs, run, `${step}.log`) };
+}
+
+type StepError = StepRecord['error'];
+
+/** Why a step that ended by itself is not done, whatever ran it: a gate said no (6), or it failed. */
+export function refusalOfExit(
+  exit: number | null,
+  result: unknown,
+  last: string,
+): { state: 'stopped' | 'failed'; reason: string; error: StepError } {
+  const error = errorIn(result);
+  if (exit === 6) return { state: 'stopped', reason: gateReason(result, error, last), error };
+  return { state: 'failed', reason: error?.message ?? (last || `exit code ${exit}`), error };
+}
+
+/** What a gate says: an error, the limits that are not kept (`model evaluate`), or the last line. */
+function gateReason(result: unknown, error: StepError, last: string): string {
+  if (error) return error.message;
+  const { gates, reason } = (result ?? {}) as { gates?: unknown; reason?: unknown };
+  if (typeof reason === 'string') return reason;
+  const failed = (Array.isArray(gates) ? gates : []).filter((gate) => gate?.passed === false);
+  const told = failed.map(
+    ({ name, limit, got, message }) => message ?? `${name} ${rounded(got)} where the limit is ${limit}`,
+  );
+  return told.length > 0 ? told.join('; ') : last || 'its gate said no';
+}
+
+function rounded(value: unknown): string {
+  return typeof value === 'number' ? String(Number(value.toFixed(4))) : 'not measured';
+}
+
+/** The error that one of our commands ended with, under --json. */
+export function errorIn(result: unknown): StepError {
+  const { error } = (result ?? {}) as { error?: { code?: unknown; message?: unknown; next?: unknown } };
+  if (typeof error?.code !== 'string' || typeof error.message !== 'string') return null;
+  const { code, message, next } = error;
+  return { code, message, ...(typeof next === 'string' ? { next } : {}) };
+}
+
+/** What a step that is done has only begun: a rollout goes on without the run. Null where nothing goes on. */
+export function begunIn(result: unknown): string | null {
+  const { id, state } = (result ?? {}) as { id?: unknown; state?: unknown };
+  if (typeof id !== 'string' || !id.startsWith('ro_') || state === 'done') return null;
+  return `begun, and goes on by itself: aiot ota watch ${id}`;
+}
+
+/** Why a step had nothing to do; null where it had. */
+export function skippedIn(result: unknown): string | null {
+  const { skipped } = (result ?? {}) as { skipped?: unknown };
+  return typeof skipped === 'string' ? skipped : null;
 }

@@ -2,8 +2,7 @@ import { mkdir, rm, symlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { digestOf, writeFileAtomic } from '../../core/index.js';
 import type { PipelinePlan, PipelineStep } from '../plan/types.js';
-import type { Blobs } from '../store/blobs.js';
-import { type Tree, treeOf } from '../store/tree.js';
+import { type Blobs, type Tree, treeOf } from '../store.js';
 
 /** An input as it is now: its contents, and what is put into the step's folder. */
 export interface Input {

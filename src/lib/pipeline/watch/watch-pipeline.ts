@@ -1,27 +1,32 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { z } from 'zod';
 import {
   AiotError,
   type ChosenContext,
   type Clock,
   chosenContext,
+  configFolder,
   loadProject,
+  makeFolder,
   type Project,
   parseCron,
   parseDuration,
   plural,
   preload,
+  readJson,
   systemClock,
   type TriggerConfig,
+  unless,
+  writeJsonAtomic,
 } from '../../core/index.js';
-import { pipelineFolders } from '../folders.js';
 import { planPipeline } from '../plan/plan.js';
+import { pipelineFolders } from '../run/record.js';
 import { refusalOfRun } from '../run/result.js';
 import { type RunPipelineOptions, runPipeline } from '../run/run-pipeline.js';
-import type { Outcome, WatchEvent } from './event.js';
 import { controlTrigger, webhookTrigger } from './messages.js';
-import { rowsOf } from './rows.js';
-import { secretsFile, webhookSecret } from './secret.js';
-import { cronTrigger, driftTrigger, everyTrigger, rowsTrigger } from './timers.js';
-import { type Trigger, watchTriggers } from './watch.js';
+import { cronTrigger, driftTrigger, everyTrigger, rowsOf, rowsTrigger } from './timers.js';
+import { type Outcome, type Trigger, type WatchEvent, watchTriggers } from './watch.js';
 
 export interface WatchPipelineOptions extends Pick<RunPipelineOptions, 'dir' | 'context' | 'jobs' | 'self'> {
   clock?: Clock;
@@ -201,4 +206,24 @@ function largestPsi(result: unknown): number | null {
 
 function withoutSecrets(url: string): string {
   return url.replace(/\/\/[^/@]*@/, '//').replace(/[?#].*$/, '');
+}
+
+const schema = z.record(z.string(), z.string());
+
+/** Where the secrets of webhooks are, by the folder of the project: the user's alone. */
+function secretsFile(): string {
+  return join(configFolder(), 'pipeline-secrets.json');
+}
+
+/** The secret with which requests to a project's webhook are signed; made the first time. @throws AIOT_FILE_MALFORMED */
+async function webhookSecret(dir: string): Promise<string> {
+  const file = secretsFile();
+  const read = schema.safeParse((await unless('AIOT_FILE_NOT_FOUND', readJson(file))) ?? {});
+  const all = read.success ? read.data : {};
+  const known = all[dir];
+  if (known !== undefined) return known;
+  const made = `whsec_${randomBytes(24).toString('base64')}`;
+  await makeFolder(configFolder(), 0o700);
+  await writeJsonAtomic(file, { ...all, [dir]: made }, 0o600);
+  return made;
 }

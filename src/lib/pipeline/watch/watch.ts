@@ -1,8 +1,7 @@
 import { setMaxListeners } from 'node:events';
-import type { Clock } from '../../core/index.js';
-import { onAbort } from '../../core/index.js';
-import type { Cause } from '../run/record.js';
-import type { Outcome, WatchEvent } from './event.js';
+import { z } from 'zod';
+import { type Clock, onAbort } from '../../core/index.js';
+import { type Cause, causeSchema, runRecordSchema, runStates } from '../run/record.js';
 
 /** What may start a run. It fires as often as it likes: what becomes of that is the watcher's business. */
 export interface Trigger {
@@ -13,7 +12,7 @@ export interface Trigger {
   succeeded?(model: Outcome['model']): Promise<void>;
 }
 
-export interface WatchOptions {
+interface WatchOptions {
   triggers: readonly Trigger[];
   run(cause: Cause, signal: AbortSignal): Promise<Outcome>;
   clock: Clock;
@@ -94,3 +93,29 @@ export async function watchTriggers(options: WatchOptions): Promise<void> {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+const at = z.number();
+const { kind } = causeSchema.shape;
+
+/** How a run came out; `refused`: it could not be begun. */
+const outcomeSchema = z.object({
+  run: z.string().nullable(),
+  state: z.enum([...runStates, 'refused']),
+  reason: z.string().nullable(),
+  model: runRecordSchema.shape.model,
+});
+
+export type Outcome = z.output<typeof outcomeSchema>;
+
+/** What a watcher tells, one after the other; times are ms since 1970. */
+export const watchEventSchema = z.discriminatedUnion('event', [
+  /** `coalesced`: a run is to come anyway. */
+  z.object({ event: z.literal('triggered'), at, kind, text: z.string(), coalesced: z.boolean() }),
+  z.object({ event: z.literal('started'), at, cause: causeSchema }),
+  outcomeSchema.extend({ event: z.literal('ended'), at }),
+  z.object({ event: z.literal('waits'), at, untilAt: z.number(), failures: z.int() }),
+  /** Something that starts runs has difficulties, and goes on. */
+  z.object({ event: z.literal('trouble'), at, kind, text: z.string() }),
+]);
+
+export type WatchEvent = z.output<typeof watchEventSchema>;

@@ -12,7 +12,7 @@ import {
   writeJsonAtomic,
 } from '../../core/index.js';
 import { noteName, openFirmware, packageSources } from './folder.js';
-import { generatedFiles, regenerate } from './generated.js';
+import { generatedFiles, regenerate } from './headers.js';
 import { sensorNotes } from './sensors.js';
 
 export const firmwareInitSchema = z.object({

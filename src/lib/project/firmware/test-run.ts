@@ -2,11 +2,9 @@ import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { AiotError, readText } from '../../core/index.js';
-import { cmakeBuild, install } from './cmake.js';
-import { type CtestResult, parseCtest } from './ctest.js';
 import { openFirmware } from './folder.js';
-import { regenerate } from './generated.js';
-import { runTool } from './run-tool.js';
+import { regenerate } from './headers.js';
+import { cmakeBuild, install, runTool } from './tools.js';
 
 const testSchema = z.object({
   name: z.string(),
@@ -29,9 +27,10 @@ export const firmwareTestSchema = z.object({
   tests: z.array(testSchema),
   seconds: z.number(),
 });
+
 export type FirmwareTest = z.output<typeof firmwareTestSchema>;
 
-export interface FirmwareTestOptions {
+interface FirmwareTestOptions {
   dir: string;
   /** A regular expression of CTest: only tests whose names it matches are built and run. */
   filter?: string | undefined;
@@ -123,4 +122,47 @@ function jsonIn(text: string): unknown {
   } catch {
     return null;
   }
+}
+
+/** One test as CTest tells of it. */
+interface CtestResult {
+  name: string;
+  state: 'passed' | 'failed' | 'skipped';
+  seconds: number;
+  /** What it printed, where it failed. */
+  output: string | null;
+}
+
+/** ` 3/33 Test #12: signal_rv32 ......***Failed  Required regular expression not found.  1.20 sec` */
+const line = /^\s*\d+\/\d+ Test\s+#\d+: (\S+) [. ]*(\*\*\*)?\s*(.*?)\s+([\d.]+) sec\s*$/;
+
+const between = /^\s+Start\s+\d+: /;
+const end = /^\d+% tests passed|^The following tests |^Label Time Summary|^Total Test time/;
+
+/** What `ctest --output-on-failure` printed, test by test in the order of their names. */
+export function parseCtest(said: string): CtestResult[] {
+  const results: CtestResult[] = [];
+  let last: { result: CtestResult; lines: string[] } | null = null;
+  const close = () => {
+    if (last?.result.state === 'failed') last.result.output = last.lines.join('\n').trim();
+    last = null;
+  };
+  for (const text of said.split('\n')) {
+    const [, name, starred, verdict = '', seconds] = line.exec(text) ?? [];
+    if (name !== undefined) {
+      close();
+      const state = stateOf(starred !== undefined, verdict);
+      last = { result: { name, state, seconds: Number(seconds), output: null }, lines: [] };
+      results.push(last.result);
+    } else if (between.test(text) || end.test(text)) {
+      if (end.test(text)) close();
+    } else last?.lines.push(text);
+  }
+  close();
+  return results.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function stateOf(starred: boolean, verdict: string): CtestResult['state'] {
+  if (/^(Skipped|Not Run \(Disabled\))/.test(verdict)) return 'skipped';
+  return !starred && verdict.startsWith('Passed') ? 'passed' : 'failed';
 }

@@ -1,0 +1,288 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
+import { AiotError, nearest, packageRoot } from '../core/index.js';
+import { bold, cyan, dim } from './render/style.js';
+import { lineWidth } from './render/text.js';
+
+/** A page of docs/ as it comes with the program. */
+interface DocumentPage {
+  /** Path below docs/ without `.md`, such as `tutorials/motor`. */
+  page: string;
+  title: string;
+  /** Its first sentence. */
+  about: string;
+  /** Markdown. */
+  text: string;
+}
+
+/** A part of a page: its heading, and all up to the next heading as high. */
+interface DocumentSection {
+  page: string;
+  heading: string;
+  /** Where it begins, from 1. */
+  line: number;
+  text: string;
+}
+
+const headingLine = /^(#{1,6}) +(.*)$/;
+
+/** All pages, by name. */
+export function documentList(root = packageRoot()): DocumentPage[] {
+  const folder = join(root, 'docs');
+  return readdirSync(folder, { recursive: true })
+    .map((path) => String(path).replaceAll('\\', '/'))
+    .filter((path) => /^(?:tutorials\/)?[\w-]+\.md$/.test(path) && !path.endsWith('README.md'))
+    .sort()
+    .map((path) => {
+      const text = readFileSync(join(folder, path), 'utf8');
+      const title = /^# +(.*)$/m.exec(text)?.[1] ?? path;
+      return { page: path.slice(0, -'.md'.length), title, about: firstSentence(text), text };
+    });
+}
+
+function firstSentence(text: string): string {
+  const paragraph = text.split(/\n{2,}/).find((part) => /^[^#|!<`\-\d>]/.test(part)) ?? '';
+  const line = paragraph.replaceAll('\n', ' ').replace(/\[([^\]]*)\]\([^)]*\)/g, '$1');
+  return /^.*?[.:](?= |$)/.exec(line)?.[0] ?? line;
+}
+
+/**
+ * A page, or with `page#words` the first of its sections whose heading has the words.
+ * @throws AIOT_NOT_FOUND with the page or the sections that there are
+ */
+export function documentNamed(name: string, pages = documentList()): DocumentSection {
+  const [wanted = '', place] = name.replace(/\.md(?=#|$)/, '').split('#', 2);
+  const names = pages.map(({ page }) => page);
+  const found =
+    pages.find(({ page }) => page === wanted) ??
+    pages.find(({ page }) => page.endsWith(`/${wanted}`)) ??
+    pages.find(({ title }) => title.toLowerCase() === wanted.toLowerCase());
+  if (!found) {
+    const near = nearest(wanted, names);
+    throw new AiotError('AIOT_NOT_FOUND', `there is no page ${wanted}`, {
+      next: near ? `aiot docs ${near}` : 'aiot docs names all pages; aiot docs --find WORDS looks in them.',
+    });
+  }
+  const sections = sectionsOf(found);
+  const section =
+    place === undefined ? sections[0] : sections.find(({ heading }) => hasWords(heading, wordsOf(place)));
+  if (section) return section;
+  throw new AiotError('AIOT_NOT_FOUND', `${found.page} has no section ${place}`, {
+    next: `It has: ${sections.map(({ heading }) => heading).join(', ')}`,
+  });
+}
+
+/**
+ * Sections that have all of the words: first those with the words in the heading, then by how often they have them as whole words,
+ * for its length.
+ */
+export function findInDocuments(words: string, pages = documentList()): DocumentSection[] {
+  const wanted = wordsOf(words);
+  const own = pages.flatMap((page) => ownSections(page));
+  return own
+    .filter(({ heading, text }) => hasWords(`${heading}\n${text}`, wanted))
+    .map((hit) => ({ hit, weight: weightOf(hit, wanted) }))
+    .sort((a, b) => b.weight - a.weight)
+    .map(({ hit }) => hit);
+}
+
+/** Pages that are looked up rather than read: they have every word there is. */
+const listings: ReadonlySet<string> = new Set(['benchmarks', 'dependencies', 'errors', 'reliability']);
+
+/** So many lines count as one mention less. */
+const linesPerMention = 20;
+
+function weightOf({ page, heading, text }: DocumentSection, words: readonly string[]): number {
+  const whole = (where: string) =>
+    words.reduce(
+      (sum, word) =>
+        sum +
+        where
+          .toLowerCase()
+          .split(/[^\p{L}\p{N}]+/u)
+          .filter((own) => own === word).length,
+      0,
+    );
+  const inHeading = hasWords(heading, words) ? 20 : 5 * whole(heading);
+  const inPage = hasWords(page, words) ? 10 : 0;
+  const together = `${heading}\n${text}`
+    .toLowerCase()
+    .split(/[\s-]+/)
+    .join(' ')
+    .includes(words.join(' '))
+    ? 15
+    : 0;
+  const looked = listings.has(page) ? 10 : 0;
+  return (
+    inHeading +
+    inPage +
+    together +
+    Math.min(10, whole(text)) -
+    looked -
+    text.split('\n').length / linesPerMention
+  );
+}
+
+/** How `documentNamed` takes a section: one word for a shell. */
+export function placeOf({ page, heading }: DocumentSection): string {
+  const words = heading.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  return `${page}#${words.join('-')}`;
+}
+
+const wordsOf = (text: string) =>
+  text
+    .toLowerCase()
+    .split(/[\s-]+/)
+    .filter(Boolean);
+
+function hasWords(text: string, words: readonly string[]): boolean {
+  const all = text.toLowerCase();
+  return words.length > 0 && words.every((word) => all.includes(word));
+}
+
+/** The headings of a page; what stands in a block of code is none. */
+function headingsOf({ text }: DocumentPage): { line: number; depth: number; heading: string }[] {
+  const found: { line: number; depth: number; heading: string }[] = [];
+  let code = false;
+  for (const [line, words] of text.split('\n').entries()) {
+    if (/^ *```/.test(words)) code = !code;
+    const [, marks, heading] = (!code && headingLine.exec(words)) || [];
+    if (marks && heading) found.push({ line, depth: marks.length, heading });
+  }
+  return found;
+}
+
+/** Each heading with all that is below it. */
+function sectionsOf(page: DocumentPage): DocumentSection[] {
+  const headings = headingsOf(page);
+  return headings.map(({ line, depth, heading }, i) => {
+    const end = headings.slice(i + 1).find((next) => next.depth <= depth)?.line;
+    return section(page, heading, line, end);
+  });
+}
+
+/** Each heading with what stands before the next one, so that nothing is found twice. */
+function ownSections(page: DocumentPage): DocumentSection[] {
+  const headings = headingsOf(page);
+  return headings.map(({ line, heading }, i) => section(page, heading, line, headings[i + 1]?.line));
+}
+
+function section({ page, text }: DocumentPage, heading: string, line: number, end?: number): DocumentSection {
+  return { page, heading, line: line + 1, text: text.split('\n').slice(line, end).join('\n').trimEnd() };
+}
+
+/** Lines of a text wider than this are hard to follow. */
+const widest = 100;
+
+/**
+ * Markdown as these documents are written, for a terminal: paragraphs and lists as wide as it is, code as it stands, tables a row a line or
+ * a paragraph. Pictures are left out, and links are their words.
+ */
+export function documentText(markdown: string, columns = Math.min(widest, lineWidth())): string {
+  const out: string[] = [];
+  const lines = markdown.replace(/^<!--.*?-->\n?/gm, '').split('\n');
+  for (let at = 0; at < lines.length; ) {
+    const line = lines[at]!;
+    const end = endOf(lines, at);
+    const part = lines.slice(at, end);
+    at = end;
+    if (line.trim() === '') out.push('');
+    else if (/^ *```/.test(line)) out.push(...part.slice(1, -1).map((code) => `  ${cyan(code)}`));
+    else if (/^#{1,6} /.test(line)) out.push(...wrapped(inline(line.replace(/^#+ /, '')), columns).map(bold));
+    else if (line.startsWith('|')) out.push(...tableText(part, columns));
+    else if (!line.startsWith('![')) out.push(...paragraph(part, columns));
+  }
+  return out
+    .join('\n')
+    .replace(/\n{3,}/g, '\n\n')
+    .replace(/^\n+|\s+$/g, '');
+}
+
+/** Behind the part that begins here: a block of code, a table, a heading, an item or a paragraph. */
+function endOf(lines: string[], at: number): number {
+  const first = lines[at]!;
+  const until = (test: (line: string) => boolean) => {
+    const end = lines.findIndex((line, i) => i > at && test(line));
+    return end < 0 ? lines.length : end;
+  };
+  if (/^ *```/.test(first)) return Math.min(lines.length, until((line) => /^ *```\s*$/.test(line)) + 1);
+  if (first.startsWith('|')) return until((line) => !line.startsWith('|'));
+  if (first.trim() === '' || /^#{1,6} /.test(first)) return at + 1;
+  return until((line) => line.trim() === '' || /^(?: *(?:[-*]|\d+\.) |\||#{1,6} | *```)/.test(line));
+}
+
+function paragraph(lines: string[], columns: number): string[] {
+  const [, mark = ''] = /^( *(?:[-*]|\d+\.) |> )/.exec(lines[0]!) ?? [];
+  const text = [
+    lines[0]!.slice(mark.length),
+    ...lines.slice(1).map((line) => line.replace(/^ +|^> /, '')),
+  ].join(' ');
+  return wrapped(inline(text), columns - mark.length).map(
+    (line, i) => (i === 0 ? mark : ' '.repeat(mark.length)) + line,
+  );
+}
+
+/** Aligned where all rows have room, otherwise each row as a paragraph: what is not cut can be read. */
+function tableText(lines: string[], columns: number): string[] {
+  const rows = lines.filter((_, i) => i !== 1).map((line) => cellsOf(line).map(inline));
+  const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => width(row[c] ?? ''))));
+  if (widths.reduce((sum, each) => sum + each + 2, 0) <= columns) {
+    const aligned = rows.map((row) =>
+      row
+        .map((cell, c) => cell + ' '.repeat(widths[c]! - width(cell)))
+        .join('  ')
+        .trimEnd(),
+    );
+    return aligned.map((line, i) => (i === 0 ? dim(line) : line)).filter((line) => line.trim() !== '');
+  }
+  const [head = [], ...body] = rows;
+  return body.flatMap(([name = '', ...rest]) => {
+    const cells = rest.map((cell, c) =>
+      cell === '' || !head[c + 1] || rest.length === 1 ? cell : `${dim(`${head[c + 1]}:`)} ${cell}`,
+    );
+    const about = wrapped(cells.filter((cell) => cell !== '').join(dim(' · ')), columns - 4);
+    return [...(name === '' ? [] : wrapped(name, columns).map(bold)), ...about.map((line) => `    ${line}`)];
+  });
+}
+
+/** A bar within a cell is written `\|`. */
+function cellsOf(line: string): string[] {
+  const inner = line.trim().replace(/^\||\|$/g, '');
+  return inner.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|'));
+}
+
+const link = /!?\[((?:[^\]`]|`[^`]*`)*)\]\(([^)]*)\)/g;
+
+function inline(text: string): string {
+  const parts = text.replace(link, linkText).split(/`([^`]+)`/);
+  return parts.map((part, i) => (i % 2 === 1 ? cyan(part) : emphasized(part))).join('');
+}
+
+/** The words of a link, and where it leads as `aiot docs` takes it, where the words are not the page's own. */
+function linkText(_: string, words: string, to: string): string {
+  if (/^https?:/.test(to)) return words === to ? words : `${words} (${to})`;
+  const [, page, place = ''] = /^(?:\.\.\/)?((?:[\w-]+\/)?[\w-]+)?(?:\.md)?(#[\w-]+)?$/.exec(to) ?? [];
+  const name = `${page ?? ''}${place}`;
+  return name === '' || words.toLowerCase().replaceAll(' ', '-') === name ? words : `${words} (${name})`;
+}
+
+function emphasized(text: string): string {
+  return text
+    .replace(/\*\*([^*]+)\*\*/g, (_, words: string) => bold(words))
+    .replace(/\*([^*\s][^*]*)\*/g, '$1');
+}
+
+const width = (text: string) => stripVTControlCharacters(text).length;
+
+function wrapped(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/ +/)) {
+    if (line !== '' && width(line) + 1 + width(word) > columns) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}

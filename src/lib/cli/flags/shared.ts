@@ -1,0 +1,207 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotError, formatDuration, parseDuration } from '../../core/index.js';
+import { checkChipId, checkMac } from '../../registry/index.js';
+
+/** The shortest and the longest time that a flag takes, ms. */
+type Bounds = {
+  min?: number;
+  max?: number;
+};
+
+/**
+ * A span of time as a flag, such as `500ms`, `30s`, `5m`, `2h`; the command gets milliseconds. A bare number is refused:
+ * nobody can tell which unit was meant. The platform's bounds are given as `min` and `max`, so that an error names the flag.
+ */
+export const duration = Flags.custom<number, Bounds>({
+  parse: async (text, _, bounds) => within(text, parseDuration(text), bounds),
+  helpValue: 'TIME',
+  defaultHelp: async ({ options }) =>
+    typeof options.default === 'number' ? formatDuration(options.default) : undefined,
+});
+
+function within(text: string, ms: number, { min = 0, max = Number.POSITIVE_INFINITY }: Bounds): number {
+  if (ms >= min && ms <= max) return ms;
+  const limit = ms < min ? `at least ${formatDuration(min)}` : `at most ${formatDuration(max)}`;
+  throw new AiotError('AIOT_USAGE', `expected ${limit}, got "${text}"`);
+}
+
+/**
+ * The one vocabulary of flags: a flag of the same name means the same everywhere. Each has an environment twin,
+ * AIOT_<FLAG>. Commands pick from here: `static flags = { project: shared.project }`.
+ */
+export const shared = {
+  project: Flags.string({
+    char: 'p',
+    summary: 'Folder of the project (of its aiot.yaml).',
+    default: '.',
+    env: 'AIOT_PROJECT',
+    helpValue: 'DIR',
+  }),
+  data: Flags.string({
+    summary: 'Folder of recordings to use instead of the project’s own data.',
+    env: 'AIOT_DATA',
+    helpValue: 'DIR',
+  }),
+  context: Flags.string({
+    char: 'c',
+    summary: 'Platform to talk to, by its context.',
+    env: 'AIOT_CONTEXT',
+    helpValue: 'NAME',
+  }),
+  port: Flags.string({
+    summary:
+      'Serial port, such as /dev/ttyUSB0, COM3, socket://HOST:PORT or rfc2217://HOST:PORT [default: the only board].',
+    env: 'AIOT_PORT',
+    helpValue: 'PORT',
+  }),
+  mac: Flags.string({
+    summary: 'MAC of the board, such as 24:0a:c4:12:34:56: one board is one device.',
+    env: 'AIOT_MAC',
+    helpValue: 'MAC',
+    parse: async (text) => checkMac(text),
+  }),
+  'chip-id': Flags.string({
+    summary: 'Decimal chip id of the guide’s firmware: an alias [default: from the MAC].',
+    env: 'AIOT_CHIP_ID',
+    helpValue: 'ID',
+    parse: async (text) => checkChipId(text),
+  }),
+  report: Flags.string({
+    summary: 'Write an HTML report here.',
+    env: 'AIOT_REPORT',
+    helpValue: 'FILE',
+  }),
+  junit: Flags.string({
+    summary: 'Write what was checked here, as JUnit XML for CI.',
+    env: 'AIOT_JUNIT',
+    helpValue: 'FILE',
+  }),
+  yes: Flags.boolean({
+    summary: 'Do it without asking; needed where there is no terminal.',
+    default: false,
+    env: 'AIOT_YES',
+  }),
+  'dry-run': Flags.boolean({ summary: 'Say what would be done, and do nothing.', env: 'AIOT_DRY_RUN' }),
+  timeout: duration({ summary: 'Give up after this time, such as 30s or 5m.', env: 'AIOT_TIMEOUT' }),
+  ca: Flags.string({
+    summary: "PEM file of the CA that signed the far side's certificate.",
+    env: 'AIOT_CA',
+    helpValue: 'FILE',
+  }),
+  trust: Flags.string({
+    summary: "File of a trust root (a device's trust.json), instead of asking the platform whom it trusts.",
+    env: 'AIOT_TRUST',
+    helpValue: 'FILE',
+  }),
+  cert: Flags.string({ summary: 'PEM file of the client certificate.', env: 'AIOT_CERT', helpValue: 'FILE' }),
+  key: Flags.string({ summary: 'PEM file of its private key.', env: 'AIOT_KEY', helpValue: 'FILE' }),
+};
+
+/** `--out` of what writes several files. */
+export const folderToFill = Flags.string({
+  char: 'o',
+  summary: 'Folder to fill; made when missing.',
+  required: true,
+  env: 'AIOT_OUT',
+  helpValue: 'DIR',
+});
+
+/** Flags that every command has. */
+export const common = {
+  json: Flags.boolean({
+    summary: 'Print the result as one line of JSON, and nothing else.',
+    env: 'AIOT_JSON',
+    helpGroup: 'GLOBAL',
+  }),
+  quiet: Flags.boolean({
+    char: 'q',
+    summary: 'Print the result alone: no progress.',
+    env: 'AIOT_QUIET',
+    helpGroup: 'GLOBAL',
+  }),
+  debug: Flags.boolean({ summary: 'Print the stack of an error.', env: 'AIOT_DEBUG', helpGroup: 'GLOBAL' }),
+  'no-color': Flags.boolean({
+    summary: 'Print without colours (NO_COLOR does it too).',
+    env: 'AIOT_NO_COLOR',
+    helpGroup: 'GLOBAL',
+  }),
+};
+
+/** A number of at least 0 as a flag, such as `0.5`. Words, and what JavaScript would also take for a number, are refused. */
+export const decimal = Flags.custom<number>({
+  parse: async (text, _context, { name }) => {
+    if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
+    throw new AiotError('AIOT_USAGE', `--${name}: expected a number such as 0.5, got "${text}"`);
+  },
+  helpValue: 'NUMBER',
+});
+
+/** What names telemetry on the platform. */
+export const streamArg = Args.string({ required: true, description: 'Name of the stream.' });
+
+/** Of lists that may be long. */
+export const pageFlags = {
+  limit: Flags.integer({
+    summary: 'List so many at most.',
+    env: 'AIOT_LIMIT',
+    default: 100,
+    min: 1,
+    max: 1000,
+  }),
+  after: Flags.string({
+    summary: 'Go on behind this one: `next` of the page before.',
+    env: 'AIOT_AFTER',
+    helpValue: 'KEY',
+  }),
+};
+
+/** A point of time as a flag: 2026-11-20, 2026-11-20T10:36:38Z, or milliseconds since 1970; the command gets the last. */
+export const instant = Flags.custom<number>({
+  helpValue: 'TIME',
+  parse: async (text, _context, { name }) => {
+    if (/^-?\d{1,16}$/.test(text)) return Number(text);
+    const iso = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text);
+    const ms = iso ? Date.parse(text) : Number.NaN;
+    if (!Number.isNaN(ms)) return ms;
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--${name}: expected a time such as 2026-11-20T10:36:38Z, 2026-11-20, or ms since 1970, got "${text}"`,
+    );
+  },
+});
+
+const units: Record<string, number> = {
+  ...{ B: 1, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 },
+  ...{ KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, TiB: 1024 ** 4 },
+};
+
+/** A size as a flag: 500MB, 20GiB. */
+export const sizeInBytes = Flags.custom<number>({
+  helpValue: 'SIZE',
+  parse: async (text, _context, { name }) => {
+    const [, digits = '', unit = 'B'] = /^(\d+(?:\.\d+)?) ?(B|kB|[MGT]B|[KMGT]iB)?$/.exec(text) ?? [];
+    const bytes = Math.round(Number(digits || 'x') * (units[unit] ?? 1));
+    if (bytes > 0 && Number.isSafeInteger(bytes)) return bytes;
+    throw new AiotError('AIOT_USAGE', `--${name}: expected a size such as 500MB or 20GiB, got "${text}"`);
+  },
+});
+
+/** Values for the `${NAME}` in files of routes. */
+export const setFlag = Flags.string({
+  summary: 'Value for a variable of the routes; goes before the environment.',
+  env: 'AIOT_SET',
+  helpValue: 'NAME=VALUE',
+  multiple: true,
+});
+
+/** `NAME=VALUE` texts by name; the last of a name counts. @throws AIOT_USAGE, which never repeats a value: it may be a secret */
+export function variablesOf(texts: readonly string[] = []): Record<string, string> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(text) ?? [];
+      if (name !== undefined && value !== undefined) return [name, value];
+      const got = text.includes('=') ? `"${text.slice(0, text.indexOf('='))}=…"` : `"${text}"`;
+      throw new AiotError('AIOT_USAGE', `--set: expected NAME=VALUE, got ${got}`);
+    }),
+  );
+}

@@ -1,0 +1,158 @@
+import type { ReadStream } from 'node:tty';
+import type { Answer, LoopBegun, LoopOptions } from '../../loop/index.js';
+import { answerLine, loopFrame, spreadMs, spreadParts } from '../render/loop.js';
+import { dim, forTerminal } from '../render/style.js';
+import { drawsOver, Redraw } from './redraw.js';
+
+interface LoopScreenOptions {
+  /** Null: nothing is shown but notes. */
+  stdout: Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows' | 'write'> | null;
+  /** A terminal to press keys at; null: none. */
+  stdin: ReadStream | null;
+  /** A line for people, on stderr. */
+  note: (text: string) => void;
+}
+
+/** How often a terminal is drawn, ms: calm, and less than a thousandth of a core. */
+const frameMs = 200;
+
+/** What the plot reaches back, s. */
+const plotSeconds = 10;
+
+/** Most fields that are plotted: more would not fit below each other. */
+const mostSeries = 4;
+
+const ctrlC = '\x03';
+const [hideCursor, showCursor] = ['\x1b[?25l', '\x1b[?25h'];
+
+/** A running loop as people see it: on a terminal a view that stays where it is, elsewhere a line for each change. */
+export class LoopScreen {
+  private begun: LoopBegun | null = null;
+  private series: { name: string; values: number[] }[] = [];
+  /** One sample of so many is plotted. */
+  private every = 1;
+  private passed = 0;
+  private answer: Answer | null = null;
+  private since: number | null = null;
+  private readonly picture = new Redraw(() => this.options.stdout?.columns ?? 80);
+  private timer: NodeJS.Timeout | undefined;
+  private releaseKeys = () => {};
+
+  constructor(private readonly options: LoopScreenOptions) {}
+
+  /** What goes into the options of a loop. */
+  get wiring(): Pick<LoopOptions, 'onOpen' | 'onEvent' | 'taps'> {
+    const { stdout } = this.options;
+    return {
+      onEvent: (text) => this.line(text),
+      ...(stdout ? { onOpen: (begun) => this.open(begun) } : {}),
+      taps: stdout
+        ? [
+            {
+              samples: (batch) => this.plot(batch.values, batch.count),
+              answer: (answer) => this.take(answer),
+            },
+          ]
+        : [],
+    };
+  }
+
+  /** Leaves the last frame, and the terminal as it was. May be called again. */
+  close(): void {
+    this.releaseKeys();
+    this.releaseKeys = () => {};
+    if (!this.timer) return;
+    clearInterval(this.timer);
+    this.timer = undefined;
+    this.draw();
+    this.options.stdout?.write(`${showCursor}\n`);
+    this.picture.leave();
+  }
+
+  private open(begun: LoopBegun): void {
+    const { stdout, note } = this.options;
+    this.begun = begun;
+    if (begun.teacher) this.takeKeys(begun.teacher);
+    const { endpoint } = begun.monitor.status().sensor;
+    if (!stdout || !drawsOver(stdout)) {
+      note(dim(`${endpoint}: running; Ctrl-C ends it`));
+      return;
+    }
+    const points = Math.min(100, stdout.columns) * 2;
+    this.every = Math.max(1, Math.round((begun.rateHz * plotSeconds) / points));
+    this.series = begun.fields.slice(0, mostSeries).map(({ name, unit }) => ({
+      name: unit ? `${name} ${dim(unit)}` : name,
+      values: [],
+    }));
+    stdout.write(hideCursor);
+    this.timer = setInterval(() => this.draw(), frameMs).unref();
+  }
+
+  /** Keys that label what was just seen; Ctrl-C stays what it is. */
+  private takeKeys(teacher: NonNullable<LoopBegun['teacher']>): void {
+    const { stdin, note } = this.options;
+    if (!stdin) return;
+    const take = (bytes: Buffer) => {
+      for (const character of bytes.toString('utf8')) {
+        if (character === ctrlC) process.kill(process.pid, 'SIGINT');
+        else teacher.key(character);
+      }
+    };
+    stdin.setRawMode(true);
+    stdin.on('data', take);
+    stdin.resume();
+    this.releaseKeys = () => {
+      stdin.off('data', take);
+      stdin.setRawMode(false);
+      stdin.pause();
+      stdin.unref();
+    };
+    note(
+      dim(`keys: ${teacher.keys.map((each) => `${each.key} ${each.label}`).join(', ')}, t learns once more`),
+    );
+  }
+
+  private plot(values: Float64Array, count: number): void {
+    if (!this.timer) return;
+    const fields = values.length / count;
+    for (let i = 0; i < count; i++) {
+      if (++this.passed % this.every !== 0) continue;
+      this.series.forEach(({ values: kept }, f) => {
+        kept.push(values[i * fields + f]!);
+        if (kept.length > 400) kept.splice(0, 200);
+      });
+    }
+  }
+
+  private take(answer: Answer): void {
+    this.answer = answer;
+    if (!answer.changed) return;
+    this.since = answer.t;
+    const { stdout } = this.options;
+    if (stdout && !drawsOver(stdout)) stdout.write(forTerminal(`${answerLine(answer)}\n`));
+  }
+
+  /** A line above the view. */
+  private line(text: string): void {
+    if (this.timer) this.erase();
+    this.options.note(text);
+    if (this.timer) this.draw();
+  }
+
+  private draw(): void {
+    const { stdout } = this.options;
+    if (!stdout || !this.begun) return;
+    const { monitor, classes, latencies } = this.begun;
+    const view = {
+      status: monitor.status(),
+      ...{ series: this.series, classes, answer: this.answer, since: this.since },
+      spread: latencies(spreadParts, ...spreadMs),
+    };
+    const lines = loopFrame(view, stdout.columns, stdout.rows);
+    stdout.write(this.picture.over(lines));
+  }
+
+  private erase(): void {
+    this.options.stdout?.write(this.picture.away());
+  }
+}

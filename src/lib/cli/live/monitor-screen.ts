@@ -1,0 +1,217 @@
+import type { ReadStream } from 'node:tty';
+import type {
+  CrashFrame,
+  Level,
+  MonitorControl,
+  MonitorEvent,
+  MonitorOptions,
+} from '../../flash/monitor/index.js';
+import { bold, cyan, dim, forTerminal, green, red, yellow } from '../render/style.js';
+import { timeOfDay } from '../render/time.js';
+import { LivePlot, screenOf } from './plot.js';
+
+interface MonitorScreenOptions {
+  timestamps: boolean;
+  /** An ELF file was given, to name the places of a crash. */
+  hasElf: boolean;
+  plot: boolean;
+  /** Bytes as they come instead of lines. */
+  raw: boolean;
+  /** What a pressed Return sends. */
+  eol: string;
+  /** A terminal to type at, or what is sent on as it is; null: nothing. */
+  stdin: ReadStream | null;
+  stdout: NodeJS.WriteStream;
+  note: (text: string) => void;
+}
+
+/** A monitor as people see it: lines and notes, a plot at the end, keys. */
+export class MonitorScreen {
+  private readonly plot: LivePlot | null;
+  private readonly typed: Typed | null = null;
+  private control: MonitorControl | null = null;
+
+  constructor(private readonly options: MonitorScreenOptions) {
+    const { stdin, stdout, eol, plot } = options;
+    this.plot = plot ? new LivePlot(screenOf(stdout, (text) => stdout.write(text))) : null;
+    if (!stdin?.isTTY) return;
+    this.typed = typedKeys(stdin, eol, (action) => {
+      if (action === 'quit') this.control?.quit();
+      else if (action === 'interrupt') process.kill(process.pid, 'SIGINT');
+      else if (action === 'help') options.note(keysHelp);
+      else void this.control?.reset(action === 'reset' ? 'hard-reset' : 'download').catch(() => undefined);
+    });
+    options.note(keysHelp);
+  }
+
+  /** What goes into the options of a monitor. */
+  get wiring(): Pick<MonitorOptions, 'input' | 'onBytes' | 'onEvent' | 'onStart'> {
+    const { stdin, stdout, raw } = this.options;
+    return {
+      input: this.typed?.bytes ?? stdin ?? undefined,
+      onBytes: raw ? (bytes) => void stdout.write(bytes) : undefined,
+      onEvent: (event) => this.show(event),
+      onStart: (control) => {
+        this.control = control;
+      },
+    };
+  }
+
+  close(): void {
+    this.plot?.end();
+    this.typed?.close();
+    if (!this.typed) this.options.stdin?.destroy();
+  }
+
+  private show(event: MonitorEvent): void {
+    const { timestamps, hasElf, raw, stdout, note } = this.options;
+    if (event.event === 'values') this.plot?.add(event.values);
+    const shown = monitorText(event, timestamps, hasElf);
+    if (!shown || (raw && shown.kind === 'line')) return;
+    if (shown.kind === 'note') note(shown.text);
+    else if (this.plot) this.plot.line(shown.text);
+    else stdout.write(forTerminal(`${shown.text}\n`));
+  }
+}
+
+const ofLevel: Record<Level, (text: string) => string> = {
+  error: red,
+  warn: yellow,
+  info: green,
+  debug: dim,
+  verbose: dim,
+};
+
+/** What is shown of an event: what the board says, or a note about it; null for what people see in the line already. */
+function monitorText(
+  event: MonitorEvent,
+  timestamps: boolean,
+  hasElf: boolean,
+): { kind: 'line' | 'note'; text: string } | null {
+  const at = timestamps ? `${dim(timeOfDay(event.t))}  ` : '';
+  switch (event.event) {
+    case 'line':
+      return { kind: 'line', text: at + (event.level ? ofLevel[event.level](event.text) : event.text) };
+    case 'crash':
+      return crash(event, hasElf);
+    case 'values':
+    case 'ended':
+      return null;
+    case 'waiting':
+      return note(`waiting: ${event.why}`);
+    case 'connected':
+      return note(`${event.port} at ${event.baud}`);
+    case 'lost':
+      return note(`${event.why}; waiting for it to come back`);
+    case 'reset':
+      return note(event.done ? 'board reset' : 'not reset: this port has no DTR and RTS');
+  }
+}
+
+const note = (text: string) => ({ kind: 'note' as const, text: dim(`· ${text}`) });
+
+function crash(event: Extract<MonitorEvent, { event: 'crash' }>, hasElf: boolean) {
+  const lines = event.frames.map((frame) => `    ${cyan(frame.address)}  ${place(frame)}`);
+  if (event.elfMatches === false)
+    lines.push(
+      `    ${yellow('the ELF file is of another program than the board runs: these places are wrong')}`,
+    );
+  if (event.frames.length > 0 && event.frames.every((frame) => frame.function === null))
+    lines.push(dim(`    ${hasElf ? unnamed : '--elf FILE names the places in the source'}`));
+  return lines.length > 0 ? { kind: 'line' as const, text: lines.join('\n') } : null;
+}
+
+const unnamed =
+  'the ELF file has no names for these places: it is stripped, or of another program; give the one that the linker wrote';
+
+/** `app_main  main.c:42  (PC)` */
+function place({ function: name, file, line, from }: CrashFrame): string {
+  const where = file ? `  ${file}${line === null ? '' : `:${line}`}` : '';
+  const about = from === 'backtrace' ? '' : dim(`  (${from === 'stack' ? 'on the stack, perhaps' : from})`);
+  return `${name ? bold(name) : '?'}${where}${about}`;
+}
+
+/** What keys mean beside being sent on. */
+type KeyAction = 'quit' | 'interrupt' | 'reset' | 'download' | 'help';
+
+const code = (letter: string) => letter.charCodeAt(0);
+
+/** A terminal that gives every key makes no signal of it. */
+const ctrlC = 0x03;
+
+/** Ctrl-], as in other monitors. */
+const quit = 0x1d;
+
+/** Ctrl-T: the next key is for us. */
+const menu = 0x14;
+
+const actions: ReadonlyMap<number, KeyAction> = new Map([
+  [code('r'), 'reset'],
+  [code('b'), 'download'],
+  [code('h'), 'help'],
+]);
+
+const keysHelp =
+  'Ctrl-] ends · Ctrl-T r resets the board · Ctrl-T b starts its loader · Ctrl-T twice sends one';
+
+/** Sorts typed bytes into what is sent on and what is meant for the program; keeps a Ctrl-T for the next bytes. */
+export class KeyReader {
+  private afterMenu = false;
+
+  constructor(private readonly eol: string) {}
+
+  read(bytes: Uint8Array): { send: Uint8Array; actions: KeyAction[] } {
+    const send: number[] = [];
+    const done: KeyAction[] = [];
+    for (const byte of bytes) {
+      if (this.afterMenu) {
+        this.afterMenu = false;
+        // Also with Ctrl held on.
+        const action = actions.get(byte < 0x20 ? byte + 0x60 : byte);
+        if (byte === menu) send.push(menu);
+        else done.push(action ?? 'help');
+      } else if (byte === menu) this.afterMenu = true;
+      else if (byte === ctrlC) done.push('interrupt');
+      else if (byte === quit) done.push('quit');
+      else if (byte === 0x0d) send.push(...new TextEncoder().encode(this.eol));
+      else send.push(byte);
+    }
+    return { send: Uint8Array.from(send), actions: done };
+  }
+}
+
+interface Typed {
+  /** What is to be sent on. */
+  bytes: AsyncIterable<Uint8Array>;
+  /** Gives the terminal back; the bytes end. */
+  close(): void;
+}
+
+/** What is typed at a terminal, key by key, until it is closed. What is meant for the program goes to `onAction`. */
+function typedKeys(terminal: ReadStream, eol: string, onAction: (action: KeyAction) => void): Typed {
+  const reader = new KeyReader(eol);
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>(
+    undefined,
+    undefined,
+    new CountQueuingStrategy({ highWaterMark: 1024 }),
+  );
+  const writer = writable.getWriter();
+  const take = (bytes: Uint8Array) => {
+    const { send, actions } = reader.read(bytes);
+    if (send.length > 0) writer.write(send).catch(() => undefined);
+    for (const action of actions) onAction(action);
+  };
+  terminal.setRawMode(true);
+  terminal.on('data', take);
+  terminal.resume();
+  return {
+    bytes: readable,
+    close: () => {
+      terminal.off('data', take);
+      terminal.setRawMode(false);
+      terminal.pause();
+      terminal.unref();
+      writer.close().catch(() => undefined);
+    },
+  };
+}

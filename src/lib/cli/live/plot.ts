@@ -1,0 +1,98 @@
+import { plotText, type Series } from '../render/chart.js';
+import { forTerminal } from '../render/style.js';
+import { cut } from '../render/text.js';
+import { drawsOver, Redraw } from './redraw.js';
+
+/** Asked anew for each picture: a terminal changes its size. */
+interface Screen {
+  /** Null: no terminal, so nothing is drawn over. */
+  columns: number | null;
+  rows: number;
+  write(text: string): void;
+}
+
+export function screenOf(
+  stream: Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows'>,
+  write: Screen['write'],
+): Screen {
+  return {
+    get columns() {
+      return drawsOver(stream) ? stream.columns || 80 : null;
+    },
+    get rows() {
+      return stream.rows || 24;
+    },
+    write,
+  };
+}
+
+/** How often a terminal is drawn anew at most, ms. */
+const frameMs = 100;
+
+/** Values kept of each series. */
+const kept = 2000;
+
+/** More series than these are left out: they would not fit below each other. */
+const most = 8;
+
+/** Numbers that keep coming, as a plot that stays at the end of a terminal; lines go above it. */
+export class LivePlot {
+  private readonly series = new Map<string, number[]>();
+  private readonly picture: Redraw;
+  private head = '';
+  private timer: NodeJS.Timeout | null = null;
+
+  constructor(private readonly screen: Screen) {
+    this.picture = new Redraw(() => screen.columns ?? 80);
+  }
+
+  /** A line over the plot, on a terminal alone. */
+  heading(text: string): void {
+    this.head = text;
+    if (this.screen.columns !== null && this.series.size > 0)
+      this.timer ??= setTimeout(() => this.draw(), frameMs);
+  }
+
+  add(values: Record<string, number>): void {
+    const count = Math.max(0, ...[...this.series.values()].map(({ length }) => length));
+    for (const name of Object.keys(values))
+      if (!this.series.has(name) && this.series.size < most)
+        this.series.set(name, Array(count).fill(Number.NaN));
+    for (const [name, list] of this.series) {
+      list.push(values[name] ?? Number.NaN);
+      if (list.length > kept) list.splice(0, list.length - kept);
+    }
+    if (this.screen.columns !== null) this.timer ??= setTimeout(() => this.draw(), frameMs);
+  }
+
+  /** A line above the plot. */
+  line(text: string): void {
+    this.screen.write(`${this.picture.away()}${forTerminal(text)}\n`);
+    if (this.screen.columns !== null && this.series.size > 0)
+      this.timer ??= setTimeout(() => this.draw(), frameMs);
+  }
+
+  /** The plot as it is at the end: drawn for the last time, or, without a terminal, the only time. */
+  end(): void {
+    this.draw();
+  }
+
+  private draw(): void {
+    if (this.timer) clearTimeout(this.timer);
+    this.timer = null;
+    if (this.series.size === 0) return;
+    const { columns, rows } = this.screen;
+    const headed = columns !== null && this.head !== '';
+    const height = Math.max(
+      1,
+      Math.min(6, Math.floor(((columns === null ? 24 : rows) - (headed ? 3 : 2)) / this.series.size) - 1),
+    );
+    const shown: Series[] = [...this.series].map(([name, values]) => ({ name, values }));
+    const text = plotText(shown, Math.max(1, Math.min(100, (columns ?? 80) - 1)), height);
+    if (columns === null) this.screen.write(`${forTerminal(text)}\n`);
+    else
+      this.screen.write(
+        this.picture.over([...(headed ? [cut(this.head, columns - 1)] : []), ...text.split('\n')]),
+      );
+  }
+}

@@ -1,0 +1,62 @@
+import type { Rollout } from '../../registry/index.js';
+import { sparkline } from '../render/chart.js';
+import { bold, cyan, dim, green, red } from '../render/style.js';
+import { clipped, elapsed } from '../render/text.js';
+import type { ProgressState } from './progress.js';
+
+/** Commits of the last stretches of time that are drawn, and how long one is, ms. */
+const [stretches, stretchMs] = [24, 1000];
+
+const barCells = 24;
+
+/** Tells how far a rollout is, each time that it has changed: a line of text, and for terminals a bar a wave. */
+export function rolloutNews(now: () => number = Date.now): (rollout: Rollout) => ProgressState {
+  const begun = now();
+  const commits: number[] = [];
+  let before = -1;
+  return (rollout) => {
+    const { state, waves } = rollout;
+    const heard = now();
+    const sum = (what: 'committed' | 'devices') => waves.reduce((all, wave) => all + wave[what], 0);
+    const [done, total] = [sum('committed'), sum('devices')];
+    const open = waves.findLastIndex((wave) => wave.state !== 'waiting') + 1;
+    const stretch = Math.floor((heard - begun) / stretchMs);
+    // What had committed before this looked is no pace.
+    if (before >= 0) commits[stretch] = (commits[stretch] ?? 0) + done - before;
+    before = done;
+    const picture = (columns: number, rows: number) => {
+      const last = Math.floor((now() - begun) / stretchMs);
+      const recent = Array.from({ length: stretches }, (_, i) => commits[last - stretches + 1 + i] ?? 0);
+      const pace = recent.some((count) => count > 0) ? `  ${cyan(sparkline(recent))}` : '';
+      const head = `${bold(rollout.id)}  ${state}  ${done} of ${total} committed  ${dim(elapsed(rollout.seconds * 1000 + now() - heard))}${pace}`;
+      // Where not all fit, those around the open wave.
+      const room = Math.max(1, rows - 2);
+      const from = Math.max(0, Math.min(open - Math.ceil(room / 2), waves.length - room));
+      const shown = waves.slice(from, from + room).map((wave, i) => waveLine(wave, from + i + 1));
+      return [head, ...shown].map((line) => clipped(line, columns - 1));
+    };
+    return { text: `${state}, wave ${open} of ${waves.length}`, done, total, picture };
+  };
+}
+
+/** Names that are told at most. */
+const named = 5;
+
+/** Who is waited for because it is not there. */
+export function offlineNote(names: readonly string[]): string {
+  const more = names.length > named ? `, and ${names.length - named} more` : '';
+  return `not online, waited for until its deadline (10m unless given): ${names.slice(0, named).join(', ')}${more}`;
+}
+
+/** Full: committed; half: under way; crossed: lost. Each has a sign of its own, for who sees no colours. */
+function waveLine(wave: Rollout['waves'][number], number: number): string {
+  const lost = wave.failed + wave.rolledBack + wave.missed;
+  const moving = wave.updating + wave.shadowing + wave.recalled + wave.restoring;
+  const ends = [wave.committed, wave.committed + lost, wave.committed + lost + moving];
+  const cells = ends.map((end) => Math.round((end / Math.max(1, wave.devices)) * barCells));
+  const [full = 0, crossed = 0, half = 0] = cells;
+  const bar = `${green('█'.repeat(full))}${red('╳'.repeat(crossed - full))}${cyan('▒'.repeat(half - crossed))}${dim('░'.repeat(Math.max(0, barCells - half)))}`;
+  const figures = `${wave.committed} of ${wave.devices}`;
+  const others = lost > 0 ? `  ${red(`${lost} did not take it`)}` : '';
+  return `wave ${String(number).padEnd(3)} ${wave.state.padEnd(9)} ${bar}  ${figures}${others}`;
+}

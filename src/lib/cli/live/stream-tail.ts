@@ -1,0 +1,169 @@
+import { AiotError, jsonLine, size } from '../../core/index.js';
+import {
+  createStatistics,
+  decoderFor,
+  fieldReader,
+  type PrinterOptions,
+  printerFor,
+  type Shown,
+  type TailEnd,
+  type TailProgress,
+} from '../../stream/index.js';
+import { pictureText, sparkline } from '../render/chart.js';
+import { messageText, streamStatisticsText } from '../render/streams.js';
+import { colored, cyan, dim, forTerminal } from '../render/style.js';
+import { timeOfDay } from '../render/time.js';
+import { LivePlot, screenOf } from './plot.js';
+import { drawsOver } from './redraw.js';
+
+interface TailViewOptions extends Omit<PrinterOptions, 'pretty'> {
+  json: boolean;
+  /** Several sources in one view: each line says where it is from. */
+  several: boolean;
+  rate: boolean;
+  stats: boolean;
+  plot?: readonly string[];
+  stdout: NodeJS.WriteStream;
+  /** Writes to stdout; a promise where it is to be waited for. */
+  write: (text: string | Uint8Array) => void | Promise<void>;
+}
+
+/** What `stream tail` shows: messages, or instead of them rates, a plot, or counts at the end. */
+interface TailView {
+  show(batch: readonly Shown[]): void | Promise<void>;
+  /** Instead of `show`, where payloads are all that is shown: these, each followed by a line feed. */
+  lines?(lines: Uint8Array): void | Promise<void>;
+  /** Once a second. */
+  progress?(progress: TailProgress): void;
+  /** The value to return, where there is one at the end. */
+  end(end: TailEnd): unknown;
+}
+
+/** @throws AIOT_USAGE (views that do not go together), AIOT_STREAM_EXPRESSION */
+export async function createTailView(options: TailViewOptions): Promise<TailView> {
+  const { rate, stats, plot, write } = options;
+  if ([rate, stats, plot !== undefined].filter(Boolean).length > 1) {
+    throw new AiotError('AIOT_USAGE', 'expected one of --rate, --stats and --plot, got several');
+  }
+  if (rate) return rateView(options);
+  if (stats) return statsView(options);
+  if (plot) return plotView(options, plot);
+  const pictures = options.decode === 'image' && options.terminal;
+  const pretty = pictures
+    ? async (batch: readonly Shown[]) =>
+        (
+          await Promise.all(
+            batch.map(
+              async (shown) => `${prettyLine(shown)}${forTerminal(await thumbnail(shown.message.payload))}`,
+            ),
+          )
+        ).join('')
+    : (batch: readonly Shown[]) => batch.map(prettyLine).join('');
+  const prettyLine = (shown: Shown) => forTerminal(`${messageText(shown, options.several)}\n`);
+  const print = await printerFor({ ...options, pretty });
+  return {
+    show(batch) {
+      const text = print(batch);
+      return text instanceof Promise ? text.then(write) : write(text);
+    },
+    ...(options.format === 'raw' && !options.terminal && !options.json ? { lines: write } : {}),
+    end: () => undefined,
+  };
+}
+
+/** Rates of the last seconds that are drawn. */
+const paceRoom = 24;
+
+/** How many messages came each second, as a number and as a line of bars of the last ones. */
+function createPace() {
+  const recent: number[] = [];
+  let before = { seen: 0, at: performance.now() };
+  return (seen: number) => {
+    const at = performance.now();
+    const rate = (seen - before.seen) / ((at - before.at) / 1000);
+    before = { seen, at };
+    recent.push(rate);
+    if (recent.length > paceRoom) recent.shift();
+    return { rate, course: cyan(sparkline(recent)) };
+  };
+}
+
+function rateView({ json, write, stdout }: TailViewOptions): TailView {
+  const pace = createPace();
+  let bytes = 0;
+  let before = { bytes: 0, at: performance.now() };
+  return {
+    show(batch) {
+      for (const { message } of batch) bytes += message.payload.length;
+    },
+    progress({ seen, dropped }) {
+      const at = performance.now();
+      const { rate, course } = pace(seen);
+      const byteRate = (bytes - before.bytes) / ((at - before.at) / 1000);
+      before = { bytes, at };
+      const line = { time: Date.now(), messages: seen, rate, byteRate, dropped };
+      const lost = dropped > 0 ? `  ${dropped} dropped` : '';
+      const drawn = drawsOver(stdout) ? `  ${course}` : '';
+      const text = `${timeOfDay(line.time)}  ${Math.round(rate)} messages/s  ${size(Math.round(byteRate))}/s  ${seen} in all${lost}${drawn}`;
+      void write(`${json ? jsonLine(line) : forTerminal(text)}\n`);
+    },
+    end: () => undefined,
+  };
+}
+
+async function statsView({ json, write }: TailViewOptions): Promise<TailView> {
+  const statistics = createStatistics(await decoderFor('auto'));
+  return {
+    show: (batch) => statistics.add(batch),
+    async end({ dropped }) {
+      const result = statistics.result(dropped);
+      if (!json) await write(forTerminal(`${streamStatisticsText(result)}\n`));
+      return result;
+    },
+  };
+}
+
+async function plotView(
+  { stdout, write, json }: TailViewOptions,
+  fields: readonly string[],
+): Promise<TailView> {
+  if (json) throw new AiotError('AIOT_USAGE', '--plot is for people; with --json use --fields or --stats');
+  const plot = new LivePlot(screenOf(stdout, (text) => void write(text)));
+  const pace = createPace();
+  const read = fieldReader(fields);
+  const decode = await decoderFor('auto');
+  return {
+    show(batch) {
+      for (const shown of batch) {
+        const { value } = shown;
+        const found = Object.entries(read(shown.message, value === undefined ? decode : () => value));
+        const numbers = found.filter((pair): pair is [string, number] => typeof pair[1] === 'number');
+        if (numbers.length > 0) plot.add(Object.fromEntries(numbers));
+      }
+    },
+    progress({ seen, dropped }) {
+      const lost = dropped > 0 ? `, ${dropped} dropped` : '';
+      const { rate, course } = pace(seen);
+      plot.heading(`${dim(`${Math.round(rate)} messages/s, ${seen} in all${lost}`)}  ${course}`);
+    },
+    end: () => plot.end(),
+  };
+}
+
+/** Characters in a line, and pixels of the longer side. */
+const columns = 48;
+
+/** A picture as a few lines of a terminal, or nothing where it is none, or nobody sees colours. */
+async function thumbnail(bytes: Uint8Array): Promise<string> {
+  if (!colored()) return '';
+  const { cropGray, decodePicture, shrinkGray } = await import('../../vision/index.js');
+  try {
+    const picture = await decodePicture(bytes, 'a payload');
+    const whole = { x: 0, y: 0, width: picture.width, height: picture.height };
+    const text = pictureText(shrinkGray(cropGray(picture, whole), columns), columns);
+    return text === undefined ? '' : `${text}\n`;
+  } catch {
+    // The line above says that it is none.
+    return '';
+  }
+}

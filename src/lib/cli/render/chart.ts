@@ -1,0 +1,176 @@
+import { size, thousands } from '../../core/index.js';
+import type { Inspection } from '../../model/index.js';
+import type { GrayPicture } from '../../vision/index.js';
+import { bold, colored, cyan, dim, styleSwitch } from './style.js';
+
+/** One line of a plot over time. */
+export interface Series {
+  name: string;
+  /** The oldest first; NaN where there is none. */
+  values: readonly number[];
+}
+
+/** A Braille character holds 2 × 4 dots; these are their bits from the top, left and right. Source: Unicode, U+2800. */
+const dots = [
+  [0x01, 0x08],
+  [0x02, 0x10],
+  [0x04, 0x20],
+  [0x40, 0x80],
+] as const;
+
+/**
+ * Plots series below each other, each scaled for itself: its name, the newest value, and its range, then the newest values
+ * as a line, two to a character. `width` in characters, `height` in rows for each.
+ */
+export function plotText(series: readonly Series[], width: number, height: number): string {
+  const longest = Math.max(0, ...series.map(({ name }) => name.length));
+  return series
+    .map(({ name, values }) => {
+      const shown = values.slice(-width * 2);
+      const real = shown.filter(Number.isFinite);
+      const [low, high] = [Math.min(...real), Math.max(...real)];
+      const range = real.length === 0 ? '' : dim(`  ${figure(low)} … ${figure(high)}`);
+      const newest = figure(values.at(-1) ?? Number.NaN);
+      return [
+        `${bold(name.padEnd(longest))}  ${newest}${range}`,
+        ...curve(shown, low, high, width, height),
+      ].join('\n');
+    })
+    .join('\n');
+}
+
+function curve(
+  values: readonly number[],
+  low: number,
+  high: number,
+  width: number,
+  height: number,
+): string[] {
+  const cells = Array.from({ length: height }, () => new Uint8Array(width));
+  const bottom = height * 4 - 1;
+  const span = high - low || 1;
+  let before: number | null = null;
+  values.forEach((value, column) => {
+    if (!Number.isFinite(value)) {
+      before = null;
+      return;
+    }
+    // A value that never changes runs through the middle.
+    const y = high === low ? bottom >> 1 : Math.round(((high - value) / span) * bottom);
+    const [from, to] = [Math.min(before ?? y, y), Math.max(before ?? y, y)];
+    for (let row = from; row <= to; row++) {
+      const cell = cells[row >> 2];
+      const bit = dots[row & 3]?.[column & 1] ?? 0;
+      if (cell) cell[column >> 1] = (cell[column >> 1] ?? 0) | bit;
+    }
+    before = y;
+  });
+  return cells.map((row) =>
+    cyan(String.fromCodePoint(...[...row].map((bits) => 0x2800 + bits)).replace(/\u2800+$/, '')),
+  );
+}
+
+/** At most five digits that mean something. */
+function figure(value: number): string {
+  return Number.isFinite(value) ? String(Number(value.toPrecision(5))) : '–';
+}
+
+const blocks = '▁▂▃▄▅▆▇█';
+
+/** Shares as a row of bars, the largest full; empty ones are blank. */
+export function sparkline(shares: readonly number[], most = 24): string {
+  const drawn = shares.slice(0, most);
+  const largest = Math.max(...drawn, 1e-300);
+  return drawn
+    .map((share) => (share <= 0 ? ' ' : blocks[Math.min(7, Math.floor((share / largest) * 7.999))]))
+    .join('');
+}
+
+/** Two bars as one: a line of a table is short. */
+export function halved(shares: readonly number[]): number[] {
+  return shares.flatMap((share, i) => (i % 2 === 0 ? [share + (shares[i + 1] ?? 0)] : []));
+}
+
+/** First of the 24 grays of a terminal with 256 colours. */
+const firstGray = 232;
+
+const grays = 24;
+
+/**
+ * A gray picture as text, two pixels in a character: the upper half block's own colour and the one behind it.
+ * @param columns characters in a line
+ * @returns undefined where nobody sees colours
+ */
+export function pictureText(picture: GrayPicture, columns: number): string | undefined {
+  if (!colored()) return undefined;
+  const { width, height, data } = picture;
+  const wide = Math.max(1, Math.min(columns, width));
+  const high = Math.max(2, Math.round((wide * height) / width / 2) * 2);
+  const gray = (column: number, row: number) => {
+    const x = Math.floor(((column + 0.5) * width) / wide);
+    const y = Math.floor(((row + 0.5) * height) / high);
+    return firstGray + Math.floor((data[y * width + x]! * grays) / 256);
+  };
+  const lines = Array.from({ length: high / 2 }, (_, line) =>
+    Array.from(
+      { length: wide },
+      (_, column) =>
+        `${styleSwitch(`38;5;${gray(column, line * 2)}`)}${styleSwitch(`48;5;${gray(column, line * 2 + 1)}`)}▀`,
+    ).join(''),
+  );
+  return lines.map((line) => `${line}${styleSwitch('0')}`).join('\n');
+}
+
+/** Columns of the chart at most, and rows before the rest is counted only. */
+const widest = 48;
+
+const mostRows = 24;
+
+/**
+ * When each piece of the arena's head is in use, and where it lies: one row a piece in the order of their offsets, one
+ * column an operator (several, where there are more operators than columns).
+ */
+export function arenaChart({ arena, arenaBytes, tensors, operators }: Inspection): string {
+  if (arena === null || arenaBytes === null) return '';
+  const steps = operators.length + 1;
+  const columns = Math.min(steps, widest);
+  const column = (time: number) => Math.min(columns - 1, Math.floor((time * columns) / steps));
+  const pieces = [...arena.pieces].sort((a, b) => a.offset - b.offset || a.first - b.first);
+  const shown = pieces.slice(0, mostRows);
+  const digits = Math.max(6, String(arena.head).length);
+  const rows = shown.map(({ tensor, operator, bytes, first, last, offset }) => {
+    const [from, to] = [column(first), column(last)];
+    const life = '·'.repeat(from) + '█'.repeat(to - from + 1) + '·'.repeat(columns - 1 - to);
+    const name = tensor === null ? `scratch of operator ${operator}` : (tensors[tensor]?.name ?? '');
+    return `${String(offset).padStart(digits)}  ${String(bytes).padStart(digits)}  ${life}  ${clip(name)}`;
+  });
+  const head = `${'offset'.padStart(digits)}  ${'bytes'.padStart(digits)}  ${ruler(columns, steps)}  in it`;
+  const rest = pieces.length - shown.length;
+  const more = rest > 0 ? [dim(`… and ${rest} more (--json has them all)`)] : [];
+  const sum = pieces.reduce((total, { bytes }) => total + bytes, 0);
+  const foot = [
+    `${size(arena.head)} for ${size(sum)} of activations that are not in use at once; columns: the inputs, then operators 0 to ${operators.length - 1}`,
+    sumText(arena, arenaBytes),
+    'TFLite Micro may record less as used: this is the smallest arena that works in its 64-bit runtime, and a 32-bit chip needs less',
+  ];
+  return [dim(head), ...rows, ...more, ...foot.map((line) => dim(line))].join('\n');
+}
+
+/** What the arena is the sum of. Preparing needs room for a while, where it is more than the activations take later. */
+function sumText({ head, tail, smallest }: NonNullable<Inspection['arena']>, whole: number): string {
+  const preparing = smallest - head - tail;
+  // To the byte, so that the sum is one.
+  const parts = [`${thousands(head)} of these`, `${thousands(tail)} of structures that stay`];
+  if (preparing > 0) parts.push(`${thousands(preparing)} for a while as it is prepared`);
+  return `arena ${thousands(whole)} bytes = ${parts.join(' + ')} + ${thousands(whole - smallest)} of margin (3 %, in steps of 16)`;
+}
+
+/** The chart's first and last moment: 0 = the inputs, then the operators from 1. */
+function ruler(columns: number, steps: number): string {
+  const end = String(steps - 1);
+  return columns < 2 + end.length ? '0'.padEnd(columns) : `0${' '.repeat(columns - 1 - end.length)}${end}`;
+}
+
+function clip(name: string): string {
+  return name.length > 40 ? `…${name.slice(-39)}` : name;
+}

@@ -1,0 +1,384 @@
+import { percent, plural, thousands } from '../../core/index.js';
+import type {
+  CheckReport,
+  Drift,
+  Extracted,
+  RecordingLine,
+  SchemaResult,
+  Statistics,
+} from '../../data/index.js';
+import { halved, sparkline } from './chart.js';
+import { bold, dim, green, red, yellow } from './style.js';
+import { facts, table } from './text.js';
+
+const marks = { error: () => red('✗'), warning: () => yellow('!'), info: () => dim('i') };
+
+/** Files named after a finding, unless all are asked for. */
+const mostFiles = 6;
+
+/** What a check found, worst first: what, what to do, and in which files. */
+export function checkText(report: CheckReport, { all = false } = {}): string {
+  const { findings } = report;
+  const lines = [headOf(report), ...splitOf(report)];
+  for (const { severity, kind, message, advice, files } of findings) {
+    lines.push('', `${marks[severity]()} ${bold(kind)}  ${message}`, `  ${dim(advice)}`);
+    // The message names them where they are few.
+    if (files.length > 2) lines.push(`  ${dim(shortened(files, all ? files.length : mostFiles))}`);
+  }
+  const counts = (['error', 'warning', 'info'] as const).flatMap((severity) => {
+    const count = findings.filter((finding) => finding.severity === severity).length;
+    return count > 0 ? [plural(count, severity === 'info' ? 'remark' : severity)] : [];
+  });
+  lines.push('', counts.length > 0 ? counts.join(', ') : green('Nothing found.'));
+  return lines.join('\n');
+}
+
+function headOf({ of, recordings, samples, rateHz, rateFrom, labelFrom }: CheckReport): string {
+  if (of === 'table') return `${plural(samples, 'row')} in ${plural(recordings, 'file')}`;
+  const rate = {
+    told: `${rateHz} Hz`,
+    time: `${rateHz} Hz by the time column`,
+    assumed: `taken for ${rateHz} Hz (--rate says it)`,
+  }[rateFrom ?? 'told'];
+  const labels = {
+    name: ', labels from the names',
+    folder: ', labels from the folders',
+    column: ', labels from a column',
+    none: ', no labels',
+  };
+  return `${plural(recordings, 'recording')}, ${plural(samples, 'sample')}, ${rate}${labelFrom === null ? '' : labels[labelFrom]}`;
+}
+
+function splitOf({ split }: CheckReport): string[] {
+  if (!split) return [];
+  const seed = split.seed === null ? '' : `, seed ${split.seed}`;
+  return [
+    `Split by ${split.by}${seed}: ${split.train} to train on, ${split.validation} to choose by, ${split.test} to test on`,
+  ];
+}
+
+/** `a1, a2 … and 12 more`; numbers of one stem are drawn together: `walking1–5`. */
+function shortened(files: string[], most: number): string {
+  const drawn = ranges(files);
+  if (drawn.length <= most) return drawn.join(', ');
+  return `${drawn.slice(0, most - 1).join(', ')} and ${drawn.length - most + 1} more (--all names them)`;
+}
+
+function ranges(files: string[]): string[] {
+  const stems = new Map<string, number[]>();
+  const others: string[] = [];
+  for (const file of files) {
+    const parts = /^(.*?)(\d{1,6})(\.csv)?$/.exec(file);
+    if (!parts) others.push(file);
+    else {
+      const key = `${parts[1]}\n${parts[3] ?? ''}`;
+      stems.set(key, [...(stems.get(key) ?? []), Number(parts[2])]);
+    }
+  }
+  const drawn = [...stems].flatMap(([key, numbers]) => {
+    const [stem = '', end = ''] = key.split('\n');
+    numbers.sort((a, b) => a - b);
+    const out: string[] = [];
+    for (let i = 0; i < numbers.length; ) {
+      let last = i;
+      while (numbers[last + 1] === numbers[last]! + 1) last++;
+      out.push(last - i > 1 ? `${stem}${numbers[i]}–${numbers[last]}${end}` : `${stem}${numbers[i]}${end}`);
+      i = last - i > 1 ? last + 1 : i + 1;
+    }
+    return out;
+  });
+  return [...drawn, ...others];
+}
+
+type Field = Statistics['fields'][number];
+
+/** Rows of a table of groups. */
+const mostGroups = 40;
+
+/** Words that are named. */
+const mostCategories = 8;
+
+/** One line a field, and what labels (or recordings) are like in each. */
+export function statisticsText(found: Statistics, by: 'label' | 'recording' = 'label'): string {
+  const { name, rows, rateHz, fields, label, prediction, ignored } = found;
+  const numbers = fields.filter(({ kind }) => kind === 'number');
+  const words = [...fields, ...(label ? [label] : []), ...(prediction ? [prediction] : [])].filter(
+    ({ kind }) => kind === 'text',
+  );
+  const lines = [`${name}: ${plural(rows, 'row')}${rateHz === null ? '' : ` at ${rateHz} Hz`}`];
+  if (numbers.length > 0) {
+    lines.push(
+      '',
+      table(
+        ['field', 'unit', 'missing', 'min', '5 %', 'median', '95 %', 'max', 'mean', 'deviation', ''],
+        numbers.map(numberRow),
+      ),
+    );
+  }
+  for (const field of words) lines.push('', wordLines(field));
+  const groups = by === 'label' ? found.byLabel : found.byRecording;
+  if (groups.length > 0 && numbers.length > 0) {
+    const shown = groups.slice(0, mostGroups);
+    const cells = shown.map(({ name: group, rows: count, fields: own }) => [
+      group,
+      count,
+      ...numbers.map((field) => {
+        const one = own.find((each) => each.name === field.name);
+        return one?.mean == null || one.deviation === null
+          ? null
+          : `${short(one.mean)} ± ${short(one.deviation)}`;
+      }),
+    ]);
+    lines.push('', table([by, 'rows', ...numbers.map((field) => field.name)], cells));
+    if (groups.length > shown.length)
+      lines.push(dim(`and ${groups.length - shown.length} more: --json has them all`));
+  }
+  if (ignored.length > 0) lines.push('', dim(`not looked at: ${ignored.join(', ')}`));
+  return lines.join('\n');
+}
+
+function numberRow({ name, unit, rows, count, min, max, mean, deviation, quantiles, histogram }: Field) {
+  const figure = (value: number | null | undefined) => (value == null ? null : short(value));
+  return [
+    name,
+    unit,
+    count === rows ? '–' : percent((rows - count) / rows),
+    figure(min),
+    figure(quantiles?.p05),
+    figure(quantiles?.p50),
+    figure(quantiles?.p95),
+    figure(max),
+    figure(mean),
+    figure(deviation),
+    histogram ? sparkline(halved(histogram.shares)) : '',
+  ];
+}
+
+function wordLines({ name, categories, rows, missing }: Field): string {
+  const list = categories ?? [];
+  const shown = list.slice(0, mostCategories).map(({ word, count }) => `${word} ${percent(count / rows)}`);
+  if (list.length > mostCategories) shown.push(`and ${list.length - mostCategories} more`);
+  if (missing > 0) shown.push(`missing ${percent(missing / rows)}`);
+  return `${bold(name)}  ${list.length === 0 ? 'as many words as rows' : shown.join(', ')}`;
+}
+
+function short(value: number): number {
+  return Number(value.toPrecision(4));
+}
+
+type Feature = Drift['features'][number];
+
+/** Rows of a table of windows; more are told of in --json. */
+const mostWindows = 48;
+
+/** What has drifted, how far and since when, and what could not be compared. */
+export function driftText(drift: Drift): string {
+  const { base, now, features, label, prediction, joint, gates } = drift;
+  const all = [...features, ...(label ? [label] : []), ...(prediction ? [prediction] : [])];
+  const lines = [
+    `${now.name}, ${plural(now.rows, 'row')}, against ${base.name}, ${plural(base.rows, 'row')}${drift.approximate ? ' (a saved reference: ks and distance to a thousandth)' : ''}`,
+    '',
+    table(
+      ['column', '', 'psi', 'js', 'ks', 'distance', 'p', 'base', 'now'],
+      all.map((one) => rowOf(one, roleOf(one, drift))),
+    ),
+    dim(
+      'psi, js: over the bins · ks: largest gap of the distributions · distance: Wasserstein, in deviations of the base · p: chance of it without change',
+    ),
+  ];
+  for (const one of all) if (one.drifted) lines.push('', ...driftedLines(one));
+  if (joint) lines.push('', ...jointLines(joint));
+  if (drift.windows.length > 0) lines.push('', windowsTable(drift));
+  lines.push(...notes(drift));
+  lines.push('', verdict(drift, all));
+  if (gates.length > 0) {
+    lines.push(
+      '',
+      facts(
+        gates.map(({ name, message, passed }) => [
+          `Limit ${name}`,
+          `${passed ? green('✓') : red('✗')} ${message}`,
+        ]),
+      ),
+    );
+  }
+  return lines.join('\n');
+}
+
+function roleOf({ name }: Feature, { label, prediction }: Drift): string {
+  if (label?.name === name) return ' (label)';
+  return prediction?.name === name ? ' (prediction)' : '';
+}
+
+function rowOf(one: Feature, role: string): (string | number | null)[] {
+  const figure = (value: number | null) => (value === null ? null : Number(value.toFixed(3)));
+  return [
+    one.name + role,
+    one.drifted ? red('drifted') : green('same'),
+    figure(one.psi),
+    figure(one.js),
+    figure(one.ks),
+    figure(one.wassersteinScaled),
+    chance(one.p),
+    sparkline(one.histogram ? halved(one.histogram.base) : one.bins.base),
+    sparkline(one.histogram ? halved(one.histogram.now) : one.bins.now),
+  ];
+}
+
+function chance(p: number): string {
+  return p < 0.0001 ? '<0.0001' : p.toFixed(4);
+}
+
+function driftedLines(one: Feature): string[] {
+  const { name, reasons, since, hint, shift, spread, unit, base, now } = one;
+  const short = (value: number) => String(Number(value.toPrecision(4)));
+  const what: string[] = [];
+  if (reasons.includes('type'))
+    what.push(one.kind === 'text' ? 'numbers became words' : 'words became numbers');
+  if (reasons.includes('stuck'))
+    what.push(`one value over ${plural(now.longestRun, 'row')}, ${base.longestRun} at most before`);
+  if (reasons.includes('infinite')) what.push(`${plural(now.infinite, 'infinite value')}, none before`);
+  if (reasons.includes('missing'))
+    what.push(`${percent(now.missing / now.rows)} missing, ${percent(base.missing / base.rows)} before`);
+  if (one.newCategories.length > 0)
+    what.push(`new: ${one.newCategories.slice(0, 5).join(', ')}${one.newCategories.length > 5 ? ' …' : ''}`);
+  const moved = (['distribution', 'mean', 'spread'] as const).some((reason) => reasons.includes(reason));
+  if (moved && shift !== null && spread !== null && base.mean !== null && now.mean !== null) {
+    const own = unit === null ? '' : ` ${unit}`;
+    what.push(
+      `mean ${short(base.mean)} → ${short(now.mean)}${own} (${shift < 0 ? '−' : '+'}${short(Math.abs(shift))} deviations), spread ×${short(spread)}`,
+    );
+  }
+  if (hint !== null) what.push(`looks like a change of unit: ${hint}`);
+  return [
+    `${red('✗')} ${bold(name)}  ${what.join('; ') || 'its shares are others'}`,
+    ...(since ? [`  ${dim(sinceText(since))}`] : []),
+  ];
+}
+
+function sinceText({ row, share, time, seconds }: NonNullable<Feature['since']>): string {
+  if (row === 1) return 'from the first row on';
+  const at = time ?? (seconds === null ? null : `${Number(seconds.toPrecision(6))} s`);
+  return `since row ${thousands(row)}${at === null ? '' : `, ${at}`} (${percent(share)} of the rows before it)`;
+}
+
+function jointLines({ auc, interval, drifted, pairs }: NonNullable<Drift['joint']>): string[] {
+  const mark = drifted ? red('✗') : green('✓');
+  const [low, high] = interval.map((value) => value.toFixed(3));
+  const lines = [
+    `${mark} ${bold('all together')}  a classifier tells the two apart with an AUC of ${auc.toFixed(3)} (${low} to ${high}); 0.5 is by chance`,
+  ];
+  for (const { a, b, base, now } of drifted ? pairs : []) {
+    lines.push(`  ${dim(`correlation of ${a} and ${b}: ${base.toFixed(2)} before, ${now.toFixed(2)} now`)}`);
+  }
+  return lines;
+}
+
+function windowsTable({ windows, features }: Drift): string {
+  const shown = windows.slice(0, mostWindows);
+  const rows = shown.map(({ row, rows: count, time, seconds, features: own }) => [
+    time ?? (seconds === null ? `row ${row}` : `${Number(seconds.toPrecision(6))} s`),
+    count,
+    ...features.map(({ name }) => {
+      const one = own.find((feature) => feature.name === name);
+      if (!one) return null;
+      const psi = one.psi.toFixed(2);
+      return one.drifted ? red(`${psi} ✗`) : psi;
+    }),
+  ]);
+  const more =
+    windows.length > shown.length
+      ? `\n${dim(`and ${windows.length - shown.length} more: --json has them all`)}`
+      : '';
+  return `${table(['window', 'rows', ...features.map(({ name }) => `psi ${name}`)], rows)}${more}`;
+}
+
+function notes({ onlyInBase, onlyInNow, ignored, features }: Drift): string[] {
+  const lines: string[] = [];
+  if (onlyInBase.length > 0) lines.push(`${yellow('!')} gone: ${onlyInBase.join(', ')}`);
+  if (onlyInNow.length > 0) lines.push(`${yellow('!')} new: ${onlyInNow.join(', ')}`);
+  if (ignored.length > 0) lines.push(dim(`not compared: ${ignored.map(({ name }) => name).join(', ')}`));
+  const slow = features
+    .filter(({ effective }) => Math.min(effective.base, effective.now) < 10)
+    .map(({ name }) => name);
+  if (slow.length > 0) {
+    lines.push(
+      `${yellow('!')} ${slow.join(', ')}: worth fewer than ten independent rows on a side; only large changes can be told from its own wandering`,
+    );
+  }
+  return lines.length > 0 ? ['', ...lines] : [];
+}
+
+function verdict({ drifted, alpha, joint }: Drift, all: Feature[]): string {
+  if (!drifted) return green(`No drift (of unchanged data, ${percent(alpha)} would be called drifted).`);
+  const names = all.filter((one) => one.drifted).map(({ name }) => name);
+  if (names.length === 0 && joint?.drifted) return red('Drift: no column alone, but all together.');
+  return red(`Drift in ${names.join(', ')}.`);
+}
+
+/** Words of a column that are named. */
+const mostWords = 6;
+
+/** What was inferred; where it was held against something, what breaks it. */
+export function schemaText({ schema, against, violations }: SchemaResult): string {
+  const lines = [`${schema.name}: ${plural(schema.rows, 'row')}`, '', fieldsTable(schema.fields)];
+  for (const { severity, kind, message, count, places, against: by } of violations) {
+    const mark = severity === 'error' ? red('✗') : yellow('!');
+    lines.push('', `${mark} ${bold(kind)}  ${message} (${by})`);
+    const rows = places.map(
+      ({ row, recording, value }) =>
+        `${recording === null ? '' : `${recording}:`}${row}${value === '' ? '' : ` (${value})`}`,
+    );
+    if (rows.length > 0)
+      lines.push(
+        `  ${dim(`rows ${rows.join(', ')}${count > rows.length ? ` and ${count - rows.length} more` : ''}`)}`,
+      );
+  }
+  if (against.length > 0) {
+    const errors = violations.filter(({ severity }) => severity === 'error').length;
+    lines.push('', errors > 0 ? red(plural(errors, 'violation')) : green(`Fits ${against.join(' and ')}.`));
+  }
+  return lines.join('\n');
+}
+
+function fieldsTable(fields: SchemaResult['schema']['fields']): string {
+  const short = (value: number) => Number(value.toPrecision(5));
+  const rows = fields.map(({ name, type, unit, seen, range, missing, categories }) => [
+    name,
+    type,
+    unit,
+    seen && `${short(seen[0])} … ${short(seen[1])}`,
+    range && `${short(range[0])} … ${short(range[1])}`,
+    missing === 0 ? null : percent(missing),
+    categories && `${categories.slice(0, mostWords).join(', ')}${categories.length > mostWords ? ' …' : ''}`,
+  ]);
+  return table(['field', 'type', 'unit', 'seen', 'range', 'missing', 'categories'], rows);
+}
+
+/** One line a recording. `empty` stands for no recording at all. */
+export function recordingsTable(recordings: RecordingLine[], empty?: string): string {
+  const rows = recordings.map(({ id, label, device, samples, seconds }) => [
+    id,
+    label,
+    device,
+    samples,
+    `${seconds.toFixed(1)} s`,
+  ]);
+  return table(['recording', 'label', 'device', 'samples', 'length'], rows, empty);
+}
+
+const sources = { project: 'the project', platform: 'the platform', guide: 'the guide’s services' };
+
+/** How much went into a dataset for training, and where from. */
+export function extractedText({ out, kind, rows, recordings, source }: Extracted): string {
+  const of = kind === 'table' ? plural(rows, 'row') : plural(recordings, 'recording');
+  return `${out}: ${of} of ${sources[source]}`;
+}
+
+/** What was left out of it; empty where it was nothing. */
+export function leftOutTexts({ unlabelled, malformed }: Extracted): string[] {
+  return [
+    ...(unlabelled > 0 ? [`${plural(unlabelled, 'recording')} without a label left out`] : []),
+    ...(malformed > 0 ? [`${plural(malformed, 'line')} of the guide’s files that are no rows left out`] : []),
+  ];
+}

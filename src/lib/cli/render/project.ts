@@ -1,0 +1,139 @@
+import { foldsText, percent, plural, shareText, shellWord, size, thousands } from '../../core/index.js';
+import type { DemoFolds, DemoResult } from '../../demo/index.js';
+import type { InitResult, Survey } from '../../project/index.js';
+import { bold, dim, yellow } from './style.js';
+import { elapsed, facts, next, table } from './text.js';
+
+const rateWords = {
+  told: 'as told',
+  time: 'by the time column',
+  assumed: 'assumed: nothing in the files tells it',
+};
+
+/** What was seen in data of one's own. */
+export function surveyText(survey: Survey): string {
+  const { kind, count, fields, ignored, labels, labelFrom, labelColumn, measured, rateHz, rateFrom } = survey;
+  const lines: [string, string][] = [
+    ['Data', plural(count, kind === 'rows' ? 'row' : 'recording')],
+    ['Inputs', fields.join(', ')],
+  ];
+  if (ignored.length > 0) lines.push(['Left out', ignored.join(', ')]);
+  if (rateHz !== null) lines.push(['Rate', `${rateHz} Hz, ${rateWords[rateFrom!]}`]);
+  lines.push(['Labels', labelsText()]);
+  return facts(lines);
+
+  function labelsText(): string {
+    if (labelFrom === 'none') {
+      const [column] = ignored;
+      const hint = column === undefined ? '' : `, or from a column: --label-from column:${column}`;
+      return `none: it learns what is normal${hint}`;
+    }
+    const where = labelColumn === null ? `by ${labelFrom}` : `in the column ${labelColumn}`;
+    if (measured) return `${where}: numbers that are measured`;
+    const all = Object.entries(labels).map(([label, times]) => `${label} ${times}`);
+    const more = all.length > 8 ? `, and ${all.length - 8} more` : '';
+    return `${where}: ${all.slice(0, 8).join(', ')}${more}`;
+  }
+}
+
+/** A project that was just made. */
+export function initText(made: InitResult): string {
+  const lines: [string, string][] = [
+    ['Project', made.template === 'own' ? made.name : `${made.name} (${made.template})`],
+    ['Folder', made.dir],
+    ['Files', made.files.join(', ')],
+  ];
+  if (made.recordings > 0) {
+    const labels = Object.entries(made.labels).map(([label, count]) => `${label} ${count}`);
+    const of = labels.length > 0 ? `: ${labels.join(', ')}` : '';
+    lines.push(['Recordings', `${made.recordings}, ${plural(made.samples, 'sample')}${of}`]);
+  }
+  return facts(lines);
+}
+
+/**
+ * The demo's closing table, the findings of its data check, the places of its files, and the next commands.
+ * @param program the words that start this program in the user's shell
+ */
+export function demoSummary(result: DemoResult, program: string): string {
+  const { dataset, model, rollout, live, platform } = result;
+  const scores = table(
+    ['held-out recordings', 'accuracy', 'macro-F1', 'size'],
+    [
+      ['float32', percent(model.accuracy.float), model.macroF1.float.toFixed(3), size(model.bytes.float)],
+      ['int8', percent(model.accuracy.int8), model.macroF1.int8.toFixed(3), size(model.bytes.int8)],
+      ['int8 after the vote', null, model.macroF1.voted.toFixed(3), null],
+      [`live, ${plural(rollout.devices, 'device')}`, percent(live.accuracy), live.macroF1.toFixed(3), null],
+    ],
+  );
+  const found = dataset.findings
+    .filter(({ severity }) => severity !== 'info')
+    .map(({ message, advice }) => `${yellow('!')} ${message}\n  ${dim(advice)}`);
+  const figures = facts([
+    ['dataset', `${plural(dataset.recordings, 'recording')}, ${thousands(dataset.samples)} samples`],
+    ['model', `${model.name}@${model.version}, arena ${size(model.arenaBytes)}`],
+    ['rollout', `${rollout.committed} of ${rollout.devices} committed in ${rollout.seconds.toFixed(1)} s`],
+    [
+      'latency',
+      `p50 ${live.latencyMs.p50.toFixed(2)} ms, p99 ${live.latencyMs.p99.toFixed(2)} ms for each window`,
+    ],
+    ['files', result.folder],
+    ['report', result.report],
+    ['dashboard', `${platform.http}/ (after the first command below, which prints a link that logs you in)`],
+  ]);
+  const done = `${bold('Done')} in ${elapsed(result.seconds * 1000)}${dim(`: all ${plural(rollout.devices, 'device')} run the model, and their predictions passed its accuracy gate. Everything that the demo started has been stopped.`)}`;
+  const ports = `--http-port ${portOf(platform.http)} --mqtt-port ${portOf(platform.mqtts)}`;
+  return [
+    '',
+    scores,
+    '',
+    bold('How certain that is'),
+    facts(certainty(model)),
+    '',
+    figures,
+    ...(found.length > 0 ? ['', bold('Findings of the data check'), ...found] : []),
+    '',
+    done,
+    next(
+      `${program} up --data ${shellWord(platform.dir)} ${ports} --new-token --detach`,
+      `${program} dashboard`,
+      `${program} init my-project --template motor-watch`,
+    ),
+  ].join('\n');
+}
+
+function certainty({
+  accuracy,
+  interval,
+  heldOut,
+  folds,
+  originals,
+}: DemoResult['model']): [string, string][] {
+  const own = {
+    ...({
+      share: accuracy.int8,
+      cases: heldOut.windows,
+      unit: 'window',
+      groups: heldOut.recordings,
+    } as const),
+    interval: [interval.low, interval.high] as const,
+  };
+  const lines: [string, string][] = [['held out', shareText(own)]];
+  if (folds) lines.push(['by folds', foldedText(folds)]);
+  if (originals) {
+    const digests = `data ${originals.datasetDigest.slice(0, 19)}…, recipe ${originals.configDigest.slice(0, 19)}…`;
+    const stored = `stored, not computed here: the uncut recordings, which are harder\n(${digests})`;
+    lines.push(['originals', `${foldedText(originals)}\n${stored}`]);
+  }
+  return lines;
+}
+
+function foldedText({ folds, windows, recordings, accuracy, interval, macroF1, voted }: DemoFolds): string {
+  const range = [interval.low, interval.high] as const;
+  const of = { folds, windows, groups: recordings, accuracy, interval: range, macroF1, rmse: null };
+  return foldsText({ ...of, voted: { macroF1: voted } }, 'window');
+}
+
+function portOf(url: string): string {
+  return new URL(url).port;
+}

@@ -1,0 +1,104 @@
+import { createInterface } from 'node:readline';
+import { Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { Flags } from '@oclif/core';
+import { AiotError, onAbort, readText } from '../core/index.js';
+
+/**
+ * A secret from a file, from stdin (`-`) or from the environment, never from the command line: that one is in the
+ * shell's history and in every process list.
+ *
+ * @returns the one line without its line end; undefined when neither file nor variable is given
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (not one line), AIOT_USAGE (stdin is a terminal)
+ */
+export async function readSecret(
+  file: string | undefined,
+  variable: string,
+  stdin: NodeJS.ReadStream = process.stdin,
+): Promise<string | undefined> {
+  if (file === undefined) {
+    const value = process.env[variable];
+    return value ? oneLine(value, variable) : undefined;
+  }
+  if (file !== '-') return oneLine(await readText(file), file);
+  if (stdin.isTTY) {
+    throw new AiotError('AIOT_USAGE', 'expected the secret on stdin; got a terminal', {
+      next: `Pipe it in, name a file, or set ${variable}.`,
+    });
+  }
+  return oneLine(await text(stdin), 'stdin');
+}
+
+function oneLine(content: string, from: string): string {
+  const secret = content.trim();
+  if (/^[\u0021-\u007e]+$/.test(secret)) return secret;
+  // What was got is not told: it may be most of a secret.
+  const got = secret === '' ? 'nothing' : `${secret.split(/\s+/).length} words or other characters`;
+  throw new AiotError(
+    'AIOT_FILE_MALFORMED',
+    `${from}: expected one word of printable characters; got ${got}`,
+  );
+}
+
+interface Terminal {
+  input: NodeJS.ReadStream;
+  output: NodeJS.WriteStream;
+}
+
+const variable = 'AIOT_BACKUP_PASSPHRASE';
+
+/** Where the passphrase of a backup is. */
+export const passphraseFile = Flags.string({
+  summary: 'File with the passphrase in its first line; - = stdin.',
+  env: 'AIOT_PASSPHRASE_FILE',
+  helpValue: 'FILE',
+});
+
+/**
+ * A passphrase from a file, from stdin (`-`), from AIOT_BACKUP_PASSPHRASE, or typed: never from the command line, which is
+ * in the shell's history and in every process list. Only its line end is left out.
+ * @param twice a new one: typed once more, so that it is what was meant
+ * @throws AIOT_USAGE (nobody to ask, or two that differ), AIOT_FILE_NOT_FOUND, AIOT_INTERRUPTED
+ */
+export async function readPassphrase(
+  file: string | undefined,
+  { twice, signal }: { twice: boolean; signal: AbortSignal },
+  terminal: Terminal = { input: process.stdin, output: process.stderr },
+): Promise<string> {
+  if (file !== undefined) {
+    return firstLine(file === '-' ? await text(terminal.input) : await readText(file));
+  }
+  const given = process.env[variable];
+  if (given) return given;
+  if (!terminal.input.isTTY) {
+    throw new AiotError('AIOT_USAGE', `expected a passphrase: ${variable}, or --passphrase-file FILE`);
+  }
+  const first = await ask('Passphrase: ', signal, terminal);
+  if (twice && (await ask('Once more: ', signal, terminal)) !== first) {
+    throw new AiotError('AIOT_USAGE', 'the two passphrases differ');
+  }
+  return first;
+}
+
+function firstLine(content: string): string {
+  return content.split(/\r?\n/)[0] ?? '';
+}
+
+/** What is typed is not shown. */
+async function ask(question: string, signal: AbortSignal, { input, output }: Terminal): Promise<string> {
+  output.write(question);
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input, output: silent, terminal: true });
+  try {
+    return await new Promise<string>((resolve, reject) => {
+      const stop = () => reject(new AiotError('AIOT_INTERRUPTED', 'no passphrase was given'));
+      onAbort(signal, stop);
+      lines.once('SIGINT', stop);
+      lines.once('close', stop);
+      lines.question('', resolve);
+    });
+  } finally {
+    lines.close();
+    output.write('\n');
+  }
+}

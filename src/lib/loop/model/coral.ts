@@ -1,0 +1,116 @@
+import { join } from 'node:path';
+import { AiotError, digestOf, hasCode, makeFolder, writeFileAtomic } from '../../core/index.js';
+import { type Bundle, buildFiles, compileEdgeTpu, type Invoker, readEdgeTpu } from '../../model/index.js';
+import type { Settings } from './options.js';
+
+/** What of the packages is used; they bring no types with them unless they are installed. */
+interface Runner {
+  getInputs(): { data(): ArrayBufferView }[];
+  getOutputs(): { data(): ArrayBufferView }[];
+  infer(): boolean;
+}
+
+interface Packages {
+  TFLiteNodeModelRunner: new (
+    model: ArrayBuffer,
+    options: { threads: number; delegate: { path: string; options: [string, string][] } },
+  ) => Runner;
+  CoralDelegate: new () => { node: { path: string }; options: [string, string][] };
+}
+
+/** Imports a package by its name: the real one, or a test's. */
+type ImportPackage = (name: string) => Promise<Record<string, unknown>>;
+
+const runtime = 'tfjs-tflite-node';
+const plugin = 'coral-tflite-delegate';
+
+/**
+ * A bundle's network on a Coral Edge TPU, through the npm packages tfjs-tflite-node and coral-tflite-delegate (versions 0.0.2 and 0.0.1 have
+ * this interface).
+ * @throws AIOT_BACKEND_MISSING (a package, or libedgetpu or the stick itself), AIOT_MODEL_UNFIT, AIOT_PROGRAM_NOT_FOUND, AIOT_EDGETPU_FAILED
+ */
+export async function openCoral(
+  bundle: Bundle,
+  settings: Settings,
+  load: ImportPackage = (name) => import(name),
+): Promise<Invoker> {
+  const { input, output, name } = bundle.info;
+  if (input.type !== 'int8' || output.type !== 'int8') {
+    throw new AiotError('AIOT_MODEL_UNFIT', `${name} takes ${input.type}, and the Edge TPU int8 alone`);
+  }
+  const { TFLiteNodeModelRunner, CoralDelegate } = await packages(load);
+  const compiled = await compiledOf(bundle, settings);
+  // A buffer of its own: one of Node's pool would begin with something else.
+  const model = Uint8Array.from(compiled).buffer;
+  try {
+    const { node, options } = new CoralDelegate();
+    const runner = new TFLiteNodeModelRunner(model, { threads: 1, delegate: { path: node.path, options } });
+    return invokerOf(runner, model);
+  } catch (error) {
+    throw new AiotError('AIOT_BACKEND_MISSING', `the Edge TPU does not open (${reasonOf(error)})`, {
+      cause: error,
+      next: 'Install libedgetpu1-std, let this user at the device (group plugdev), plug the accelerator in.',
+    });
+  }
+}
+
+function invokerOf(runner: Runner, _model: ArrayBuffer): Invoker {
+  const view = (data: ArrayBufferView) => new Int8Array(data.buffer, data.byteOffset, data.byteLength);
+  return {
+    invoke: <T extends ArrayBufferView>(values: T): T => {
+      // The model's memory must outlive the runner, which only points into it.
+      void _model;
+      view(runner.getInputs()[0]!.data()).set(view(values));
+      if (!runner.infer()) throw new AiotError('AIOT_BACKEND_MISSING', 'the Edge TPU gave no answer');
+      return view(runner.getOutputs()[0]!.data()).slice() as unknown as T;
+    },
+  } as Invoker;
+}
+
+async function packages(load: ImportPackage): Promise<Packages> {
+  try {
+    const [tflite, coral] = await Promise.all([load(runtime), load(plugin)]);
+    return { ...defaultOf(tflite), ...defaultOf(coral) } as unknown as Packages;
+  } catch (error) {
+    throw new AiotError('AIOT_BACKEND_MISSING', `${runtime} or ${plugin} is not installed or does not load`, {
+      cause: error,
+      next: `npm install ${runtime} ${plugin}`,
+    });
+  }
+}
+
+/** Of a CommonJS package, what it exports. */
+function defaultOf(module: Record<string, unknown>): Record<string, unknown> {
+  const { default: inner } = module;
+  return { ...module, ...(typeof inner === 'object' ? inner : {}) };
+}
+
+/** Compiled before, in build/ or the cache; or now, where the compiler is. */
+async function compiledOf(bundle: Bundle, { project, cache, onStep }: Settings): Promise<Uint8Array> {
+  const from = digestOf(bundle.model);
+  const folder = join(cache, 'loop', 'edgetpu');
+  const own = join(folder, `${from.slice(7)}.tflite`);
+  const cached = join(folder, `${from.slice(7)}_edgetpu.tflite`);
+  const beside = project ? [join(buildFiles(project).folder, 'model.int8_edgetpu.tflite')] : [];
+  for (const file of [...beside, cached]) {
+    const found = await readEdgeTpu(file, from);
+    if (found) return found;
+  }
+  await makeFolder(folder);
+  await writeFileAtomic(own, bundle.model);
+  try {
+    onStep?.('compiling for the Edge TPU');
+    await compileEdgeTpu(own, { out: cached });
+  } catch (error) {
+    if (!hasCode(error, 'AIOT_PROGRAM_NOT_FOUND')) throw error;
+    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${bundle.info.name} was not compiled for the Edge TPU`, {
+      cause: error,
+      next: `On an x86-64 machine: aiot model quantize --target edgetpu, then copy build/model.int8_edgetpu.tflite and .json here; or there: edgetpu_compiler on ${own}`,
+    });
+  }
+  return (await readEdgeTpu(cached, from))!;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,268 @@
+import { constants } from 'node:fs';
+import { access, readFile, stat } from 'node:fs/promises';
+import { z } from 'zod';
+import { AiotError, hasCode, requireWritable, systemCode, userName } from '../../core/index.js';
+import { parseSensorUrl, probeI2c } from '../../sensor/index.js';
+import {
+  checkEndpoint,
+  findProgram,
+  openSink,
+  parseStreamUrl,
+  type StreamOptions,
+} from '../../stream/index.js';
+import { outputSettings } from '../output/settings.js';
+import { parseAddress } from '../sense/address.js';
+import { type MeasuredSensor, measureSensor } from '../sense/open.js';
+import type { SensingOptions } from '../sense/types.js';
+
+/** How far a measured rate may be from the contract's before it is told: chips' own clocks are some percent off. */
+const usualScatter = 0.1;
+
+/** What a sensor of this machine has to be reached by: the permission, and of chips the bus, the addresses, the self-tests. */
+export async function checkReach(sensor: string): Promise<CheckLine[]> {
+  const node = nodeOf(sensor);
+  const permission = node === undefined ? undefined : await checkDevice(node);
+  const lines = permission ? [permission] : [];
+  if (!/^i2c:/i.test(sensor) || permission?.state === 'failed') return lines;
+  try {
+    const probe = await probeI2c(parseSensorUrl(parseAddress(sensor).url));
+    for (const { step, state, what, next } of probe.steps) {
+      if (step === 'url' && state === 'ok') continue;
+      const check = names[step];
+      if (state === 'failed')
+        lines.push(failed(check, what, next ?? 'Look at the wires, and at aiot loop check once more.'));
+      else
+        lines.push(
+          state === 'ok'
+            ? ok(check, what)
+            : warning(check, what, next ?? 'It works; look at it when you can.'),
+        );
+    }
+  } catch (error) {
+    lines.push(failedBy('sensor', error));
+  }
+  return lines;
+}
+
+const names = { url: 'sensor', bus: 'bus', chip: 'address', 'self-test': 'self-test', rate: 'rate' } as const;
+
+/** Listens for a while, as the loop would. @returns also what the measurement has to say against it */
+export async function checkRate(options: SensingOptions, seconds: number): Promise<CheckLine[]> {
+  try {
+    return linesOf(await measureSensor(options, seconds), options.contract.rateHz);
+  } catch (error) {
+    return [failedBy('rate', error)];
+  }
+}
+
+/** @param contractHz null where a sample is a window of its own */
+export function linesOf(measured: MeasuredSensor, contractHz: number | null): CheckLine[] {
+  const { endpoint, samples, lost, rateHz, jitterP99Ms, newest, fields, seconds } = measured;
+  if (samples === 0 || newest === null) {
+    const none = `${endpoint} gave no samples in ${seconds.toFixed(1)} s`;
+    return [failed('rate', none, 'Is it switched on, and does anything come? aiot loop run shows it live.')];
+  }
+  const values = fields.map(({ name, unit }, i) => `${name} ${newest[i]?.toPrecision(3)} ${unit}`.trim());
+  const lines = [ok('sensor', `${endpoint}: ${values.join(', ')}`)];
+  const figures = `${rateHz?.toFixed(2) ?? '?'} samples a second, jitter p99 ${jitterP99Ms?.toFixed(2) ?? '?'} ms`;
+  if (lost > 0) {
+    lines.push(
+      warning(
+        'rate',
+        `${figures}, ${lost} lost`,
+        'Choose a lower rate, a faster bus, or end what else keeps this machine busy.',
+      ),
+    );
+  } else if (contractHz !== null && rateHz !== null && Math.abs(rateHz / contractHz - 1) > usualScatter) {
+    const what = `${figures}; the model takes ${contractHz}`;
+    lines.push(
+      rateHz < contractHz
+        ? warning(
+            'rate',
+            what,
+            `It is resampled, but what is faster than ${(rateHz / 2).toFixed(0)} Hz is missing: set the sensor to ${contractHz} or more.`,
+          )
+        : warning(
+            'rate',
+            what,
+            `It is resampled. rate=${contractHz} in the address would spare that, where the sensor can.`,
+          ),
+    );
+  } else lines.push(ok('rate', figures));
+  return lines;
+}
+
+/** Longest wait for a far side, ms. */
+const connectTimeoutMs = 5000;
+
+/** Whether what answers go to is there, asked and not written to. */
+export async function checkOutputs(urls: readonly string[], stream: StreamOptions): Promise<CheckLine[]> {
+  if (urls.length === 0) {
+    return [
+      warning(
+        'output',
+        'answers are shown and go nowhere',
+        'Name an output: --out URL, or loop.out in aiot.yaml',
+      ),
+    ];
+  }
+  const lines = await Promise.all(urls.map((url) => checkOutput(url, stream)));
+  return lines.flat();
+}
+
+async function checkOutput(text: string, stream: StreamOptions): Promise<CheckLine[]> {
+  try {
+    const { url, shown } = outputSettings(text, 'change');
+    const parts = parseStreamUrl(url);
+    switch (parts.scheme) {
+      case 'gpio':
+        return await checkGpio(url, shown);
+      case 'file':
+        await requireWritable(parts.path.replace(/[{].*$/s, '') || '.');
+        return [ok('output', `${shown} may be written`)];
+      case 'exec': {
+        const sink = await openSink(url, stream);
+        await sink.close();
+        return [ok('output', `${sink.endpoint} may be run`)];
+      }
+      case 'telegram': {
+        // A token that is wrong in form is told by this; nothing is sent.
+        await (await openSink(url, stream)).close();
+        const host = parts.query.base ?? `https://${parts.host || 'api.telegram.org'}`;
+        return [await reached(host, shown, stream)];
+      }
+      default:
+        return [await reached(url, shown, stream)];
+    }
+  } catch (error) {
+    return [failedBy('output', error)];
+  }
+}
+
+async function reached(url: string, shown: string, stream: StreamOptions): Promise<CheckLine> {
+  const started = performance.now();
+  try {
+    const { ok: well, results } = await checkEndpoint(url, { ...stream, connectTimeoutMs });
+    const bad = results.find(({ state }) => state === 'failed');
+    if (well) return ok('output', `${shown} answers, ${Math.round(performance.now() - started)} ms`);
+    const detail = `${shown}: ${bad?.what ?? 'it'} failed: ${bad?.detail ?? 'no answer'}`;
+    return failed(
+      'output',
+      detail,
+      `aiot stream check ${parseStreamUrl(url).endpoint} says more. The loop runs without it: answers are kept on disk.`,
+    );
+  } catch (error) {
+    if (hasCode(error, 'AIOT_STREAM_SCHEME'))
+      return ok('output', `${shown} (not to be asked before it is written to)`);
+    if (error instanceof AiotError) return failed('output', `${shown}: ${error.message}`, error.next);
+    throw error;
+  }
+}
+
+/** Opening the line would drive it. */
+async function checkGpio(url: string, shown: string): Promise<CheckLine[]> {
+  const node = nodeOf(url) ?? '';
+  const permission = await checkDevice(node);
+  if (!permission)
+    return [failed('output', `${shown}: there is no ${node}`, 'gpiodetect lists the chips of this machine.')];
+  if (permission.state === 'failed') return [permission];
+  try {
+    await findProgram('gpioset');
+    return [ok('output', `${shown}: ${node} is there, and gpioset`)];
+  } catch {
+    return [failed('output', `${shown}: libgpiod's gpioset is not installed here`, 'sudo apt install gpiod')];
+  }
+}
+
+/** Whether this user may read and write a device; undefined where it is not there, which others tell better. */
+export async function checkDevice(node: string, groups = '/etc/group'): Promise<CheckLine | undefined> {
+  try {
+    await access(node, constants.R_OK | constants.W_OK);
+    return ok('permission', `${node} may be read and written`);
+  } catch (error) {
+    if (systemCode(error) !== 'EACCES' && systemCode(error) !== 'EPERM') return undefined;
+  }
+  const { gid } = await stat(node);
+  const group = await groupNamed(gid, groups);
+  const username = userName();
+  return failed(
+    'permission',
+    `${username} may not use ${node}, which is for the group ${group ?? gid}`,
+    group === undefined || group === 'root'
+      ? `A rule of udev gives it to a group: SUBSYSTEM=="…", GROUP="…", MODE="0660"; or run as root to try.`
+      : `sudo usermod -aG ${group} ${username}, then log in again`,
+  );
+}
+
+async function groupNamed(gid: number, file: string): Promise<string | undefined> {
+  const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n').map((line) => line.split(':'));
+  return lines.find(([, , id]) => id === String(gid))?.[0];
+}
+
+/** The device of a sensor's or an output's address; undefined where it has none. */
+export function nodeOf(url: string): string | undefined {
+  const [, scheme = '', rest = ''] = /^([a-z][\w+.-]*):(?:\/\/)?(.*)$/is.exec(url) ?? [];
+  const place = rest.replace(/[?#].*$/s, '');
+  switch (scheme.toLowerCase()) {
+    case 'i2c': {
+      const bus = decodeURIComponent(place.split('/', 1)[0]!);
+      return bus === 'sim' || bus === '' ? undefined : bus.startsWith('/') ? bus : `/dev/i2c-${bus}`;
+    }
+    case 'gpio':
+      return `/dev/${place.split('/', 1)[0]}`;
+    case 'serial':
+      return place.startsWith('/') ? place : `/${place}`;
+    case 'camera':
+      return place.startsWith('/dev/') ? place : undefined;
+    default:
+      return undefined;
+  }
+}
+
+export const checkLineSchema = z.object({
+  /** What was looked at. */
+  check: z.enum([
+    'loop',
+    'bus',
+    'permission',
+    'address',
+    'self-test',
+    'sensor',
+    'rate',
+    'model',
+    'output',
+    'disk',
+    'clock',
+  ]),
+  /** `warning`: the loop runs, and something is not as it should be. */
+  state: z.enum(['ok', 'warning', 'failed']),
+  detail: z.string(),
+  /** What to do; null where there is nothing to do. */
+  next: z.string().nullable(),
+});
+
+export type CheckLine = z.output<typeof checkLineSchema>;
+
+type What = CheckLine['check'];
+
+export const ok = (check: What, detail: string): CheckLine => ({ check, state: 'ok', detail, next: null });
+
+export const warning = (check: What, detail: string, next: string): CheckLine => ({
+  check,
+  state: 'warning',
+  detail,
+  next,
+});
+
+export const failed = (check: What, detail: string, next: string): CheckLine => ({
+  check,
+  state: 'failed',
+  detail,
+  next,
+});
+
+/** What an error with a code says; one without is thrown on. */
+export function failedBy(check: What, error: unknown): CheckLine {
+  if (!(error instanceof AiotError) || error.exit === 130 || error.family === 'bug') throw error;
+  return failed(check, `${error.code}: ${error.message}`, error.next);
+}

@@ -1,0 +1,212 @@
+import { AiotError } from '../../core/index.js';
+import type { SampleField } from '../../sensor/index.js';
+
+/** Where a field of the contract comes from. */
+export interface Mapped extends Conversion {
+  /** Place among the sensor's fields. */
+  from: number;
+}
+
+/** What `?map=` and `?units=` say. */
+export interface FieldSettings {
+  /** Contract's name → sensor's name. */
+  map: Readonly<Record<string, string>>;
+  /** Sensor's (or contract's) name → unit it is in; `*` = all. */
+  units: Readonly<Record<string, string>>;
+}
+
+/**
+ * Which of a sensor's fields become the contract's: by `?map=`, by name, or for bare x, y, z by name and unit; with the conversion
+ * of units.
+ * @param has fields of the sensor; an empty unit is taken to be the contract's
+ * @throws AIOT_SENSOR_UNFIT naming both sides
+ */
+export function mapFields(
+  has: readonly SampleField[],
+  wants: readonly SampleField[],
+  settings: FieldSettings,
+  endpoint: string,
+): Mapped[] {
+  refuseUnknown(wants, settings, endpoint);
+  const taken = new Map<number, string>();
+  return wants.map((want) => {
+    const from = placeOf(has, wants, want, settings.map[want.name]);
+    const field = has[from];
+    if (!field) throw missing(has, want, settings.map[want.name], endpoint);
+    const before = taken.get(from);
+    if (before !== undefined) {
+      throw unfit(`${endpoint}: ${field.name} would be both ${before} and ${want.name}`, has);
+    }
+    taken.set(from, want.name);
+    // A contract without a unit takes what comes.
+    if (want.unit === '') return { from, scale: 1, offset: 0 };
+    const unit = unitIn(settings, field, want) ?? (field.unit === '' ? want.unit : field.unit);
+    const conversion = conversionOf(unit, want.unit);
+    if (conversion) return { from, ...conversion };
+    throw unfit(
+      `${endpoint}: expected ${want.name} in ${want.unit}, got ${field.name} in ${unit}, which cannot be converted`,
+      has,
+    );
+  });
+}
+
+/** Unit that `?units=` names for a field, by either side's name. */
+export function unitIn(
+  { units }: Pick<FieldSettings, 'units'>,
+  field: { name: string },
+  want: { name: string },
+): string | undefined {
+  return units[field.name] ?? units[want.name] ?? units['*'];
+}
+
+function placeOf(
+  has: readonly SampleField[],
+  wants: readonly SampleField[],
+  want: SampleField,
+  mapped: string | undefined,
+): number {
+  if (mapped !== undefined) return has.findIndex(({ name }) => name === mapped);
+  for (const name of namesFor(want)) {
+    const at = has.findIndex((field) => field.name === name);
+    if (at >= 0) return at;
+  }
+  const common = namesFor(want).map(commonName);
+  const alike = has.findIndex(({ name }) => common.includes(commonName(name)));
+  if (alike >= 0 || wants.length > 1 || has.length > 1) return alike;
+  return 0;
+}
+
+function refuseUnknown(wants: readonly SampleField[], { map }: FieldSettings, endpoint: string): void {
+  const stray = Object.keys(map).find((name) => wants.every((want) => want.name !== name));
+  if (stray === undefined) return;
+  const names = wants.map(({ name }) => name).join(', ');
+  throw new AiotError(
+    'AIOT_SENSOR_UNFIT',
+    `${endpoint}: ?map= names ${stray}, and the project's fields are ${names}`,
+    {
+      next: `Write the project's name first: ?map=${wants[0]?.name ?? 'x'}:ITS_NAME`,
+    },
+  );
+}
+
+function missing(
+  has: readonly SampleField[],
+  want: SampleField,
+  mapped: string | undefined,
+  endpoint: string,
+): AiotError {
+  const as = mapped === undefined ? '' : ` as ${mapped} (?map=)`;
+  return unfit(`${endpoint}: expected ${want.name} (${want.unit})${as}, got ${listed(has)}`, has);
+}
+
+function unfit(message: string, has: readonly SampleField[]): AiotError {
+  const example = has[0]?.name ?? 'NAME';
+  return new AiotError('AIOT_SENSOR_UNFIT', message, {
+    next: `Say which is which with ?map=FIELD:${example},… and in what unit with ?units=${example}:m/s2, or change stream.fields in aiot.yaml.`,
+  });
+}
+
+function listed(has: readonly SampleField[]): string {
+  if (has.length === 0) return 'no fields';
+  return has.map(({ name, unit }) => (unit === '' ? name : `${name} (${unit})`)).join(', ');
+}
+
+/** What chips' drivers call an axis, by the quantity of its unit. */
+const axisLetters: Record<string, string> = {
+  acceleration: 'a',
+  'angular rate': 'g',
+  'magnetic flux density': 'm',
+};
+
+/** `acc_x`, `gyroY`, `mag.z`: how people write what the drivers call `ax`, `gy`, `mz`. */
+const axisName =
+  /^(acc|accel|acceleration|accelerometer|gyr|gyro|gyroscope|mag|magnetometer|[agm])[ ._-]?([xyz])$/i;
+
+const others: Record<string, string> = { temp: 'temperature', hum: 'humidity', press: 'pressure' };
+
+/** One name for what is called differently: that of the drivers (`ax`, `temperature`), or the name in small letters. */
+export function commonName(name: string): string {
+  const [, kind, axis] = axisName.exec(name) ?? [];
+  if (kind && axis) return `${kind[0]!.toLowerCase()}${axis.toLowerCase()}`;
+  const small = name.toLowerCase();
+  return others[small] ?? small;
+}
+
+/** Names under which a field of the contract may stand in a sensor: its own first. */
+export function namesFor(field: { name: string; unit: string }): string[] {
+  const { name, unit } = field;
+  const names = [name, name.toLowerCase(), commonName(name)];
+  const letter = axisLetters[quantityOf(unit) ?? ''];
+  // A bare axis is of what its unit says.
+  if (letter && /^[xyz]$/i.test(name)) names.push(`${letter}${name.toLowerCase()}`);
+  return [...new Set(names)];
+}
+
+/** What a unit is of, and how it becomes the quantity's base unit: base = value · scale + offset. */
+interface Unit {
+  quantity: string;
+  scale: number;
+  offset?: number;
+}
+
+/** Standard acceleration of free fall, m/s² (CODATA, exact). */
+const standardGravity = 9.80665;
+
+const named: [quantity: string, units: Record<string, number>][] = [
+  ['acceleration', { g: 1, mg: 1e-3, 'm/s2': 1 / standardGravity }],
+  ['angular rate', { dps: 1, 'deg/s': 1, mdps: 1e-3, 'rad/s': 180 / Math.PI }],
+  ['magnetic flux density', { gauss: 1, Gs: 1, G: 1, mgauss: 1e-3, T: 1e4, mT: 10, uT: 0.01, nT: 1e-5 }],
+  ['pressure', { Pa: 1, hPa: 100, mbar: 100, kPa: 1000, bar: 1e5 }],
+  ['relative humidity', { '%': 1, '%rh': 1, percent: 1 }],
+  ['velocity', { 'mm/s': 1, 'cm/s': 10, 'm/s': 1000 }],
+  ['current', { A: 1, mA: 1e-3 }],
+  ['voltage', { V: 1, mV: 1e-3 }],
+  ['level', { dB: 1 }],
+];
+
+const units: ReadonlyMap<string, Unit> = new Map<string, Unit>([
+  ...named.flatMap(([quantity, of]) =>
+    Object.entries(of).map(([unit, scale]): [string, Unit] => [unit, { quantity, scale }]),
+  ),
+  ...['degC', 'C', 'celsius'].map((unit): [string, Unit] => [unit, { quantity: 'temperature', scale: 1 }]),
+  ['K', { quantity: 'temperature', scale: 1, offset: -273.15 }],
+  ['degF', { quantity: 'temperature', scale: 5 / 9, offset: (-32 * 5) / 9 }],
+]);
+
+/** The ways in which people write the same: `m/s²`, `m/s^2`, `µT`, `°C`, `°/s`. */
+function unitOf(text: string): Unit | undefined {
+  const plain = text
+    .trim()
+    .replace('²', '2')
+    .replace('^', '')
+    .replace(/[µμ]/, 'u')
+    .replace(/^°\/s$/, 'dps')
+    .replace('°', 'deg');
+  // G is gauss and g is gravity: as it stands first.
+  const found = units.get(plain);
+  if (found) return found;
+  const small = plain.toLowerCase();
+  return [...units].find(([name]) => name.length > 1 && name.toLowerCase() === small)?.[1];
+}
+
+/** What is measured in this unit, such as `acceleration`; null for a unit that is not known. */
+export function quantityOf(unit: string): string | null {
+  return unitOf(unit)?.quantity ?? null;
+}
+
+/** wanted = given · scale + offset. */
+interface Conversion {
+  scale: number;
+  offset: number;
+}
+
+/** How values in one unit become values in another; null when they are not of one quantity. The same unit changes no bit. */
+export function conversionOf(given: string, wanted: string): Conversion | null {
+  if (given.trim() === wanted.trim()) return { scale: 1, offset: 0 };
+  const [from, to] = [unitOf(given), unitOf(wanted)];
+  if (!from || !to || from.quantity !== to.quantity) return null;
+  return {
+    scale: from.scale / to.scale,
+    offset: ((from.offset ?? 0) - (to.offset ?? 0)) / to.scale,
+  };
+}

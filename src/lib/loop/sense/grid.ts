@@ -1,0 +1,244 @@
+import type { SampleBatch } from '../../sensor/index.js';
+import { createBandLimited } from '../../signal/index.js';
+import type { Tell, Timing } from './types.js';
+
+interface GridOptions {
+  fields: number;
+  timing: Timing;
+  /** As the sensor, its messages or the address say. */
+  nominalHz: number | null;
+  contractHz: number | null;
+  resample: 'auto' | 'on' | 'off';
+  measuredHz: () => number | null;
+  tell: Tell;
+}
+
+/** Brings segments to the contract's rate. */
+interface Grid {
+  add(segment: Segment): SampleBatch[];
+  /** What was held back, at the end. */
+  end(): SampleBatch[];
+  readonly state: 'undecided' | 'passing' | 'resampling';
+}
+
+/** A measured rate this near to the contract's is the contract's. */
+const near = 0.005;
+
+/** One that seemed to be, and is further off than this by a longer look, is not. */
+const far = 0.01;
+
+const longLook = { everyMs: 10_000 };
+
+/** How long samples are held until their rate is measured: so many, over so long. */
+const settled = { samples: 16, ms: 1000 };
+
+/**
+ * Samples whose rate is the contract's pass bit for bit, as in training; others are resampled to a steady grid.
+ *
+ * - `exact`: by the rate that is named.
+ * - `own`: the first second is held until it is known how fast the sensor really is: 104 Hz by name may be 100.1. Within 0.5 % of the
+ *   contract's they pass, else the grid follows their times. Those that pass are looked at again every ten seconds.
+ * - `arrival`: resampled only where somebody names another rate; bursts tell none.
+ */
+export function createGrid(options: GridOptions): Grid {
+  const { fields, timing, nominalHz, contractHz, resample, measuredHz, tell } = options;
+  let held: Segment[] = [];
+  let mode: 'hold' | 'pass' | ReturnType<typeof createBandLimited> = begin();
+
+  function begin(): typeof mode {
+    if (contractHz === null || resample === 'off') return 'pass';
+    if (timing === 'own') return 'hold';
+    if (nominalHz === null || (nominalHz === contractHz && resample === 'auto')) return 'pass';
+    return resampler(nominalHz);
+  }
+
+  function resampler(inputHz: number) {
+    const outputHz = contractHz ?? inputHz;
+    tell('resampling', `samples at ${inputHz.toFixed(2)} Hz are resampled to ${outputHz} Hz`);
+    return createBandLimited({ fields, inputHz, outputHz });
+  }
+
+  const decide = () => {
+    const longest = held.reduce((a, b) => (b.count > a.count ? b : a), held[0]!);
+    const { slope } = lineOf(longest);
+    const told = longest.count >= settled.samples && slope > 0 ? 1000 / slope : measuredHz();
+    const measured = told ?? nominalHz ?? contractHz ?? 1;
+    const same = Math.abs(measured / (contractHz ?? measured) - 1) <= near;
+    mode = resample === 'auto' && same ? 'pass' : resampler(measured);
+  };
+
+  const give = (segment: Segment): SampleBatch[] => {
+    if (mode === 'pass' || mode === 'hold') return [segment];
+    if (segment.lost > 0) mode.reset();
+    const made = mode.push(
+      segment.values,
+      timing === 'exact' ? segment.times : segment.smooth,
+      segment.count,
+    );
+    broken += segment.lost;
+    if (made.count === 0) return [];
+    const out = { ...made, lost: broken };
+    broken = 0;
+    return [out];
+  };
+  /** Losses that no output has told of yet: after a gap the filter fills first. */
+  let broken = 0;
+
+  /** @returns whether the samples that passed so far are to be resampled from here on */
+  const reconsider = ({ times, count }: Segment): boolean => {
+    const t = times[count - 1]!;
+    if (mode !== 'pass' || timing !== 'own' || resample !== 'auto' || contractHz === null) return false;
+    const first = Number.isNaN(looked);
+    if (t - looked < longLook.everyMs) return false;
+    looked = t;
+    const measured = first ? null : measuredHz();
+    if (measured === null || Math.abs(measured / contractHz - 1) <= far) return false;
+    mode = resampler(measured);
+    return true;
+  };
+  let looked = Number.NaN;
+
+  const enough = () => {
+    const count = held.reduce((sum, each) => sum + each.count, 0);
+    const ms = held.at(-1)!.times.at(-1)! - held[0]!.times[0]!;
+    return count >= settled.samples && ms >= settled.ms;
+  };
+  const release = () => {
+    held = joined(held, fields);
+    decide();
+    for (const segment of held) straighten(segment);
+    const out = held.flatMap(give);
+    held = [];
+    return out;
+  };
+
+  return {
+    add(segment) {
+      if (reconsider(segment)) return give({ ...segment, lost: Math.max(1, segment.lost) });
+      if (mode !== 'hold') return give(segment);
+      held.push(segment);
+      return enough() ? release() : [];
+    },
+    get state() {
+      if (mode === 'hold') return 'undecided';
+      return mode === 'pass' ? 'passing' : 'resampling';
+    },
+    end: () => (mode === 'hold' && held.length > 0 ? release() : []),
+  };
+}
+
+/** Segments without a break between them are one. */
+function joined(segments: readonly Segment[], fields: number): Segment[] {
+  const out: Segment[][] = [];
+  for (const segment of segments) {
+    if (segment.lost > 0 || out.length === 0) out.push([segment]);
+    else out.at(-1)!.push(segment);
+  }
+  return out.map((group) => {
+    const count = group.reduce((sum, each) => sum + each.count, 0);
+    const whole: Segment = {
+      values: new Float64Array(count * fields),
+      times: new Float64Array(count),
+      smooth: new Float64Array(count),
+      count,
+      lost: group[0]!.lost,
+    };
+    let at = 0;
+    for (const { values, times, smooth, count: own } of group) {
+      whole.values.set(values, at * fields);
+      whole.times.set(times, at);
+      whole.smooth.set(smooth, at);
+      at += own;
+    }
+    return whole;
+  });
+}
+
+/** Least-squares line through a segment's times: ms from its first at sample 0, and ms a sample. */
+function lineOf({ times, count }: Segment): { begin: number; slope: number } {
+  const middle = (count - 1) / 2;
+  let mean = 0;
+  for (let i = 0; i < count; i++) mean += (times[i]! - times[0]!) / count;
+  let along = 0;
+  let across = 0;
+  for (let i = 0; i < count; i++) {
+    along += (i - middle) * (times[i]! - times[0]! - mean);
+    across += (i - middle) ** 2;
+  }
+  const slope = across > 0 ? along / across : 0;
+  return { begin: mean - middle * slope, slope };
+}
+
+/** The first times on the line through all of a segment's: the follower's own line has only begun there. */
+function straighten(segment: Segment): void {
+  const { begin, slope } = lineOf(segment);
+  for (let i = 0; i < segment.count; i++) segment.smooth[i] = segment.times[0]! + begin + i * slope;
+}
+
+/** Samples that follow each other without a break. */
+export interface Segment extends SampleBatch {
+  /** The same times on a line through many of them, where there is one. */
+  smooth: Float64Array;
+}
+
+/** Collects samples, and begins a new segment wherever they break. */
+interface Segments {
+  push(values: ArrayLike<number>, from: number, t: number, smooth: number): void;
+  /** @param lost known to be missing, at least 1 */
+  breakHere(lost: number): void;
+  /** What there is so far; empty ones are left out. */
+  take(): Segment[];
+}
+
+/** @param fields values of one sample */
+export function createSegments(fields: number): Segments {
+  let values = new Float64Array(64 * fields);
+  let times = new Float64Array(64);
+  let smooths = new Float64Array(64);
+  let count = 0;
+  let lost = 0;
+  let done: Segment[] = [];
+
+  const grow = () => {
+    const larger = (of: Float64Array) => {
+      const out = new Float64Array(of.length * 2);
+      out.set(of);
+      return out;
+    };
+    values = larger(values);
+    times = larger(times);
+    smooths = larger(smooths);
+  };
+  const end = () => {
+    if (count === 0) return;
+    done.push({
+      values: values.slice(0, count * fields),
+      times: times.slice(0, count),
+      smooth: smooths.slice(0, count),
+      count,
+      lost,
+    });
+    count = 0;
+    lost = 0;
+  };
+
+  return {
+    push(from, start, t, smooth) {
+      if (count === times.length) grow();
+      for (let f = 0; f < fields; f++) values[count * fields + f] = from[start + f]!;
+      times[count] = t;
+      smooths[count] = smooth;
+      count++;
+    },
+    breakHere(missing) {
+      end();
+      lost += missing;
+    },
+    take() {
+      end();
+      const out = done;
+      done = [];
+      return out;
+    },
+  };
+}

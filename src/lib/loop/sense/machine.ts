@@ -1,0 +1,62 @@
+import type { Clock } from '../../core/index.js';
+import type { I2cBus, SampleSource } from '../../sensor/index.js';
+import type { SensorAddress } from './address.js';
+import type { Incoming, RawSource, Tell } from './types.js';
+
+export const machineSchemes = ['i2c', 'iio', 'alsa', 'w1'] as const;
+
+export interface MachineParts {
+  clock: Clock;
+  signal: AbortSignal;
+  tell: Tell;
+  /** Instead of the machine's. */
+  bus?: I2cBus;
+}
+
+/** A sensor of this machine: a chip on an I²C bus, Linux's Industrial I/O, a microphone, a thermometer on 1-wire. @throws what opening it throws */
+export async function openMachine(address: SensorAddress, parts: MachineParts): Promise<RawSource> {
+  const { clock, signal, tell, bus } = parts;
+  const { openI2c, openIio, openMicrophone, openThermometer, parseSensorUrl } = await import(
+    '../../sensor/index.js'
+  );
+  if (address.scheme === 'iio') return withTiming(await openIio(address.url, { clock }), {});
+  if (address.scheme === 'w1')
+    return withTiming(await openThermometer(address.url, { clock }), { sure: true });
+  if (address.scheme === 'alsa')
+    return withTiming(await openMicrophone(address.url, { clock }), { sure: true });
+  const source = await openI2c(parseSensorUrl(address.url), {
+    clock,
+    signal,
+    ...(bus ? { bus } : {}),
+    onState(state, error) {
+      if (state === 'connected') tell('found', `${source.endpoint} is back`);
+      else tell('lost', `${source.endpoint} is gone: ${error?.message ?? 'no answer'}`);
+    },
+  });
+  for (const caution of source.cautions) tell('caution', caution);
+  return withTiming(source, { sure: true, steady: true });
+}
+
+/** @param known `sure`: it counts what is missing itself, its times are not to be looked at for that */
+function withTiming(
+  source: SampleSource & { readonly connected?: boolean },
+  known: Pick<Incoming, 'sure' | 'steady'>,
+): RawSource {
+  async function* batches(): AsyncGenerator<Incoming> {
+    for await (const batch of source) yield { ...batch, ...known };
+  }
+  return {
+    endpoint: source.endpoint,
+    fields: source.fields,
+    rateHz: source.rateHz,
+    timing: 'own',
+    get connected() {
+      return source.connected ?? true;
+    },
+    get faults() {
+      return source.faults;
+    },
+    [Symbol.asyncIterator]: () => batches(),
+    close: () => source.close(),
+  };
+}

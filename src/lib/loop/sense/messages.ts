@@ -1,0 +1,278 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { AiotError, systemCode } from '../../core/index.js';
+import { createQueue, openSource, type Source } from '../../stream/index.js';
+import type { Answer } from '../types.js';
+import type { SensorAddress } from './address.js';
+import { createBatcher } from './batcher.js';
+import { unitIn } from './fields.js';
+import type { Incoming, RawSource, SensingContract, SensingOptions, Tell } from './types.js';
+
+interface MessagesOptions {
+  address: SensorAddress;
+  contract: SensingContract;
+  stream: SensingOptions['stream'];
+  signal: AbortSignal;
+  monotonicMs: () => number;
+  wallMs: () => number;
+  tell: Tell;
+}
+
+/**
+ * The messages of any stream as samples. Its adapter comes back by itself after its far side was away.
+ * @throws what opening the stream throws
+ */
+export async function openMessages(options: MessagesOptions): Promise<RawSource> {
+  const { address, contract, signal, tell } = options;
+  const faults = { overruns: 0, retries: 0, reconnects: 0 };
+  const batcher = createBatcher(contract, address, tell);
+  let connected = true;
+  const source: Source = await openSource(address.url, {
+    ...options.stream,
+    signal,
+    onState(state) {
+      const now = state === 'connected';
+      if (now === connected) return;
+      connected = now;
+      if (now) {
+        faults.reconnects++;
+        // A board that was unplugged has begun anew; a broker's messages say by their times what is missing.
+        if (batcher.timing === 'arrival' || address.scheme === 'serial') batcher.cut();
+        tell('found', `${source.endpoint} is back`);
+      } else tell('lost', `${source.endpoint} is gone: waiting for it`);
+    },
+  });
+  const offset = options.wallMs() - options.monotonicMs();
+  let kept = address.scheme === 'file';
+  let skipped = 0;
+  let dropped = 0;
+  let topic: string | null = null;
+
+  const skip = (why: string) => {
+    skipped++;
+    tell('skipped', `a message is no sample: ${why} (${skipped} so far)`);
+  };
+
+  async function* batches(): AsyncGenerator<Incoming> {
+    for await (const deliveries of source) {
+      if (source.dropped > dropped) {
+        batcher.dropped(source.dropped - dropped);
+        dropped = source.dropped;
+      }
+      const now = options.monotonicMs() + offset;
+      for (const { message } of deliveries) {
+        topic ??= message.topic;
+        if (message.topic !== topic && contract.rateHz !== null) {
+          skip(`it is of ${message.topic}, and ${topic} is taken; one sensor is one topic`);
+          continue;
+        }
+        // A log, and a recording, say when each was written; elsewhere it is now.
+        kept ||= message.position !== undefined;
+        const why = batcher.add(message.payload, kept ? message.time : now);
+        if (why !== null) skip(why);
+      }
+      yield* batcher.take();
+      for (const delivery of deliveries) delivery.ack();
+    }
+  }
+
+  return {
+    endpoint: source.endpoint,
+    // Units of messages are the contract's, unless the address says otherwise.
+    fields: contract.fields.map((field) => ({
+      name: field.name,
+      unit: unitIn(address.fields, { name: address.fields.map[field.name] ?? field.name }, field) ?? '',
+    })),
+    get rateHz() {
+      return batcher.rateHz;
+    },
+    get timing() {
+      return batcher.timing;
+    },
+    get kept() {
+      return kept;
+    },
+    get connected() {
+      return connected;
+    },
+    faults,
+    [Symbol.asyncIterator]: () => batches(),
+    close: () => source.close(),
+  };
+}
+
+/**
+ * A connection that has not said all within so long, or says more than so much, is closed; so is the one that has been at it longest
+ * where there are too many, and one that is not taken down by who was answered.
+ */
+const limits = { waitMs: 10_000, bytes: 64 * 1024, connections: 256 };
+
+interface Asked {
+  socket: Socket;
+  payload: Uint8Array;
+}
+
+interface ListenOptions {
+  address: SensorAddress;
+  contract: SensingContract;
+  monotonicMs: () => number;
+  wallMs: () => number;
+  tell: Tell;
+}
+
+/**
+ * Listens on `tcp://[HOST]:PORT` (without a host on this machine alone) for one JSON message a connection, as the sidecar of the guide
+ * to an inference box sends them, and answers each with `inference value from the edge tpu = V` (an answer's value, or its class). A
+ * message that completes no window is answered with `taken`, one that is no sample with `refused` and why. A message ends with its
+ * JSON, with a line end, or with the sender's half of the connection.
+ * @throws AIOT_SENSOR_URL, AIOT_PORT_IN_USE, AIOT_SENSOR_FAILED
+ */
+export async function openListener(options: ListenOptions): Promise<RawSource> {
+  const { address, contract, tell } = options;
+  const { host, port } = placeOf(address);
+  const queue = createQueue<Asked>(limits.connections);
+  const sockets = new Set<Socket>();
+  /** Of these those that have not said all. */
+  const talking = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    talking.add(socket);
+    socket.on('close', () => {
+      sockets.delete(socket);
+      talking.delete(socket);
+    });
+    if (sockets.size > limits.connections) {
+      const [longest = socket] = talking;
+      longest.destroy();
+      sockets.delete(longest);
+      talking.delete(longest);
+    }
+    collect(socket, (payload) => {
+      talking.delete(socket);
+      if (!queue.push({ socket, payload }, payload.length)) socket.destroy();
+    });
+  });
+  await listening(server, host, port);
+  const batcher = createBatcher(contract, { ...address, time: address.time ?? 'none' }, tell);
+  const offset = options.wallMs() - options.monotonicMs();
+  let current: { socket: Socket; answer: string } | null = null;
+
+  async function* batches(): AsyncGenerator<Incoming> {
+    for await (const asked of queue) {
+      for (const { socket, payload } of asked) {
+        const why = batcher.add(payload, options.monotonicMs() + offset);
+        const taken = batcher.take();
+        if (why !== null) tell('skipped', `a message is no sample: ${why}`);
+        current = { socket, answer: why === null ? 'taken' : `refused: ${why}` };
+        // Each its own: what is answered meanwhile is this connection's.
+        for (const batch of taken) yield { ...batch, sure: true };
+        current.socket.end(current.answer);
+        current.socket.setTimeout(limits.waitMs, () => socket.destroy());
+        current = null;
+      }
+    }
+  }
+
+  return {
+    endpoint: `tcp://${host}:${port}`,
+    fields: contract.fields.map((field) => ({
+      name: field.name,
+      unit: unitIn(address.fields, { name: address.fields.map[field.name] ?? field.name }, field) ?? '',
+    })),
+    get rateHz() {
+      return batcher.rateHz;
+    },
+    // Who asks waits for an answer: when is nobody's business but the sender's.
+    timing: 'exact',
+    faults: { overruns: 0, retries: 0, reconnects: 0 },
+    reply(answer: Answer) {
+      const { value, voted, label } = answer;
+      if (current) current.answer = `inference value from the edge tpu = ${value ?? voted ?? label ?? ''}`;
+    },
+    [Symbol.asyncIterator]: () => batches(),
+    async close() {
+      queue.end();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+/** Gives the message of a connection once it is whole. */
+function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  let given = false;
+  const end = () => {
+    if (given || bytes === 0) {
+      if (!given) socket.end();
+      return;
+    }
+    given = true;
+    clearTimeout(over);
+    give(Buffer.concat(chunks));
+  };
+  socket.setNoDelay(true);
+  // By all that it says, and not from byte to byte.
+  const over = setTimeout(() => socket.destroy(), limits.waitMs);
+  socket.on('close', () => clearTimeout(over));
+  socket.on('error', () => {});
+  socket.on('end', end);
+  socket.on('data', (chunk: Buffer) => {
+    if (given) return;
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > limits.bytes) return socket.destroy();
+    const last = chunk.at(-1);
+    // Looked at only where JSON can end; a line end ends a line of numbers.
+    if (last === 10 || ((last === 125 || last === 93) && isWhole(Buffer.concat(chunks)))) end();
+  });
+}
+
+function isWhole(bytes: Buffer): boolean {
+  try {
+    JSON.parse(bytes.toString('utf8'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function placeOf({ url }: SensorAddress): { host: string; port: number } {
+  const [, bracketed, plain, digits] = /^tcp:\/\/(?:\[([^\]]*)\]|([^:/?]*)):(\d{1,5})\/?$/.exec(url) ?? [];
+  const port = Number(digits);
+  if (digits === undefined || port > 65_535 || port === 0) {
+    throw new AiotError('AIOT_SENSOR_URL', 'tcp: expected tcp://:PORT, or tcp://ADDRESS:PORT to listen on', {
+      next: 'Write it as tcp://:9898, or tcp://0.0.0.0:9898 for other machines too.',
+    });
+  }
+  return { host: bracketed || plain || '127.0.0.1', port };
+}
+
+async function listening(server: Server, host: string, port: number): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host, port }, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+  } catch (cause) {
+    const code = systemCode(cause) ?? 'unknown error';
+    const used = code === 'EADDRINUSE';
+    throw new AiotError(
+      used ? 'AIOT_PORT_IN_USE' : 'AIOT_SENSOR_FAILED',
+      used
+        ? `port ${port} on ${host} is in use by another program`
+        : `cannot listen on ${host}:${port} (${code})`,
+      {
+        cause,
+        endpoint: `tcp://${host}:${port}`,
+        next: 'Choose another port, or an address of this machine.',
+      },
+    );
+  }
+  // A connection that cannot be taken (too many files open) is that one's alone.
+  server.on('error', () => {});
+}

@@ -1,0 +1,124 @@
+import { isAbsolute, join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { AiotError, type Clock, readBytes } from '../../core/index.js';
+import { csvColumns, parseLabelledCsv } from '../../formats/index.js';
+import type { SampleBatch } from '../../sensor/index.js';
+import type { SensorAddress } from './address.js';
+import { mapFields } from './fields.js';
+import type { RawSource, SensingContract } from './types.js';
+
+interface ReplayOptions {
+  address: SensorAddress;
+  contract: SensingContract;
+  clock: Clock;
+  /** Where a relative path begins; absent = here. */
+  folder?: string | undefined;
+  signal: AbortSignal;
+}
+
+/**
+ * A CSV recording as a sensor: columns by name, other columns may hold anything. Every cell is read before the first sample is given.
+ * Its rate is what `?rate=` says, else the contract's: a recording is played sample for sample, whatever times stand in it.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED (file:line:column), AIOT_SENSOR_UNFIT
+ */
+export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
+  const { address, contract, clock, signal } = replay;
+  const path = pathOf(address, replay.folder);
+  const bytes = await readBytes(path);
+  const names = csvColumns(bytes, path);
+  if (names.every((name) => name === '')) throw new AiotError('AIOT_CSV_EMPTY', `${path}: nothing is in it`);
+  // Only the columns that are wanted have to be numbers.
+  const has = names.map((name) => ({ name, unit: '' }));
+  const wanted = mapFields(has, contract.fields, address.fields, path).map(({ from }) => names[from]!);
+  const { columns, data, rows } = parseLabelledCsv(bytes, path, (name) => !wanted.includes(name));
+  const chosen = wanted.map((name) => data[columns.indexOf(name)]!);
+  const rateHz = address.rateHz ?? contract.rateHz ?? 1;
+  const ended = new AbortController();
+  let row = 0;
+  let round = 0;
+  const fill = (values: Float64Array, count: number): number => {
+    if (row === rows) {
+      round++;
+      row = 0;
+    }
+    if (round >= address.repeat) return 0;
+    const given = Math.min(count, rows - row);
+    chosen.forEach((column, f) => {
+      for (let i = 0; i < given; i++) values[i * chosen.length + f] = column[row + i]!;
+    });
+    row += given;
+    return given;
+  };
+  const stop = AbortSignal.any([signal, ended.signal]);
+  const options = { fields: chosen.length, rateHz, speed: address.speed ?? 1, clock, signal: stop, fill };
+  return {
+    endpoint: `file:${path}`,
+    fields: wanted.map((name) => ({ name, unit: '' })),
+    rateHz,
+    timing: 'exact',
+    faults: { overruns: 0, retries: 0, reconnects: 0 },
+    [Symbol.asyncIterator]: () => paced(options),
+    async close() {
+      ended.abort();
+    },
+  };
+}
+
+function pathOf({ url }: SensorAddress, folder: string | undefined): string {
+  const path = decodeURIComponent(url.replace(/^file:(\/\/)?/, '').replace(/\?.*$/, ''));
+  if (path === '') {
+    throw new AiotError('AIOT_SENSOR_URL', 'file: expected a path after it, got none', {
+      next: 'Write it as file:recording.csv?rate=100&speed=max',
+    });
+  }
+  return folder === undefined || isAbsolute(path) ? path : join(folder, path);
+}
+
+/** Samples in one batch at most: enough to be quick, and few enough that none waits long for those before it. */
+const mostSamples = 256;
+
+/** Timers are no finer. */
+const tickMs = 20;
+
+export interface PacedOptions {
+  fields: number;
+  rateHz: number;
+  /** 1 = as fast as they were taken; `max` = as fast as they are read. */
+  speed: number | 'max';
+  clock: Clock;
+  signal: AbortSignal;
+  /** Writes up to `count` samples, and says how many; 0 = there are no more. */
+  fill(values: Float64Array, count: number): number;
+}
+
+/** Samples that are there already, given out in time from now on. Their times lie 1000/rate ms apart, whatever the speed. */
+export async function* paced(options: PacedOptions): AsyncGenerator<SampleBatch> {
+  const { fields, rateHz, speed, clock, signal, fill } = options;
+  const monotonicMs = () => clock.monotonic?.() ?? clock.now();
+  const began = clock.now();
+  const started = monotonicMs();
+  let sent = 0;
+  for (;;) {
+    let room = mostSamples;
+    if (speed === 'max') await turn();
+    else {
+      const elapsed = (monotonicMs() - started) * speed;
+      const due = Math.floor((elapsed * rateHz) / 1000) + 1 - sent;
+      if (due <= 0) {
+        const aheadMs = ((sent * 1000) / rateHz - elapsed) / speed;
+        await clock.sleep(Math.max(tickMs, aheadMs), signal).catch(() => {});
+        if (signal.aborted) return;
+        continue;
+      }
+      room = Math.min(room, due);
+    }
+    if (signal.aborted) return;
+    const values = new Float64Array(room * fields);
+    const count = fill(values, room);
+    if (count === 0) return;
+    const times = new Float64Array(count);
+    for (let i = 0; i < count; i++) times[i] = began + ((sent + i) * 1000) / rateHz;
+    sent += count;
+    yield { values: count === room ? values : values.slice(0, count * fields), times, count, lost: 0 };
+  }
+}

@@ -1,0 +1,298 @@
+import { type Clock, onAbort } from '../../core/index.js';
+import type { Timing } from './types.js';
+
+/** What a sample's time says about those before it: it follows, so many are missing, it is late, or nothing can be told. */
+export const verdicts = { follows: 0, late: -1, apart: -2 } as const;
+
+interface Track {
+  /**
+   * Takes the time of the next sample.
+   * @param sure it is known to follow the one before, by its number
+   * @param nowMs when it came here, by a clock that nobody sets
+   * @returns `follows`, the number that are missing before it, `late` (before one that has come already: it is to be left out), or
+   *   `apart` (the clock it is told by has moved)
+   */
+  step(t: number, sure: boolean, nowMs: number): number;
+  /** The next sample follows nothing. */
+  cut(): void;
+  /** Time of the last sample on a line through many, ms: without the jitter of single stamps. */
+  readonly smooth: number;
+  /** Distance of samples, ms; null before it is known. */
+  readonly periodMs: number | null;
+}
+
+/** Samples before the distance is known where nobody names it. */
+const enough = 16;
+
+/** Samples that the line is laid through; what was before is forgotten by and by. */
+const memory = 100;
+
+/** Samples in a row that say the same until they are believed. */
+const believed = 16;
+
+/** What comes late for so long, so often, or by so much, comes by a clock that was set back, and not twice. */
+const back = { samples: 1000, ms: 2000, farMs: 10_000 };
+
+/** What is known to follow, or of which too little is known, lies no further from the one before: in periods, and ms besides. */
+const far = { periods: 50, ms: 200 };
+
+/** Silence that breaks what has no times of its own: in periods, and ms. */
+const silence = { periods: 20, ms: 2000 };
+
+/**
+ * Follows the times of samples that are taken at a steady rate, by a line whose error is fed back (an α-β filter that begins as the
+ * least-squares line: Brookner, "Tracking and Kalman Filtering Made Easy", 1.2.10), and tells what is missing.
+ */
+export function createTrack(nominalHz: number | null, timing: Timing): Track {
+  let nominal = nominalHz === null ? null : 1000 / nominalHz;
+  let period = nominal ?? 0;
+  let line = Number.NaN;
+  let last = Number.NaN;
+  let seen = 0;
+  let sinceCut = 0;
+  let lateRun = 0;
+  let lateSince = 0;
+  let oddRun = 0;
+
+  const begin = (t: number) => {
+    line = t;
+    last = t;
+    sinceCut = 1;
+    seen++;
+    lateRun = 0;
+  };
+  const known = () => nominal !== null || seen >= enough;
+  /** Neither gaps nor lateness: the rate is another now. */
+  const anew = (t: number) => {
+    seen = 0;
+    nominal = null;
+    period = 0;
+    oddRun = 0;
+    begin(t);
+    return verdicts.apart;
+  };
+
+  /** Far out of what was seen so far: no sensor is that unsteady, its clock was set. */
+  const moved = (distance: number): boolean => {
+    if (distance < 0) return -distance > far.periods * period + far.ms;
+    if (seen < 2) return false;
+    const [small, large] = distance < period ? [distance, period] : [period, distance];
+    return large > far.periods * Math.max(0, small) + far.ms;
+  };
+
+  const follow = (t: number) => {
+    seen++;
+    sinceCut++;
+    const error = t - (line + period);
+    if (timing === 'arrival') {
+      line += period + error * (nominal === null ? 1 : Math.max(0.001, 1 / sinceCut));
+      if (nominal === null) period += error / Math.min(seen, 10 * memory);
+      return;
+    }
+    const n = Math.min(sinceCut, memory);
+    line += period + error * ((2 * (2 * n - 1)) / (n * (n + 1)));
+    const m = Math.min(seen, memory);
+    period += error * (6 / (m * (m + 1)));
+  };
+
+  return {
+    step(t, sure, nowMs) {
+      if (sinceCut === 0) {
+        begin(t);
+        return verdicts.follows;
+      }
+      const distance = t - last;
+      if (distance < 0 && !(sure && timing === 'own')) {
+        if (lateRun++ === 0) lateSince = nowMs;
+        const setBack =
+          lateRun >= back.samples ||
+          (lateRun >= believed && (nowMs - lateSince > back.ms || -distance > back.farMs));
+        if (!setBack) return verdicts.late;
+        begin(t);
+        return verdicts.apart;
+      }
+      // Those that were left out may have been new ones, by a clock that was set back a little.
+      const leftOut = lateRun;
+      lateRun = 0;
+      last = t;
+      if (leftOut >= believed) {
+        begin(t);
+        return verdicts.apart;
+      }
+      if (timing === 'own' && (sure || !known()) && moved(distance)) {
+        if (known()) begin(t);
+        else anew(t);
+        return verdicts.apart;
+      }
+      if (sure || !known()) {
+        follow(t);
+        return verdicts.follows;
+      }
+      if (timing === 'arrival') {
+        const quiet = distance > Math.max(silence.ms, silence.periods * period);
+        if (!quiet) {
+          follow(t);
+          return verdicts.follows;
+        }
+        begin(t);
+        return verdicts.apart;
+      }
+      // A line through two or three says nothing yet: the rate by name does.
+      const unsettled = nominal !== null && Math.min(seen, sinceCut) < enough;
+      const apart = unsettled ? nominal! : period;
+      const error = unsettled ? distance - apart : t - (line + period);
+      // Stamps in whole milliseconds may be one off.
+      const missing =
+        error > 0.75 * apart + (Number.isInteger(t) ? 1 : 0) ? Math.max(1, Math.round(error / apart)) : 0;
+      const early = error < -8 * apart - 1;
+      oddRun = missing > 0 || early ? oddRun + 1 : 0;
+      if (oddRun >= believed) return anew(t);
+      if (missing > 0) {
+        begin(t);
+        return missing;
+      }
+      follow(t);
+      return verdicts.follows;
+    },
+    cut() {
+      sinceCut = 0;
+    },
+    get smooth() {
+      return line;
+    },
+    get periodMs() {
+      return known() && period > 0 ? period : null;
+    },
+  };
+}
+
+/** The rate of samples and how unsteady their times are, over the last minute or so. */
+export interface Measure {
+  /** @param follows nothing is missing between this sample and the one before */
+  add(t: number, follows: boolean): void;
+  /** Samples a second, Hz; null before two samples. */
+  rateHz(): number | null;
+  /** 99 of 100 distances are no further from the mean distance than this, ms; null before some. */
+  jitterP99Ms(): number | null;
+}
+
+/** A rate is counted over blocks of at least so long, and so many samples. */
+const block = { ms: 1000, samples: 16 };
+
+const blocks = 60;
+const distancesKept = 4096;
+
+/**
+ * Counts whole blocks in which nothing is missing, so that neither gaps nor stamps in whole milliseconds move the rate (the median
+ * distance of 104 Hz is 10 ms). Of times that are told by a clock the median block counts; arrivals come in bursts, and only their
+ * sum tells a rate.
+ */
+export function createMeasure(timing: Timing): Measure {
+  const done: { count: number; ms: number }[] = [];
+  const distances = new Float64Array(distancesKept);
+  let kept = 0;
+  let from = Number.NaN;
+  let last = Number.NaN;
+  let count = 0;
+  let earliest: { count: number; ms: number } | null = null;
+
+  return {
+    add(t, follows) {
+      if (!follows || Number.isNaN(from)) {
+        if (count > 0 && done.length === 0) earliest = { count, ms: last - from };
+        from = t;
+        last = t;
+        count = 0;
+        return;
+      }
+      distances[kept++ % distancesKept] = t - last;
+      last = t;
+      count++;
+      if (t - from < block.ms || count < block.samples) return;
+      if (done.push({ count, ms: t - from }) > blocks) done.shift();
+      from = t;
+      count = 0;
+    },
+    rateHz() {
+      if (done.length === 0) {
+        const of = count > 0 ? { count, ms: last - from } : earliest;
+        return of !== null && of.ms > 0 ? (of.count * 1000) / of.ms : null;
+      }
+      if (timing === 'arrival') {
+        const ms = done.reduce((sum, each) => sum + each.ms, 0);
+        return (done.reduce((sum, each) => sum + each.count, 0) * 1000) / ms;
+      }
+      const rates = done.map((each) => (each.count * 1000) / each.ms).sort((a, b) => a - b);
+      const middle = rates.length >> 1;
+      return rates.length % 2 === 1 ? rates[middle]! : (rates[middle - 1]! + rates[middle]!) / 2;
+    },
+    jitterP99Ms() {
+      const used = distances.subarray(0, Math.min(kept, distancesKept));
+      if (used.length < 2) return null;
+      const mean = used.reduce((sum, each) => sum + each, 0) / used.length;
+      const off = used.map((each) => Math.abs(each - mean)).sort();
+      return off[Math.min(off.length - 1, Math.ceil(off.length * 0.99) - 1)]!;
+    },
+  };
+}
+
+/** A clock that moves only when everybody who looks at it sleeps: hours pass in seconds, in the same order as in real time. */
+export function createVirtualClock(startMs = 0): Clock {
+  let now = startMs;
+  let order = 0;
+  const sleepers: { at: number; order: number; wake: () => void }[] = [];
+  let ticking = false;
+
+  /** Wakes the earliest, after all that is going on in this turn of the event loop has gone to sleep again. */
+  const tick = () => {
+    ticking = false;
+    let first = 0;
+    for (let i = 1; i < sleepers.length; i++) {
+      const [a, b] = [sleepers[i]!, sleepers[first]!];
+      if (a.at < b.at || (a.at === b.at && a.order < b.order)) first = i;
+    }
+    const [sleeper] = sleepers.splice(first, 1);
+    if (!sleeper) return;
+    now = Math.max(now, sleeper.at);
+    sleeper.wake();
+    schedule();
+  };
+  const schedule = () => {
+    if (ticking || sleepers.length === 0) return;
+    ticking = true;
+    setImmediate(tick);
+  };
+
+  return {
+    now: () => now,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted) return reject(signal.reason);
+        const stop = () => {
+          sleepers.splice(sleepers.indexOf(sleeper), 1);
+          reject(signal?.reason);
+        };
+        const sleeper = {
+          at: now + Math.max(0, ms),
+          order: order++,
+          wake: () => {
+            leave();
+            resolve();
+          },
+        };
+        const leave = onAbort(signal, stop);
+        sleepers.push(sleeper);
+        schedule();
+      }),
+  };
+}
+
+/** The same clock, `speed` times as fast from now on. */
+export function createScaledClock(clock: Clock, speed: number): Clock {
+  const start = clock.now();
+  return {
+    now: () => start + (clock.now() - start) * speed,
+    monotonic: () => (clock.monotonic?.() ?? clock.now()) * speed,
+    sleep: (ms, signal) => clock.sleep(ms / speed, signal),
+  };
+}

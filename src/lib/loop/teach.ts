@@ -1,0 +1,486 @@
+import { stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  AiotError,
+  type Clock,
+  hasCode,
+  issueText,
+  namePattern,
+  type Project,
+  systemClock,
+  withLock,
+  writeFileAtomic,
+} from '../core/index.js';
+import { openDataset, type Recording, saveRecordings } from '../data/index.js';
+import {
+  type BundleInfo,
+  buildFiles,
+  classOfLabel,
+  type LabelledWindow,
+  type Lesson,
+  labelledWindows,
+  retrainLastLayer,
+  type Taught,
+} from '../model/index.js';
+import type { SampleBatch } from '../sensor/index.js';
+import type { ModelKeeper } from './types.js';
+
+/** As long as `data record` waits for another one that changes the same data folder, ms. */
+const lockMs = 30_000;
+
+/** Sensors give no more. */
+const decimals = 6;
+
+/**
+ * Opens what teaches the model of a running loop. Recordings are kept first, whatever the model makes of them; then its last layer is
+ * learned anew, compared with the one in use on what was held out, and used where it is not worse.
+ * @throws AIOT_MODEL_UNFIT where the model in use names no classes
+ */
+export function createTeacher(options: TeacherOptions): Teacher {
+  return new LoopTeacher(options);
+}
+
+class LoopTeacher implements Teacher {
+  private readonly ring;
+  private readonly lessons: Lessons;
+  private readonly folder: string;
+  private work: Promise<unknown> = Promise.resolve();
+  private closed = false;
+
+  constructor(private readonly options: TeacherOptions) {
+    const { project, keeper, fields, rateHz, keepSeconds = 120 } = options;
+    const { info } = keeper.current();
+    if (info.classes.length === 0) {
+      throw new AiotError('AIOT_MODEL_UNFIT', `${info.name} names no classes that could be taught`);
+    }
+    this.folder = options.folder ?? join(project.dir, 'data');
+    this.lessons = new Lessons(project, this.folder);
+    const seconds = Math.max(keepSeconds, this.seconds);
+    this.ring = createRing(fields.length, Math.ceil(seconds * rateHz));
+  }
+
+  get keys() {
+    return keysOf(this.options.keeper.current().info);
+  }
+
+  push(batch: Parameters<Teacher['push']>[0]): void {
+    this.ring.push(batch);
+  }
+
+  key(character: string): boolean {
+    if (character === retrainKey) {
+      void this.retrain();
+      return true;
+    }
+    const found = this.keys.find(({ key }) => key === character);
+    if (found) this.mark(found.label);
+    return found !== undefined;
+  }
+
+  mark(payload: string): void {
+    if (this.closed) return;
+    try {
+      const { label: text, seconds = this.seconds } = readMark(payload);
+      const { label, isKnown } = recordedLabel(this.options.keeper.current().info, text);
+      // Taken now: what comes while others are being saved is not what was meant.
+      const recording = this.take(label, seconds);
+      void this.inTurn(async () => {
+        await this.save(recording);
+        if (isKnown) await this.learn();
+        else {
+          this.tell(
+            'kept',
+            `the model has no class for ${label}: the recording is kept, and a full training is needed (model.labels in aiot.yaml, then aiot model train)`,
+          );
+        }
+      });
+    } catch (error) {
+      this.refused(error);
+    }
+  }
+
+  retrain(): Promise<TaughtResult | null> {
+    return this.inTurn(() => this.learn());
+  }
+
+  async settled(): Promise<void> {
+    // What was asked for meanwhile is waited for too.
+    let seen: Promise<unknown> | null = null;
+    while (seen !== this.work) {
+      seen = this.work;
+      await seen;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.settled();
+  }
+
+  /** What one mark takes. */
+  private get seconds(): number {
+    const { windowSamples, resampleHz } = this.options.keeper.current().info.signal;
+    return this.options.seconds ?? Math.max(5, (2 * windowSamples) / resampleHz);
+  }
+
+  private get clock() {
+    return this.options.clock ?? systemClock;
+  }
+
+  /** One after the other; none ends the next. */
+  private inTurn<T>(task: () => Promise<T>): Promise<T | null> {
+    const done = this.work.then(async () => {
+      try {
+        this.options.signal?.throwIfAborted();
+        return await task();
+      } catch (error) {
+        if (!this.options.signal?.aborted) this.refused(error);
+        return null;
+      }
+    });
+    this.work = done;
+    return done;
+  }
+
+  private take(label: string, seconds: number): Recording {
+    const { fields, rateHz, device = hostname(), keeper } = this.options;
+    const { columns, startedAt } = this.ring.last(Math.round(seconds * rateHz));
+    const { windowSamples, resampleHz } = keeper.current().info.signal;
+    const [window, got] = [windowSamples / resampleHz, (columns[0]?.length ?? 0) / rateHz];
+    if (got < window) {
+      throw new AiotError(
+        'AIOT_TRAINING_DATA_UNFIT',
+        `${got.toFixed(1)} s without a gap have been seen so far, and the model looks at ${window} s at a time`,
+        { next: 'Go on for a little longer, then mark it again.' },
+      );
+    }
+    const at = this.clock.now();
+    const stamp = new Date(at).toISOString().replaceAll(/[-:]/g, '').replace('.', '').slice(0, 18);
+    const named = label.replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 30);
+    return {
+      id: `${taughtPrefix}${named}-${stamp}`,
+      label,
+      device: namePattern.test(device) ? device : null,
+      rateHz,
+      startedAt,
+      fields: [...fields],
+      columns,
+    };
+  }
+
+  private async save(recording: Recording): Promise<void> {
+    const { folder } = this;
+    const { config } = this.options.project;
+    // As `data record` does, which may run beside this.
+    await withLock(join(folder, '.lock'), lockMs, () =>
+      saveRecordings({ folder, config, recordings: [recording], decimals }),
+    );
+    await this.lessons.add(recording);
+    const seconds = (recording.columns[0]?.length ?? 0) / recording.rateHz;
+    this.tell('marked', `${seconds.toFixed(1)} s of ${recording.label} are kept as ${recording.id}`);
+  }
+
+  private async learn(): Promise<TaughtResult | null> {
+    const { keeper, project, yes = false } = this.options;
+    const started = performance.now();
+    const model = keeper.current();
+    if (!model.bundle) throw new AiotError('AIOT_MODEL_UNFIT', `${model.name} cannot be taught here`);
+    const lesson = await this.lessons.of(model.info, breathe);
+    const now = Math.round(this.clock.now());
+    const taught = await retrainLastLayer({ from: model.digest, bundle: model.bundle, lesson, now, breathe });
+    if (keeper.current().digest !== model.digest) {
+      throw new AiotError('AIOT_MODEL_STALE', 'another model was put in use meanwhile', {
+        next: `Press ${retrainKey} to teach that one.`,
+      });
+    }
+    const used = !taught.worse || yes;
+    const file = join(buildFiles(project).folder, 'model.taught.aiot');
+    if (used) {
+      await writeFileAtomic(file, taught.bytes);
+      await keeper.use(taught.bytes);
+    }
+    const result: TaughtResult = {
+      used,
+      what: taught.what,
+      before: taught.before.macroF1,
+      after: taught.after.macroF1,
+      windows: taught.after.windows,
+      digest: taught.digest,
+      file,
+      seconds: (performance.now() - started) / 1000,
+    };
+    this.tell(used ? 'taught' : 'kept', textOf(result, taught, lesson.heldOut.length > 0));
+    return result;
+  }
+
+  private refused(error: unknown): void {
+    if (!(error instanceof AiotError)) {
+      this.tell('refused', error instanceof Error ? error.message : String(error));
+      return;
+    }
+    this.tell('refused', `${error.code}: ${error.message}. ${error.next}`);
+  }
+
+  private tell(kind: TeachEvent['kind'], text: string): void {
+    this.options.onEvent?.({ kind, text });
+  }
+}
+
+/** Lets samples that wait come through. */
+const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+export interface TeacherOptions {
+  /** Says what its recordings are like. */
+  project: Project;
+  keeper: ModelKeeper;
+  /** Of the batches that are pushed, in their order. */
+  fields: readonly string[];
+  rateHz: number;
+  /** Data folder that recordings go into; the project's own unless told. */
+  folder?: string | undefined;
+  /** What one mark takes, seconds; unless told twice the model's window, at least 5. */
+  seconds?: number | undefined;
+  /** How far back a mark can reach, seconds. */
+  keepSeconds?: number | undefined;
+  /** Who recorded. */
+  device?: string | undefined;
+  /** Use the new model also where it does worse. */
+  yes?: boolean | undefined;
+  clock?: Clock | undefined;
+  signal?: AbortSignal | undefined;
+  onEvent?: ((event: TeachEvent) => void) | undefined;
+}
+
+export interface TeachEvent {
+  /** `marked`: a recording was kept; `taught`: a new model is in use; `kept`: the old one stays; `refused`: nothing was done. */
+  kind: 'marked' | 'taught' | 'kept' | 'refused';
+  text: string;
+}
+
+/** A key of the keyboard, and what it marks. */
+export interface TeachKey {
+  key: string;
+  label: string;
+}
+
+/** What came of a retraining. */
+export interface TaughtResult {
+  used: boolean;
+  what: 'last layer' | 'biases';
+  /** Macro-F1 on what was held out, by the model before and the new one. */
+  before: number;
+  after: number;
+  /** Windows that were held out. */
+  windows: number;
+  digest: string;
+  /** The new bundle. */
+  file: string;
+  seconds: number;
+}
+
+/** Marks what was just seen with a label, and teaches the model with it. Calls are cheap; the work is done between samples. */
+export interface Teacher {
+  readonly keys: readonly TeachKey[];
+  /** The values are copied. */
+  push(batch: SampleBatch): void;
+  /** @returns whether the key means something here */
+  key(character: string): boolean;
+  /** A payload: a label, or JSON `{label, seconds?}`. Never throws: events tell what came of it. */
+  mark(payload: string): void;
+  /** Learns the last layer anew from all that was marked; null = there was nothing to learn, which an event tells. */
+  retrain(): Promise<TaughtResult | null>;
+  /** All that was asked for until now is done. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The last samples without a gap between them. */
+interface Ring {
+  push(batch: SampleBatch): void;
+  /** The last `count` samples, or as many as there are since the last gap: a column a field. */
+  last(count: number): { columns: Float64Array[]; startedAt: number | null };
+}
+
+/** @param capacity samples */
+export function createRing(fields: number, capacity: number): Ring {
+  const values = new Float64Array(fields * capacity);
+  const times = new Float64Array(capacity);
+  let next = 0;
+  let held = 0;
+  return {
+    push(batch) {
+      if (batch.lost > 0) held = 0;
+      for (let i = 0; i < batch.count; i++) {
+        for (let f = 0; f < fields; f++) values[next * fields + f] = batch.values[i * fields + f]!;
+        times[next] = batch.times[i]!;
+        next = next + 1 === capacity ? 0 : next + 1;
+      }
+      held = Math.min(capacity, held + batch.count);
+    },
+    last(count) {
+      const taken = Math.min(count, held);
+      const start = (next - taken + capacity) % capacity;
+      const columns = Array.from({ length: fields }, (_, f) =>
+        Float64Array.from({ length: taken }, (_, i) => values[((start + i) % capacity) * fields + f]!),
+      );
+      return { columns, startedAt: taken === 0 ? null : Math.round(times[start]!) };
+    },
+  };
+}
+
+const keyboard = '123456789abcdefghijklmnopqrsuvwxyz';
+
+/** Teaches again from all that was marked. */
+const retrainKey = 't';
+
+/** A key for each label that recordings of the model's classes have. */
+function keysOf({ classes, labels }: BundleInfo): TeachKey[] {
+  const all = classes.flatMap((name) => labels[name] ?? [name]);
+  return all.slice(0, keyboard.length).map((label, i) => ({ key: keyboard[i]!, label }));
+}
+
+/**
+ * The label that a recording gets. A class of one label may be named instead of it; of one with several nobody knows which was meant.
+ * `isKnown`: the model has a class for it.
+ * @throws AIOT_USAGE
+ */
+function recordedLabel(info: BundleInfo, text: string): { label: string; isKnown: boolean } {
+  const isKnown = classOfLabel(info, text) !== null;
+  const labels = Object.values(info.labels).flat();
+  if (labels.includes(text) || !info.classes.includes(text)) return { label: text, isKnown };
+  const own = info.labels[text] ?? [];
+  if (own.length <= 1) return { label: own[0] ?? text, isKnown };
+  throw new AiotError('AIOT_USAGE', `${text} is recorded as ${own.join(' or ')}: say which`);
+}
+
+const markSchema = z.strictObject({
+  label: z.string().trim().min(1).max(64),
+  seconds: z.number().positive().max(3600).optional(),
+});
+
+type Mark = z.output<typeof markSchema>;
+
+/** What a message says was just seen: a label as it stands, or JSON. @throws AIOT_USAGE */
+export function readMark(payload: string): Mark {
+  const text = payload.trim();
+  const read = markSchema.safeParse(text.startsWith('{') ? jsonOf(text) : { label: text });
+  if (read.success) return read.data;
+  const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `expected a label, or JSON such as {"label": "walking", "seconds": 10}, got "${shown}" (${issueText(read.error, 'the message')})`,
+  );
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What came of a retraining, in a sentence with its figures. */
+function textOf(
+  { used, before, after, windows, file, what }: TaughtResult,
+  { taught }: Pick<Taught, 'taught'>,
+  heldOut: boolean,
+) {
+  const share = (value: number) => `${Math.round(100 * value)} %`;
+  const on = heldOut
+    ? `${windows} windows held out`
+    : `the ${windows} windows that were marked (none are held out)`;
+  const only = what === 'biases' ? ' (biases alone: what it learned before is not on this machine)' : '';
+  const figures = `macro-F1 ${before.toFixed(3)} → ${after.toFixed(3)} on ${on}; of what was marked ${share(taught.before)} → ${share(taught.after)} right${only}`;
+  return used
+    ? `the last layer was learned anew and is in use: ${figures}; kept as ${file}`
+    : `the model stays as it was: the one learned anew would be worse, ${figures}. Mark a few more, or start with --yes to use it all the same.`;
+}
+
+/** What recordings that were marked on the spot are called. */
+const taughtPrefix = 'taught-';
+
+/** Of what was marked with one label, every third recording is held out, the second first: one alone is learned from. */
+const isHeldOut = (index: number) => index % 3 === 1;
+
+/** Windows of a project's recordings, each computed once for as long as the model's signal part stays what it is. */
+class Lessons {
+  private readonly windows = new Map<string, LabelledWindow[]>();
+  private signal = '';
+  private recordings: Map<string, Recording> | null = null;
+
+  constructor(
+    private readonly project: Project,
+    private readonly folder: string,
+  ) {}
+
+  /** Recordings that were marked just now and are on disk. */
+  async add(recording: Recording): Promise<void> {
+    (await this.open()).set(recording.id, recording);
+  }
+
+  /**
+   * What the model learned before, by the parts of its own training, and what was marked since.
+   * @param breathe called between recordings: samples may be waiting
+   * @throws AIOT_DATA_CHANGED and what reading recordings throws, AIOT_TRAINING_DATA_UNFIT
+   */
+  async of(info: BundleInfo, breathe: () => Promise<void>): Promise<Lesson> {
+    const signal = JSON.stringify([info.signal, info.labels, info.classes]);
+    if (signal !== this.signal) this.windows.clear();
+    this.signal = signal;
+    const recordings = await this.open();
+    const windowsOf = async (ids: Iterable<string>) => {
+      const all: LabelledWindow[] = [];
+      for (const id of ids) {
+        const recording = recordings.get(id);
+        if (!recording) continue;
+        const known = this.windows.get(id) ?? labelledWindows(info, recording);
+        if (!this.windows.has(id)) await breathe();
+        this.windows.set(id, known);
+        all.push(...known);
+      }
+      return all;
+    };
+    const { train, test } = info.lineage.split;
+    const marked = markedOf(recordings.values());
+    const isMarked = (id: string) => id.startsWith(taughtPrefix);
+    const old = (ids: string[]) => windowsOf(ids.filter((id) => !isMarked(id)));
+    return {
+      old: await old(train),
+      taught: await windowsOf(marked.train),
+      heldOut: [...(await old(test)), ...(await windowsOf(marked.heldOut))],
+    };
+  }
+
+  /** None where the folder is not there yet. */
+  private async open(): Promise<Map<string, Recording>> {
+    if (this.recordings) return this.recordings;
+    const there = (await stat(this.folder).catch(() => null))?.isDirectory() ?? false;
+    const dataset = there
+      ? await openDataset(this.project, this.folder).catch((error: unknown) => {
+          if (hasCode(error, 'AIOT_DATA_EMPTY')) return null;
+          throw error;
+        })
+      : null;
+    this.recordings = new Map((dataset?.recordings ?? []).map((recording) => [recording.id, recording]));
+    return this.recordings;
+  }
+}
+
+function markedOf(recordings: Iterable<Recording>): { train: string[]; heldOut: string[] } {
+  const byLabel = new Map<string, Recording[]>();
+  for (const recording of recordings) {
+    if (!recording.id.startsWith(taughtPrefix) || recording.label === null) continue;
+    byLabel.set(recording.label, [...(byLabel.get(recording.label) ?? []), recording]);
+  }
+  const parts = { train: [] as string[], heldOut: [] as string[] };
+  for (const own of byLabel.values()) {
+    own.sort((a, b) => (a.startedAt ?? 0) - (b.startedAt ?? 0) || (a.id < b.id ? -1 : 1));
+    own.forEach(({ id }, i) => {
+      (isHeldOut(i) ? parts.heldOut : parts.train).push(id);
+    });
+  }
+  return parts;
+}

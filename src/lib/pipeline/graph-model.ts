@@ -1,0 +1,77 @@
+import type { PipelineStep } from './plan/types.js';
+import type { StepRecord, StepState } from './run/record.js';
+
+/** What is drawn of a step; of `when` only whether there is any. */
+type DrawnStep = Pick<PipelineStep, 'name' | 'about' | 'needs' | 'gate'> & {
+  when: readonly unknown[];
+};
+
+type Last<State> = Pick<StepRecord, 'name' | 'cached' | 'seconds' | 'reason'> & { state: State };
+
+/** A step as it is drawn: its column is the longest way to it. */
+export interface GraphNode<State = StepState> {
+  name: string;
+  about: string;
+  /** Direct needs: those that are not needed by another of them anyway. */
+  needs: string[];
+  column: number;
+  row: number;
+  gate: string | null;
+  when: boolean;
+  /** As the last run had it; null where it was in none. */
+  last: Omit<Last<State>, 'name'> | null;
+}
+
+const labels: Record<StepState, string> = {
+  waiting: 'waiting',
+  running: 'running',
+  done: 'done',
+  skipped: 'skipped',
+  failed: 'failed',
+  stopped: 'stopped by its gate',
+  'not-run': 'not run',
+  interrupted: 'interrupted',
+  cancelled: 'cancelled',
+};
+
+/** The one name of a step's state in the terminal, the dashboard and drawings; `cached`: done before, with the same inputs. */
+export function stepLabel({ state, cached }: { state: string; cached: boolean }): string {
+  if (state === 'done' && cached) return 'cached';
+  return labels[state as StepState] ?? state;
+}
+
+/** The steps of a plan in columns, with what the last run made of them. */
+export function graphOf<State extends string>(
+  plan: { steps: readonly DrawnStep[] },
+  run: { steps: readonly Last<State>[] } | null,
+): GraphNode<State>[] {
+  const direct = directNeeds(plan);
+  const columns = new Map<string, number>();
+  const rows = new Map<number, number>();
+  const by = new Map(run?.steps.map((step) => [step.name, step]));
+  return plan.steps.map(({ name, about, gate, when }) => {
+    const needs = direct.get(name) ?? [];
+    const column = 1 + Math.max(-1, ...needs.map((need) => columns.get(need) ?? 0));
+    columns.set(name, column);
+    const row = rows.get(column) ?? 0;
+    rows.set(column, row + 1);
+    const last = by.get(name) ?? null;
+    return { name, about, needs, column, row, gate, when: when.length > 0, last };
+  });
+}
+
+function directNeeds({ steps }: { steps: readonly DrawnStep[] }): Map<string, string[]> {
+  const all = new Map<string, Set<string>>();
+  const direct = new Map<string, string[]>();
+  for (const { name, needs } of steps) {
+    // In the order of the steps.
+    const known = [...all.keys()].filter((need) => needs.includes(need));
+    const further = new Set(known.flatMap((need) => [...(all.get(need) ?? [])]));
+    all.set(name, new Set([...known, ...further]));
+    direct.set(
+      name,
+      known.filter((need) => !further.has(need)),
+    );
+  }
+  return direct;
+}

@@ -1,0 +1,185 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import {
+  AiotError,
+  type Clock,
+  makeFolder,
+  newId,
+  removeLeftovers,
+  syncFolder,
+  takeLock,
+  writeFileAtomic,
+} from '../../core/index.js';
+import type { PipelinePlan } from '../plan/types.js';
+import { type Blobs, type Kept, type Tree, treeOf, writeKept } from '../store.js';
+import { endLeftovers } from './processes.js';
+import {
+  findRun,
+  type PipelineFolders,
+  type RunRecord,
+  type RunState,
+  readRun,
+  runIds,
+  type StepRecord,
+  writeRun,
+} from './record.js';
+import { publishedBy } from './work.js';
+
+/**
+ * Makes this process the one that runs the pipeline of a project; what a runner that was killed has left is settled.
+ * @returns what gives it up @throws AIOT_PIPELINE_BUSY
+ */
+export async function holdPipeline(folders: PipelineFolders, clock: Clock): Promise<() => void> {
+  const release = await takeLock(folders.lock);
+  if (!release) throw await busy(folders);
+  try {
+    await settleDead(folders, clock);
+    return release;
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** Before the first record is written. */
+export async function prepareFolders(folders: PipelineFolders): Promise<void> {
+  await makeFolder(folders.runs);
+  await ignored(folders);
+}
+
+/** Nothing of it belongs into a repository. */
+async function ignored({ root }: PipelineFolders): Promise<void> {
+  const file = join(root, '.gitignore');
+  if ((await stat(file).catch(() => null)) === null) await writeFileAtomic(file, '*\n');
+}
+
+async function busy(folders: PipelineFolders): Promise<AiotError> {
+  const record = await findRun(folders).catch(() => null);
+  const who = record?.runner ? ` (run ${record.run}, process ${record.runner.pid})` : '';
+  return new AiotError('AIOT_PIPELINE_BUSY', `the pipeline of this project is running already${who}`);
+}
+
+/**
+ * What a runner that was killed has left: its steps are ended, and its runs are told as interrupted. The lock is ours, so no runner of
+ * this project is alive.
+ */
+async function settleDead(folders: PipelineFolders, clock: Clock): Promise<void> {
+  for (const folder of [folders.root, folders.runs]) await removeLeftovers(folder);
+  for (const id of (await runIds(folders)).reverse()) {
+    const record = await readRun(folders, id).catch(() => null);
+    if (record?.state !== 'running') return;
+    await endLeftovers(folders.root, childrenOf(record));
+    await writeRun(folders, interrupted(record, 'interrupted', clock.now()));
+  }
+}
+
+export function childrenOf(record: RunRecord) {
+  return record.steps.flatMap(({ child }) => (child ? [child] : []));
+}
+
+/** The record of a run that nobody goes on with. */
+export function interrupted(record: RunRecord, state: 'interrupted' | 'cancelled', now: number): RunRecord {
+  const steps = record.steps.map((step) =>
+    step.state === 'running' || step.state === 'waiting' ? { ...step, state, child: null } : step,
+  );
+  return { ...record, state, steps, runner: null, ended: now, seconds: (now - record.started) / 1000 };
+}
+
+interface FinishOptions {
+  plan: PipelinePlan;
+  record: RunRecord;
+  dir: string;
+  folders: PipelineFolders;
+  blobs: Blobs;
+  kept: Kept;
+  clock: Clock;
+  aborted: boolean;
+}
+
+/** How a run came out, from its steps; what it is to leave in the project is put there, and what later runs are to find is kept. */
+export async function finish(options: FinishOptions): Promise<void> {
+  const { record, clock, folders, aborted } = options;
+  const cancelled = aborted && existsSync(cancelFile(folders, record.run));
+  record.state = stateOf(record.steps, cancelled);
+  if (cancelled) {
+    for (const step of record.steps) if (step.state === 'interrupted') step.state = 'cancelled';
+    await rm(cancelFile(folders, record.run), { force: true });
+  }
+  record.model = modelOf(record.steps);
+  await keep(options);
+  if (record.state === 'done') record.published = await publish(options);
+  record.ended = clock.now();
+  record.seconds = Math.round(record.ended - record.started) / 1000;
+  record.runner = null;
+}
+
+/** By which a runner knows that it was ended on purpose. */
+export function cancelFile({ runs }: PipelineFolders, run: string): string {
+  return join(runs, `${run}.cancel`);
+}
+
+function stateOf(steps: readonly StepRecord[], cancelled: boolean): RunState {
+  const states = new Set(steps.map(({ state }) => state));
+  if (states.has('interrupted') || states.has('waiting') || states.has('running')) {
+    return cancelled ? 'cancelled' : 'interrupted';
+  }
+  if (states.has('failed')) return 'failed';
+  return states.has('stopped') ? 'stopped' : 'done';
+}
+
+/** What was pushed, now or before. */
+export function modelOf(steps: readonly StepRecord[]): RunRecord['model'] {
+  const { result, state } = steps.find(({ name }) => name === 'push') ?? {};
+  const { name, version, digest, kind } = (result ?? {}) as Record<string, unknown>;
+  if (state !== 'done' || typeof name !== 'string') return null;
+  if (typeof version === 'number') return { name, version, digest: String(digest ?? '') };
+  return kind === 'architects-guide' ? { name, version: null, digest: String(digest ?? '') } : null;
+}
+
+async function keep({ plan, record, folders, kept }: FinishOptions): Promise<void> {
+  const by = new Map(record.steps.map((step) => [step.name, step]));
+  let changed = false;
+  for (const { name, keeps } of plan.steps) {
+    if (by.get(name)?.state !== 'done') continue;
+    for (const { name: as, step, output } of keeps) {
+      const tree = by.get(step)?.outputs[output];
+      if (!tree || kept[as]?.tree.digest === tree.digest) continue;
+      kept[as] = { run: record.run, tree };
+      changed = true;
+    }
+  }
+  if (changed) await writeKept(folders.kept, kept);
+}
+
+/** Puts outputs where the project wants them. What somebody has changed there since is put back, and told. */
+async function publish({ plan, record, dir, blobs }: FinishOptions): Promise<RunRecord['published']> {
+  const by = new Map(record.steps.map((step) => [step.name, step]));
+  const published: RunRecord['published'] = [];
+  for (const { step, output, path } of publishedBy(plan)) {
+    const tree = by.get(step)?.outputs[output];
+    if (!tree) continue;
+    const to = join(dir, path);
+    const now = await treeOf(to);
+    const same = now?.digest === tree.digest;
+    if (!same) await replace(to, tree, blobs);
+    const changed = !same && now !== null && by.get(step)!.cached;
+    published.push({ path, digest: tree.digest, changed });
+  }
+  return published;
+}
+
+/** Whole or not at all; a folder that was there before is out of the way for a moment. */
+async function replace(to: string, tree: Tree, blobs: Blobs): Promise<void> {
+  const folder = dirname(to);
+  await mkdir(folder, { recursive: true });
+  // Of a runner that was killed here.
+  for (const name of await readdir(folder))
+    if (/^\.part_[0-9a-z]{26}\.tmp$/.test(name))
+      await rm(join(folder, name), { recursive: true, force: true });
+  const part = join(folder, `.${newId('part')}.tmp`);
+  await blobs.place(tree, part, true);
+  if (tree.folder) await rm(to, { recursive: true, force: true });
+  await rename(part, to);
+  await syncFolder(folder);
+}

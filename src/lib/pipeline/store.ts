@@ -1,0 +1,323 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { chmod, copyFile, link, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import {
+  canonicalJson,
+  digestOf,
+  inParallel,
+  readJson,
+  syncFolder,
+  systemCode,
+  unless,
+  unwritable,
+  writeFileAtomic,
+  writeJsonAtomic,
+} from '../core/index.js';
+
+/** Contents by their digest, in a folder. */
+export interface Blobs {
+  /** Takes a file or folder into the store, without a copy where the file system can; null when there is nothing at the path. */
+  take(path: string): Promise<Tree | null>;
+  takeText(text: string): Promise<Tree>;
+  /** Whether all of it is there, unchanged: every byte is read, once a run. */
+  has(tree: Tree): Promise<boolean>;
+  /** Puts it at a path: linked, or copied. @param own a copy of its own, which may be written to */
+  place(tree: Tree, path: string, own?: boolean): Promise<void>;
+  path(digest: string): string;
+  /** Removes all that is not in use. */
+  keepOnly(digests: ReadonlySet<string>): Promise<void>;
+}
+
+const atOnce = 8;
+
+export function openBlobs(folder: string): Blobs {
+  /** Found to be whole by this process. */
+  const checked = new Set<string>();
+  const pathOf = (digest: string) => {
+    const hex = digest.replace(/^sha256:/, '');
+    return join(folder, hex.slice(0, 2), hex);
+  };
+
+  async function takeFile(from: string, { digest, bytes }: TreeFile): Promise<void> {
+    const to = pathOf(digest);
+    checked.add(digest);
+    const there = await stat(to).catch(() => null);
+    if (there && (await stat(from)).ino === there.ino) return;
+    if (there?.size === bytes && (await isWhole(digest))) return;
+    await mkdir(dirname(to), { recursive: true });
+    const part = `${to}.${randomBytes(4).toString('hex')}.part`;
+    await linkOrCopy(from, part);
+    // One that is damaged gives way.
+    await rename(part, to);
+    // A program that writes to it later is noticed by the digest, or by not being allowed to.
+    await chmod(to, 0o444).catch(() => {});
+    await syncFolder(dirname(to));
+  }
+
+  async function isWhole(digest: string): Promise<boolean> {
+    const found = await digestOfFile(pathOf(digest)).catch(() => null);
+    return found?.digest === digest;
+  }
+
+  return {
+    path: pathOf,
+    async take(path) {
+      const tree = await treeOf(path);
+      if (!tree) return null;
+      await inParallel(tree.files, atOnce, async (file) => {
+        const from = file.path === '' ? path : join(path, file.path);
+        // On disk before anything names it; and it may have been written to since it was read.
+        const now = await digestOfFile(from, true);
+        await takeFile(from, { ...file, digest: now.digest, bytes: now.bytes });
+        Object.assign(file, { digest: now.digest, bytes: now.bytes });
+      });
+      return treeFrom(tree.folder, tree.files);
+    },
+    async takeText(text) {
+      const tree = textTree(text);
+      const [{ digest }] = tree.files as [TreeFile];
+      if (!(await isWhole(digest))) await writeFileAtomic(pathOf(digest), text, 0o444);
+      checked.add(digest);
+      return tree;
+    },
+    async has(tree) {
+      const open = tree.files.filter(({ digest }) => !checked.has(digest));
+      const whole = await inParallel(open, atOnce, async ({ digest }) => {
+        const fine = await isWhole(digest);
+        if (fine) checked.add(digest);
+        return fine;
+      });
+      return whole.every(Boolean);
+    },
+    async place(tree, path, own = false) {
+      if (tree.folder) await mkdir(path, { recursive: true });
+      await inParallel(tree.files, atOnce, async ({ path: name, digest, program }) => {
+        const to = name === '' ? path : join(path, name);
+        await mkdir(dirname(to), { recursive: true });
+        if (own || program) {
+          await copyFile(pathOf(digest), to);
+          await chmod(to, program ? 0o755 : 0o644);
+        } else await linkOrCopy(pathOf(digest), to);
+      });
+    },
+    async keepOnly(digests) {
+      const wanted = new Set([...digests].map(pathOf));
+      for (const part of await readdir(folder).catch(() => [])) {
+        for (const name of await readdir(join(folder, part)).catch(() => [])) {
+          const path = join(folder, part, name);
+          if (!wanted.has(path)) await rm(path, { force: true });
+        }
+      }
+    },
+  };
+}
+
+function textTree(text: string): Tree {
+  const bytes = Buffer.from(text);
+  return treeFrom(false, [{ path: '', digest: digestOf(bytes), bytes: bytes.length, program: false }]);
+}
+
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    // Another file system, one without links, or too many of them.
+    if (!['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EACCES'].includes(systemCode(error) ?? '')) throw error;
+    await copyFile(from, to);
+  }
+}
+
+/** A file or folder by its contents. */
+export const treeSchema = z.object({
+  folder: z.boolean(),
+  /** Of all names and contents. */
+  digest: z.string(),
+  bytes: z.int(),
+  files: z.array(
+    z.object({
+      /** In the folder; empty for a file. */
+      path: z.string(),
+      digest: z.string(),
+      bytes: z.int(),
+      /** Whether it may be run. */
+      program: z.boolean(),
+    }),
+  ),
+});
+
+/** What a step left, and how it ended: done, or skipped with its reason. */
+const entrySchema = z.object({
+  spec: z.literal('aiot-step/1'),
+  step: z.string(),
+  /** The run in which it was run. */
+  run: z.string(),
+  outputs: z.record(z.string(), treeSchema),
+  /** Its JSON; null when it printed none. */
+  result: z.unknown(),
+  skipped: z.string().nullable(),
+  /** ms since 1970 */
+  ended: z.number(),
+});
+
+type Entry = z.output<typeof entrySchema>;
+
+/** A step's leaving nothing to do is looked at again after this time: there may be devices by then. */
+const skippedForMs = 5 * 60_000;
+
+/** What is known under a key; null when nothing is, or no longer. */
+export async function readEntry(folder: string, key: string, now: number): Promise<Entry | null> {
+  const file = entryFile(folder, key);
+  const read = entrySchema.safeParse(await unless('AIOT_FILE_NOT_FOUND', readJson(file)).catch(() => null));
+  if (!read.success) return null;
+  const age = now - read.data.ended;
+  if (read.data.skipped !== null && (age > skippedForMs || age < 0)) return null;
+  // How old the file is, is how long ago it was of use.
+  await utimes(file, now / 1000, now / 1000).catch(() => {});
+  return read.data;
+}
+
+export async function writeEntry(folder: string, key: string, entry: Entry): Promise<void> {
+  await writeJsonAtomic(entryFile(folder, key), entry);
+}
+
+function entryFile(folder: string, key: string): string {
+  return join(folder, `${key.replace(/^sha256:/, '')}.json`);
+}
+
+/** So many steps are known, whatever room they take: each is read at the end of each run. */
+const mostSteps = 5000;
+
+/** What the smallest file takes of a disk. */
+const blockBytes = 4096;
+
+/**
+ * Removes what was longest of no use until no more than 5,000 steps are known and their contents take no more than `most` bytes, and returns the digests that are still in use.
+ * @param always digests that stay in any case, with their bytes
+ */
+export async function pruneEntries(
+  folder: string,
+  most: number,
+  always: ReadonlyMap<string, number>,
+  steps = mostSteps,
+): Promise<Set<string>> {
+  const found: { file: string; used: number; blobs: Map<string, number> }[] = [];
+  for (const name of await readdir(folder).catch(() => [])) {
+    const file = join(folder, name);
+    const read = entrySchema.safeParse(await readJson(file).catch(() => null));
+    if (!read.success) {
+      await rm(file, { force: true });
+      continue;
+    }
+    const files = Object.values(read.data.outputs).flatMap((tree) => tree.files);
+    const blobs = new Map(files.map(({ digest, bytes }) => [digest, bytes]));
+    found.push({ file, used: (await stat(file)).mtimeMs, blobs });
+  }
+  const kept = new Map(always);
+  let sum = 0;
+  for (const bytes of kept.values()) sum += Math.max(bytes, blockBytes);
+  let full = false;
+  for (const [n, { file, blobs }] of found.sort((a, b) => b.used - a.used).entries()) {
+    let more = blockBytes;
+    for (const [digest, bytes] of blobs) if (!kept.has(digest)) more += Math.max(bytes, blockBytes);
+    full ||= sum + more > most || n >= steps;
+    if (full) {
+      await rm(file, { force: true });
+      continue;
+    }
+    sum += more;
+    for (const [digest, bytes] of blobs) kept.set(digest, bytes);
+  }
+  return new Set(kept.keys());
+}
+
+const keptSchema = z.record(z.string(), z.object({ run: z.string(), tree: treeSchema }));
+
+/** What later runs find of earlier ones, by name. */
+export type Kept = z.output<typeof keptSchema>;
+
+export async function readKept(file: string): Promise<Kept> {
+  const read = keptSchema.safeParse(await readJson(file).catch(() => ({})));
+  return read.success ? read.data : {};
+}
+
+export async function writeKept(file: string, kept: Kept): Promise<void> {
+  await writeJsonAtomic(file, kept);
+}
+
+export type Tree = z.output<typeof treeSchema>;
+
+type TreeFile = Tree['files'][number];
+
+/** Files read at a time. */
+const filesAtOnce = 8;
+
+const chunkBytes = 1 << 20;
+
+/** Links that lead round in a circle end somewhere. */
+const deepest = 32;
+
+/** What a file or folder holds, read in pieces; null when there is nothing. Names that begin with a dot do not count. */
+export async function treeOf(path: string): Promise<Tree | null> {
+  const found = await stat(path).catch(() => null);
+  if (!found) return null;
+  const folder = found.isDirectory();
+  const names = folder ? await namesIn(path, '', 0) : [''];
+  const files = await inParallel(names, filesAtOnce, (name) => fileOf(join(path, name), name));
+  return treeFrom(folder, files);
+}
+
+function treeFrom(folder: boolean, files: TreeFile[]): Tree {
+  const sorted = [...files].sort((a, b) => (a.path < b.path ? -1 : 1));
+  const digest =
+    !folder && sorted[0] && !sorted[0].program
+      ? sorted[0].digest
+      : digestOf(canonicalJson(sorted.map((file) => [file.path, file.digest, file.program])));
+  return { folder, digest, bytes: sorted.reduce((sum, { bytes }) => sum + bytes, 0), files: sorted };
+}
+
+async function fileOf(file: string, path: string): Promise<TreeFile> {
+  const { digest, bytes, mode } = await digestOfFile(file);
+  return { path, digest, bytes, program: (mode & constants.S_IXUSR) !== 0 };
+}
+
+/** Reads a file to its end, a piece at a time. */
+export async function digestOfFile(
+  file: string,
+  sync = false,
+): Promise<{ digest: string; bytes: number; mode: number }> {
+  const handle = await open(file, 'r');
+  try {
+    const { size, mode } = await handle.stat();
+    const hash = createHash('sha256');
+    const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(chunkBytes, size)));
+    let bytes = 0;
+    for (;;) {
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
+      if (bytesRead === 0) break;
+      hash.update(buffer.subarray(0, bytesRead));
+      bytes += bytesRead;
+    }
+    if (sync)
+      await handle.sync().catch((error: unknown) => {
+        throw unwritable(file, error);
+      });
+    return { digest: `sha256:${hash.digest('hex')}`, bytes, mode };
+  } finally {
+    await handle.close();
+  }
+}
+
+async function namesIn(folder: string, below: string, depth: number): Promise<string[]> {
+  if (depth > deepest) return [];
+  const names: string[] = [];
+  for (const entry of await readdir(join(folder, below), { withFileTypes: true })) {
+    if (entry.name.startsWith('.')) continue;
+    const path = below === '' ? entry.name : `${below}/${entry.name}`;
+    const kind = entry.isSymbolicLink() ? await stat(join(folder, path)).catch(() => null) : entry;
+    if (kind?.isDirectory()) names.push(...(await namesIn(folder, path, depth + 1)));
+    else if (kind?.isFile()) names.push(path);
+  }
+  return names;
+}
