@@ -14,8 +14,8 @@ export {
   summarizeProject,
   summarySchema,
 } from './dataset/summary.js';
-export { listRecordings, type RollingOptions, rollRecording, saveRecordings } from './dataset/write.js';
-export { compareData, type DriftOptions } from './drift/drift.js';
+export { listRecordings, rollRecording, saveRecordings } from './dataset/write.js';
+export { compareData } from './drift/drift.js';
 export { writeDriftReport } from './drift/report.js';
 export { type Drift, driftSchema } from './drift/result.js';
 export { type FeaturesResult, featuresResultSchema, makeFeatures } from './features/make.js';
@@ -43,7 +43,6 @@ export {
   openTableFile,
   type Table,
   type TableFile,
-  type TableRows,
   type TableShape,
 } from './tables/table.js';
 export type * from './types.js';

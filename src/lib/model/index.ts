@@ -15,7 +15,7 @@ export {
   verifySigned,
 } from './bundle/signed-bundle.js';
 export type * from './bundle/types.js';
-export { type Emit, emits } from './emit/emit.js';
+export { emits } from './emit/emit.js';
 export { loadTfjs } from './engine/tfjs/load.js';
 export { type EvaluationRequest, evaluateModel, evaluationSchema } from './evaluate/evaluate-model.js';
 export { evaluateProject } from './evaluate/evaluate-project.js';
@@ -46,8 +46,6 @@ export { inspectModel } from './inspect/inspect.js';
 export { type Inspection, inspectionSchema } from './inspect/inspection.js';
 export { openModelProject } from './material.js';
 export {
-  type GuideModel,
-  type GuidePulled,
   type GuidePushed,
   guideModelName,
   guideModelSchema,
@@ -89,7 +87,7 @@ export {
   verifyResultSchema,
 } from './publish/verify.js';
 export { type Why, whyModel, whySchema } from './publish/why.js';
-export { compileEdgeTpu, type EdgeTpu, readEdgeTpu } from './quantize/edgetpu.js';
+export { compileEdgeTpu, readEdgeTpu } from './quantize/edgetpu.js';
 export { type QuantizeModelOptions, quantizeModel, targets } from './quantize/quantize-model.js';
 export { quantizeProject } from './quantize/quantize-project.js';
 export { type QuantizeResult, quantizeResultSchema } from './quantize/result.js';
@@ -100,7 +98,6 @@ export {
   type LabelledWindow,
   type Lesson,
   labelledWindows,
-  type RetrainOptions,
   retrainLastLayer,
   type Taught,
 } from './retrain.js';

@@ -31,7 +31,7 @@ export interface Taught {
   worse: boolean;
 }
 
-export interface RetrainOptions {
+interface RetrainOptions {
   /** Digest of `bundle`. */
   from: string;
   bundle: Bundle;

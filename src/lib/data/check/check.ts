@@ -15,7 +15,7 @@ import { checkShortcuts } from './shortcuts.js';
 
 const order = { error: 0, warning: 1, info: 2 } as const;
 
-export interface CheckContext {
+interface CheckContext {
   /** Plausible values by field (stream.fields.*.range). */
   ranges?: Ranges;
   /** Class → recorded labels; absent = each label is a class. */

@@ -39,7 +39,7 @@ export async function listRecordings(project: Project): Promise<ListingEntry[]> 
   return listing.recordings;
 }
 
-export interface RollingOptions {
+interface RollingOptions {
   folder: string;
   config: ProjectConfig;
   recording: Recording;

@@ -11,7 +11,7 @@ export const defaultAlpha = 0.01;
 /** Bins of PSI and Jensen–Shannon. */
 export const defaultBins = 10;
 
-export interface DriftOptions {
+interface DriftOptions {
   /** A CSV file, a folder of recordings or of a project, or a reference (.json); absent = the project's own recordings. */
   base?: string | undefined;
   /** The same, but for a reference. */

@@ -49,7 +49,7 @@ const sinceSchema = z.object({
 });
 export type Since = z.output<typeof sinceSchema>;
 
-export const featureDriftSchema = z.object({
+const featureDriftSchema = z.object({
   name: z.string(),
   kind: z.enum(['number', 'text']),
   unit: z.string().nullable(),
@@ -98,7 +98,7 @@ export const featureDriftSchema = z.object({
 });
 export type FeatureDrift = z.output<typeof featureDriftSchema>;
 
-export const jointSchema = z.object({
+const jointSchema = z.object({
   /** Area under the ROC curve of a classifier that tells NOW's rows from the base's, on rows held out; 0.5 = it cannot. */
   auc: z.number(),
   interval: z.tuple([z.number(), z.number()]),

@@ -2,7 +2,7 @@ import { AiotError, seededRandom, shuffled } from '../../core/index.js';
 import { groupFolds, trainDiscriminant } from './discriminant.js';
 import type { FeatureTable } from './table.js';
 
-export interface RankedFeature {
+interface RankedFeature {
   name: string;
   /** Mutual information of the feature, cut into ten equally filled bins, and the label: bits. */
   information: number;

@@ -5,7 +5,7 @@ import { encodeInput, valuesOf } from './ends.js';
 import { answerOf, type Invoker } from './predictor.js';
 import type { Bundle, BundleInfo, End, GoldenVector } from './types.js';
 
-export interface GoldenCheck {
+interface GoldenCheck {
   vectors: number;
   passed: number;
   failures: { vector: number; recording: string; reason: string }[];

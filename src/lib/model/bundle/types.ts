@@ -49,7 +49,7 @@ export interface Lineage {
 }
 
 /** One limit of aiot.yaml, and whether the quantized network keeps it. */
-export interface GateFigures {
+interface GateFigures {
   name: string;
   limit: number;
   /** null = not measured, and so not kept. */
@@ -69,7 +69,7 @@ export type AnswerSpec =
   | { kind: 'reconstruction'; threshold: number };
 
 /** Types that a network's input and output can have on a device. */
-export type EndType = 'int8' | 'int16' | 'float32';
+type EndType = 'int8' | 'int16' | 'float32';
 
 /** Input or output tensor. float32 has scale 1 and zero point 0. */
 export interface End {

@@ -8,7 +8,7 @@ const resource = z.object({
   fits: z.boolean(),
 });
 
-export const chipFitSchema = z.object({
+const chipFitSchema = z.object({
   chip: z.string(),
   title: z.string(),
   core: z.string(),

@@ -93,7 +93,7 @@ export const guideModelSchema = z.object({
   url: z.string(),
 });
 
-export type GuideModel = z.output<typeof guideModelSchema>;
+type GuideModel = z.output<typeof guideModelSchema>;
 
 export const guidePulledSchema = guideModelSchema.extend({
   /** The file that was written. */
@@ -104,7 +104,7 @@ export const guidePulledSchema = guideModelSchema.extend({
   unchanged: z.boolean(),
 });
 
-export type GuidePulled = z.output<typeof guidePulledSchema>;
+type GuidePulled = z.output<typeof guidePulledSchema>;
 
 /** The models of an installation of the guide, oldest first. @throws what the client throws */
 export function listGuideModels(context: PlatformContext): Promise<GuideModel[]> {

@@ -26,7 +26,7 @@ export interface Spread {
 }
 
 /** Rounding error of the weights of one layer. */
-export interface WeightLoss {
+interface WeightLoss {
   tensor: string;
   shape: readonly number[];
   /** Smallest and largest scale of its channels. */

@@ -37,7 +37,7 @@ export interface LayerReport {
   sqnrDb: number | null;
 }
 
-export interface QuantizeReport {
+interface QuantizeReport {
   mode: QuantizeMode;
   /** Type of the network's input and output. */
   io: Kind;

@@ -43,7 +43,7 @@ export function fillBatch(
 }
 
 /** Of each class total / (classes · count): every class weighs the same in the loss, however many examples it has. */
-export function balancedWeights(classes: Int32Array, count: number): Float32Array {
+function balancedWeights(classes: Int32Array, count: number): Float32Array {
   const seen = new Float64Array(count);
   for (const c of classes) seen[c]! += 1;
   return Float32Array.from(seen, (n) => (n === 0 ? 0 : classes.length / (count * n)));
