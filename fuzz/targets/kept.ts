@@ -2,10 +2,18 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readContexts } from '../../src/lib/core/contexts.js';
-import { format, names, sealedEnd, type Keys, keysOf, macOf, sealFile } from '../../src/lib/platform/backup/format.js';
+import {
+  format,
+  type Keys,
+  keysOf,
+  macOf,
+  names,
+  sealedEnd,
+  sealFile,
+} from '../../src/lib/platform/backup/format.js';
 import { restoreBackup } from '../../src/lib/platform/backup/restore.js';
 import { sealedTables, tablesOf } from '../../src/lib/platform/backup/tables.js';
-import { migrations } from '../../src/lib/platform/store/schema.js';
+import { migrations } from '../../src/lib/platform/store/migrations.js';
 import { readPlan } from '../../src/lib/registry/rollouts/plan-file.js';
 import { texts } from '../seeds.js';
 import { type Entry, entriesOf, sha256, tarOf } from '../tar.js';

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Engine, openEngine } from '../../src/lib/platform/store/engine.js';
-import { migrations } from '../../src/lib/platform/store/schema.js';
+import { migrations } from '../../src/lib/platform/store/migrations.js';
 import { type Postgres, password, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 import { devicesOf, engineSuite, newDevice } from './engine-suite.js';

@@ -7,7 +7,7 @@ import { Models } from '../../src/lib/platform/releases/models.js';
 import { trustIn } from '../../src/lib/platform/releases/trust.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
 import { localTurns } from '../../src/lib/platform/store/engine.js';
-import { migrations } from '../../src/lib/platform/store/schema.js';
+import { migrations } from '../../src/lib/platform/store/migrations.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import type { ModelVersion } from '../../src/lib/registry/index.js';

@@ -6,8 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Devices } from '../../src/lib/platform/devices/devices.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
+import { migrations } from '../../src/lib/platform/store/migrations.js';
 import { toPostgres } from '../../src/lib/platform/store/postgres-schema.js';
-import { migrations } from '../../src/lib/platform/store/schema.js';
 import { rolloutsIn } from './engine-suite.js';
 
 let folder: string;

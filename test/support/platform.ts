@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateKeyPair, publicKeyOf, readBytes } from '../../src/lib/core/index.js';
 import { trustRootOf } from '../../src/lib/formats/index.js';
-import { type Platform, type PlatformOptions, startPlatform } from '../../src/lib/platform/index.js';
+import { type Platform, startPlatform } from '../../src/lib/platform/index.js';
+import type { PlatformOptions } from '../../src/lib/platform/options.js';
 import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
 
 export interface TestPlatform {

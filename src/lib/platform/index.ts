@@ -5,17 +5,14 @@
 
 export {
   type Restored,
-  type RestoreOptions,
   restoreBackup,
   restoredSchema,
-  type SaveOptions,
   saveBackup,
 } from './backup/restore.js';
 export { type BrokerFiles, brokerFilesSchema, keepBrokerFiles } from './broker/external-files.js';
 export { topicMatcher } from './broker/topics.js';
-export { compatibilities, type Engines, type Platform, type PlatformOptions } from './options.js';
+export { compatibilities, type Platform } from './options.js';
 export { startPlatform } from './start.js';
-export type { Sync } from './sync.js';
 export { down, downResultSchema, upDetached } from './up/detached.js';
 export {
   type InstalledPlatform,
@@ -27,4 +24,4 @@ export {
 export { type LogLine, logLineOf, logLineSchema, readLogs } from './up/logs.js';
 export { platformFolder, type UpOptions, type UpResult, upResultSchema } from './up/options.js';
 export { type UpPlatform, up } from './up/up.js';
-export { type Verified, type VerifyOptions, verifiedSchema, verifyPlatform } from './verify/verify.js';
+export { type Verified, verifiedSchema, verifyPlatform } from './verify/verify.js';

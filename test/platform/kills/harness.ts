@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { generateKeyPair, publicKeyOf, readText } from '../../../src/lib/core/index.js';
 import { trustRootOf } from '../../../src/lib/formats/index.js';
-import type { PlatformOptions } from '../../../src/lib/platform/index.js';
+import type { PlatformOptions } from '../../../src/lib/platform/options.js';
 import { createClient, type RegistryClient } from '../../../src/lib/registry/index.js';
 import { root } from '../../support/cli.js';
 import { freePort } from '../../support/free-port.js';

@@ -13,7 +13,7 @@ import type { Telemetry } from '../journal/telemetry.js';
 import { verifyJournal } from '../journal/verify.js';
 import { damagedDatabase, quickCheckApart, type Store, snapshot } from '../store/database.js';
 import { serially, type Turns } from '../store/engine.js';
-import { migrations } from '../store/schema.js';
+import { migrations } from '../store/migrations.js';
 import type { Damages } from '../verify/damage.js';
 import {
   type BackupHead,
@@ -31,7 +31,7 @@ import {
 import { sealedTables, tablesOf, writeTable } from './tables.js';
 import { exportTelemetry } from './telemetry.js';
 
-export interface BackupParts {
+interface BackupParts {
   dataDir: string;
   /** state.db; null = the database is PostgreSQL. */
   database: string | null;

@@ -5,7 +5,8 @@ import { finished } from 'node:stream/promises';
 import { AiotError, hasCode, nativePart } from '../../core/index.js';
 import type { Store } from '../store/database.js';
 import { openEngine } from '../store/engine.js';
-import { migrations, type Schema } from '../store/schema.js';
+import { migrations } from '../store/migrations.js';
+import type { Schema } from '../store/schema.js';
 import { type Keys, linesOf, malformed, sealedEnd, unsealFile } from './format.js';
 
 interface Table {

@@ -22,7 +22,7 @@ export async function openBlobs(folder: string, sync?: Sync, url?: string): Prom
 }
 
 /** A file for each blob, `sha256/ab/abcd…`. */
-export async function openFolder(folder: string, sync: Sync = dataSync): Promise<BlobStore> {
+async function openFolder(folder: string, sync: Sync = dataSync): Promise<BlobStore> {
   const incoming = await openIncoming(join(folder, 'incoming'));
   const memory = new BlobMemory();
   const blocks = new BlobBlocks();

@@ -18,7 +18,7 @@ export interface Kept {
   forMs: number;
   events: number;
 }
-export const usuallyKept: Kept = { forMs: 90 * 86_400_000, events: 1_000_000 };
+const usuallyKept: Kept = { forMs: 90 * 86_400_000, events: 1_000_000 };
 
 const periodMs = 600_000;
 /** Of one transaction: others are to be served between two. */

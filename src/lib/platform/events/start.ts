@@ -15,7 +15,7 @@ import { pruner } from './prune.js';
 import { Relay } from './relay.js';
 import { WebhookSender, Webhooks } from './webhooks.js';
 
-export interface EventParts {
+interface EventParts {
   dataDir: string;
   store: Store;
   events: Events;

@@ -7,7 +7,7 @@ import { type Position, type SegmentFile, segmentPath } from './segments.js';
 import type { JournalReader, PlacedEntry } from './telemetry.js';
 
 /** What a reader needs to know of the journal's files. */
-export interface FollowedJournal {
+interface FollowedJournal {
   folder: string;
   /** Behind what is durable: nothing is read beyond. */
   end(): Position;

@@ -11,7 +11,7 @@ import type { SegmentLedger, SegmentNote } from './ledger.js';
 import { type Position, segmentPath } from './segments.js';
 import { isNamed, messageKey, takeKeyOf } from './takes.js';
 
-export interface JournalOptions {
+interface JournalOptions {
   folder: string;
   index: JournalIndex;
   /** Where the next line goes. */

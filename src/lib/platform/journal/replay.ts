@@ -29,7 +29,7 @@ import {
 /** Records that are handed to the index at once. */
 const batch = 4096;
 /** An index up to this size is looked through before it is used; a larger one behind the start. */
-export const checkedAtOnceBytes = 64 * 1024 ** 2;
+const checkedAtOnceBytes = 64 * 1024 ** 2;
 /** How often a long rebuild says how far it is, ms. */
 const progressEveryMs = 2000;
 
@@ -40,7 +40,7 @@ export interface ReplayParts {
   report: (findings: readonly Finding[]) => Promise<void>;
 }
 
-export interface OpenedIndex {
+interface OpenedIndex {
   index: JournalIndex;
   end: Position;
   files: SegmentFile[];
@@ -116,7 +116,7 @@ async function wholeIndex(parts: ReplayParts): Promise<{ index: JournalIndex; ch
   }
 }
 
-export function indexFinding(why: unknown): Finding {
+function indexFinding(why: unknown): Finding {
   const reason = why instanceof Error ? why.message : String(why);
   return {
     part: 'index',

@@ -32,9 +32,9 @@ export interface Take extends TakeKey {
 }
 
 /** A message is late when it comes so long after its time; ms. */
-export const lateMs = 60_000;
+const lateMs = 60_000;
 /** A device's clock is wrong when it is so far ahead; ms. */
-export const futureMs = 60_000;
+const futureMs = 60_000;
 
 const dayMs = 86_400_000;
 

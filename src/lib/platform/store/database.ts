@@ -3,7 +3,8 @@ import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import type { CompiledQuery, Dialect, Kysely } from 'kysely';
 import { AiotError, nativePart, systemCode } from '../../core/index.js';
-import { migrations, type Schema } from './schema.js';
+import { migrations } from './migrations.js';
+import type { Schema } from './schema.js';
 
 export type Store = Kysely<Schema>;
 

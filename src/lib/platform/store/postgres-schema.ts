@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { AiotError } from '../../core/index.js';
+import { migrations } from './migrations.js';
 import { type Address, databaseError, openSession, type Session } from './postgres-connection.js';
-import { migrations } from './schema.js';
 
 /**
  * Brings the database up to date: all of it or nothing, and once, for those that come while one does it wait.

@@ -9,7 +9,7 @@ import { snapshot } from '../store/database.js';
 import type { Finding } from './damage.js';
 
 /** What was read of a folder of blobs. */
-export interface BlobReport {
+interface BlobReport {
   findings: Finding[];
   blobs: number;
   bytes: number;

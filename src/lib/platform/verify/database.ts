@@ -2,7 +2,7 @@ import { chmod, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { nativePart, plural, syncFolder, systemCode } from '../../core/index.js';
 import { tablesOf } from '../backup/tables.js';
-import { migrations } from '../store/schema.js';
+import { migrations } from '../store/migrations.js';
 import type { Finding } from './damage.js';
 
 type Database = InstanceType<typeof import('libsql')>;
@@ -40,7 +40,7 @@ export async function verifyDatabase(file: string): Promise<Finding[]> {
 }
 
 /** How a database was repaired. `from`: rows that the backup had and the damaged file not any longer, by table. */
-export interface RepairedDatabase {
+interface RepairedDatabase {
   how: 'rebuilt' | 'merged' | 'replaced';
   from: Record<string, number>;
   /** The damaged file, as it was. */

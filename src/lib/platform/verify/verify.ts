@@ -13,7 +13,7 @@ import { verifyIndex, verifyJournal } from '../journal/verify.js';
 import { lockFolder, runningPlatform } from '../running.js';
 import { openStore, type Store } from '../store/database.js';
 import { noChanges } from '../store/engine.js';
-import { migrations } from '../store/schema.js';
+import { migrations } from '../store/migrations.js';
 import { isOrphan, repairBlob, setAside, verifyBlobs, verifyReferences } from './blobs.js';
 import { Damages, type Finding } from './damage.js';
 import { bytesOf, databaseFile, repairDatabase, repairText, verifyDatabase } from './database.js';

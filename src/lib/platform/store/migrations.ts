@@ -1,0 +1,284 @@
+/** Users and tokens with roles, tags and groups, the log of events with who reads it, jobs. */
+const platform = `
+  CREATE TABLE users (
+    name TEXT PRIMARY KEY, role TEXT NOT NULL, created INTEGER NOT NULL, disabled INTEGER
+  ) STRICT;
+  CREATE TABLE tokensNew (
+    id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, name TEXT NOT NULL, owner TEXT, role TEXT NOT NULL, scopes TEXT,
+    created INTEGER NOT NULL, expires INTEGER NOT NULL, lastUsed INTEGER, revoked INTEGER
+  ) STRICT;
+  INSERT INTO tokensNew (id, digest, name, role, created, expires)
+    SELECT 'tok_' || substr(digest, 1, 12), digest, 'operator', role, created, expires FROM tokens;
+  DROP TABLE tokens;
+  ALTER TABLE tokensNew RENAME TO tokens;
+  CREATE TABLE answers (
+    who TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL,
+    created INTEGER NOT NULL, PRIMARY KEY (who, key)
+  ) STRICT;
+
+  ALTER TABLE devices ADD COLUMN tags TEXT NOT NULL DEFAULT '{}';
+  ALTER TABLE devices ADD COLUMN groups TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE devices ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
+  ALTER TABLE devices ADD COLUMN secret TEXT;
+
+  -- Models that came in by a door without signatures.
+  ALTER TABLE models ADD COLUMN origin TEXT;
+
+  -- Which of the rollouts' rows somebody else has changed since.
+  ALTER TABLE rollouts ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE rolloutDevices ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+
+  CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, type TEXT NOT NULL, subject TEXT NOT NULL, who TEXT NOT NULL,
+    data TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO events (id, at, type, subject, who, data) SELECT id, at, action, subject, who, detail FROM audit;
+  DROP TABLE audit;
+  CREATE INDEX eventsBySubject ON events (subject, id);
+  CREATE INDEX eventsByType ON events (type, id);
+  CREATE TABLE cursors (name TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT;
+  CREATE TABLE webhooks (
+    id TEXT PRIMARY KEY, url TEXT NOT NULL, types TEXT NOT NULL, secret TEXT NOT NULL, created INTEGER NOT NULL,
+    enabled INTEGER NOT NULL, failures INTEGER NOT NULL, retryAt INTEGER, error TEXT, failingSince INTEGER,
+    updated INTEGER NOT NULL, allowPrivate INTEGER NOT NULL, secretBefore TEXT, secretBeforeUntil INTEGER
+  ) STRICT;
+  CREATE TABLE jobs (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL, who TEXT NOT NULL, created INTEGER NOT NULL,
+    started INTEGER, ended INTEGER, updated INTEGER NOT NULL, step TEXT, done INTEGER NOT NULL, total INTEGER,
+    request TEXT NOT NULL, result TEXT, error TEXT, leaseUntil INTEGER, cancelled INTEGER
+  ) STRICT;
+  CREATE INDEX jobsByState ON jobs (state, created);
+
+  -- Of --compat architects-guide: files by folder and name, rows that wait for their file to be full, and where Kafka's
+  -- topics were read up to.
+  CREATE TABLE guideFiles (
+    folder TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, bytes INTEGER NOT NULL, type TEXT NOT NULL,
+    modified INTEGER NOT NULL, model TEXT, version INTEGER, announced INTEGER NOT NULL, PRIMARY KEY (folder, name)
+  ) STRICT;
+  CREATE TABLE guideRows (id INTEGER PRIMARY KEY AUTOINCREMENT, line TEXT NOT NULL) STRICT;
+  CREATE TABLE guidePositions (topic TEXT PRIMARY KEY, since INTEGER NOT NULL, next INTEGER) STRICT;
+
+  -- Blobs that somebody has put and nothing refers to yet: until then they are no orphans.
+  CREATE TABLE blobLeases (digest TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT;
+
+  -- Every word on what was recorded, whole recordings (without times) and parts of them; a label of NULL takes one back.
+  -- "labels" has the last word on each whole recording.
+  CREATE TABLE labelEvents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, stream TEXT NOT NULL, device TEXT NOT NULL,
+    recording TEXT NOT NULL, label TEXT, fromT REAL, toT REAL
+  ) STRICT;
+  CREATE INDEX labelEventsByRecording ON labelEvents (stream, device, recording, id);
+  INSERT INTO labelEvents (at, who, stream, device, recording, label)
+    SELECT given, 'operator', stream, device, recording, label FROM labels;
+  -- How long telemetry is kept.
+  CREATE TABLE retention (stream TEXT PRIMARY KEY, days REAL, bytes INTEGER, labelled INTEGER NOT NULL) STRICT;
+`;
+
+/** What was signed, so that what is not good any more can be named to who has no registry to ask: an external broker. */
+const certificates = `
+  -- Of devices, by the serial number (hex) that a revocation list names them by.
+  CREATE TABLE certificates (
+    serial TEXT PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, device TEXT NOT NULL, expires INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX certificatesByEnd ON certificates (expires);
+`;
+
+/** Rollouts carry firmware, too. */
+const rolloutKind = `
+  ALTER TABLE rollouts ADD COLUMN kind TEXT NOT NULL DEFAULT 'model';
+`;
+
+/**
+ * The registry of devices' configurations, and manifests of firmware and configurations that a newer one of the same version took the place of:
+ * rollouts that began with them go on.
+ */
+const configs = `
+  CREATE TABLE configs (
+    name TEXT NOT NULL, version INTEGER NOT NULL, sequence INTEGER NOT NULL UNIQUE, digest TEXT NOT NULL,
+    bytes INTEGER NOT NULL, pushed INTEGER NOT NULL, info TEXT NOT NULL, envelope TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+  ) STRICT;
+  CREATE TABLE releaseManifests (
+    kind TEXT NOT NULL, sequence INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, envelope TEXT NOT NULL,
+    PRIMARY KEY (kind, sequence)
+  ) STRICT;
+`;
+
+/**
+ * Rollouts in waves. `head` is the rollout without its devices, `data` what is kept of a device besides its state (JSON, in
+ * the words of fleet/rollout); what they were made from before is told in the same words.
+ */
+const rolloutWaves = `
+  CREATE TABLE rolloutsNew (
+    id TEXT PRIMARY KEY, state TEXT NOT NULL, created INTEGER NOT NULL, ended INTEGER, revision INTEGER NOT NULL,
+    head TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO rolloutsNew (id, state, created, ended, revision, head)
+    SELECT id, state, created, ended, revision,
+      '{"releases":[{"kind":"' || kind || '","name":"' || name || '","version":' || version || ',"sequence":' || sequence
+      || '}],"deadlineMs":' || (deadline - created) || ',"selector":"' || REPLACE(selector, '"', '\\"') || '"}'
+    FROM rollouts;
+  -- What a rollout is of: place −1 is what its devices may go back to.
+  CREATE TABLE rolloutReleases (
+    rollout TEXT NOT NULL REFERENCES rolloutsNew (id), place INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    version INTEGER NOT NULL, PRIMARY KEY (rollout, place)
+  ) STRICT;
+  CREATE INDEX rolloutsByRelease ON rolloutReleases (kind, name, version);
+  INSERT INTO rolloutReleases (rollout, place, kind, name, version) SELECT id, 0, kind, name, version FROM rollouts;
+  CREATE TABLE rolloutDevicesNew (
+    rollout TEXT NOT NULL REFERENCES rolloutsNew (id), device TEXT NOT NULL, wave INTEGER NOT NULL, place INTEGER NOT NULL,
+    state TEXT NOT NULL, updated INTEGER NOT NULL, revision INTEGER NOT NULL, data TEXT NOT NULL,
+    PRIMARY KEY (rollout, device)
+  ) STRICT;
+  INSERT INTO rolloutDevicesNew (rollout, device, wave, place, state, updated, revision, data)
+    SELECT rollout, device, 0, 0, state, updated, revision,
+      '{"step":' || CASE WHEN step IS NULL THEN 'null' ELSE '"' || step || '"' END
+      || ',"error":' || CASE WHEN error IS NULL THEN 'null' ELSE error END || '}'
+    FROM rolloutDevices;
+  DROP TABLE rolloutDevices;
+  DROP TABLE rollouts;
+  ALTER TABLE rolloutsNew RENAME TO rollouts;
+  ALTER TABLE rolloutDevicesNew RENAME TO rolloutDevices;
+  CREATE INDEX rolloutsByState ON rollouts (state, id);
+  CREATE INDEX rolloutDevicesByDevice ON rolloutDevices (device, rollout);
+`;
+
+/**
+ * Clients of the Direct Device Integration API. `device` is a device's id, so that one that is made anew begins anew. An action is a
+ * wish by the number that the client knows it by; `data` is JSON in the words of ddi/action.ts. `wants`: 1 = its attributes are asked for.
+ */
+const ddi = `
+  CREATE TABLE ddiActions (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL, wish TEXT NOT NULL, state TEXT NOT NULL, created INTEGER NOT NULL,
+    ended INTEGER, data TEXT NOT NULL, UNIQUE (device, wish)
+  ) STRICT;
+  CREATE TABLE ddiDevices (device TEXT PRIMARY KEY, wants INTEGER NOT NULL) STRICT;
+`;
+
+/** Patches between blobs, by their digests. `digest` null = one would save less than half: it is not tried again. */
+const deltas = `
+  CREATE TABLE deltas (
+    base TEXT NOT NULL, target TEXT NOT NULL, digest TEXT, bytes INTEGER NOT NULL, made INTEGER NOT NULL,
+    PRIMARY KEY (base, target)
+  ) STRICT;
+`;
+
+/** Who failed, or was missed, out of a hundred thousand: `aiot ota status` asks for them by state. */
+const rolloutStates = `
+  CREATE INDEX rolloutDevicesByState ON rolloutDevices (rollout, state, device);
+`;
+
+/** Ways into the dashboard that a token opened: links that are used once, and the sessions they begin. Both end with the token. */
+const logins = `
+  CREATE TABLE logins (
+    digest TEXT PRIMARY KEY, kind TEXT NOT NULL, token TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL
+  ) STRICT;
+`;
+
+/** Runs of projects' pipelines, as their runners tell them. `summary` and `data` are JSON: what lists show, and all of it. */
+const pipelineRuns = `
+  CREATE TABLE pipelineRuns (
+    project TEXT NOT NULL, run TEXT NOT NULL, state TEXT NOT NULL, told INTEGER NOT NULL, summary TEXT NOT NULL,
+    data TEXT NOT NULL, PRIMARY KEY (project, run)
+  ) STRICT;
+`;
+
+/**
+ * Damage at rest that was found, until it is repaired: an acknowledged one is not warned of any more. And the ledger of logs: what each
+ * file of the journal and of the broker's log held, so that a file that is gone or shorter is noticed. `counts`: JSON, by log.
+ */
+const damage = `
+  CREATE TABLE damages (
+    id TEXT PRIMARY KEY, part TEXT NOT NULL, place TEXT NOT NULL, problem TEXT NOT NULL, lost TEXT, repairable INTEGER NOT NULL,
+    found INTEGER NOT NULL, acknowledged INTEGER, who TEXT
+  ) STRICT;
+  CREATE TABLE logFiles (
+    log TEXT NOT NULL, number INTEGER NOT NULL, generation INTEGER NOT NULL, bytes INTEGER NOT NULL, crc INTEGER NOT NULL,
+    digest TEXT, counts TEXT NOT NULL, PRIMARY KEY (log, number, generation)
+  ) STRICT;
+`;
+
+/** Run in order, each once and whole; `user_version` counts them. Never change one that was released: add another. */
+export const migrations: string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+  CREATE TABLE tokens (
+    digest TEXT PRIMARY KEY, role TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE devices (
+    name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, state TEXT NOT NULL,
+    fingerprint TEXT NOT NULL UNIQUE, expires INTEGER NOT NULL, created INTEGER NOT NULL,
+    lastSeen INTEGER, reported TEXT, desired TEXT
+  ) STRICT;
+  CREATE TABLE models (
+    name TEXT NOT NULL, version INTEGER NOT NULL, sequence INTEGER NOT NULL, digest TEXT NOT NULL,
+    bytes INTEGER NOT NULL, pushed INTEGER NOT NULL, info TEXT NOT NULL, PRIMARY KEY (name, version)
+  ) STRICT;
+  CREATE TABLE manifests (
+    sequence INTEGER PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, envelope TEXT NOT NULL,
+    FOREIGN KEY (name, version) REFERENCES models (name, version) DEFERRABLE INITIALLY DEFERRED
+  ) STRICT;
+  CREATE TABLE rollouts (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    selector TEXT NOT NULL, state TEXT NOT NULL, created INTEGER NOT NULL, deadline INTEGER NOT NULL,
+    ended INTEGER
+  ) STRICT;
+  CREATE TABLE rolloutDevices (
+    rollout TEXT NOT NULL REFERENCES rollouts (id), device TEXT NOT NULL, state TEXT NOT NULL, step TEXT,
+    error TEXT, updated INTEGER NOT NULL, PRIMARY KEY (rollout, device)
+  ) STRICT;
+  CREATE TABLE labels (
+    stream TEXT NOT NULL, device TEXT NOT NULL, recording TEXT NOT NULL, label TEXT NOT NULL,
+    given INTEGER NOT NULL, PRIMARY KEY (stream, device, recording)
+  ) STRICT;
+  `,
+  `
+  ALTER TABLE models ADD COLUMN stage TEXT NOT NULL DEFAULT 'dev';
+  ALTER TABLE models ADD COLUMN removed INTEGER;
+  -- Bundles of an older form cannot be read any more; their numbers stay taken.
+  UPDATE models SET removed = pushed WHERE info NOT LIKE '%"aiot-bundle/2"%';
+  CREATE TABLE audit (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL,
+    detail TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX auditBySubject ON audit (subject, id);
+  CREATE TABLE doomedBlobs (digest TEXT PRIMARY KEY) STRICT;
+  `,
+  `
+  -- A device may be registered before it has a certificate, and have two while it changes them.
+  CREATE TABLE devicesNew (
+    name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, state TEXT NOT NULL,
+    fingerprint TEXT UNIQUE, expires INTEGER, created INTEGER NOT NULL, lastSeen INTEGER, reported TEXT, desired TEXT,
+    mac TEXT, chipId TEXT, nextFingerprint TEXT UNIQUE, nextExpires INTEGER
+  ) STRICT;
+  INSERT INTO devicesNew (name, id, type, state, fingerprint, expires, created, lastSeen, reported, desired)
+    SELECT name, id, type, state, fingerprint, expires, created, lastSeen, reported, desired FROM devices;
+  DROP TABLE devices;
+  ALTER TABLE devicesNew RENAME TO devices;
+  CREATE TABLE claims (
+    digest TEXT PRIMARY KEY, device TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL, publicKey TEXT,
+    certificate TEXT
+  ) STRICT;
+  CREATE INDEX claimsByDevice ON claims (device);
+  CREATE TABLE births (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL, name TEXT NOT NULL, stored INTEGER NOT NULL, envelope TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX birthsByDevice ON births (device, id);
+  CREATE TABLE firmware (
+    name TEXT NOT NULL, version INTEGER NOT NULL, sequence INTEGER NOT NULL UNIQUE, digest TEXT NOT NULL,
+    bytes INTEGER NOT NULL, pushed INTEGER NOT NULL, info TEXT NOT NULL, envelope TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+  ) STRICT;
+  `,
+  platform,
+  certificates,
+  rolloutKind,
+  configs,
+  rolloutWaves,
+  ddi,
+  deltas,
+  rolloutStates,
+  logins,
+  pipelineRuns,
+  damage,
+];
