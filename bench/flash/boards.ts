@@ -3,12 +3,10 @@
 // held the file named in it, at its offset.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import {
-  type ChipTiming,
-  SimulatedChip,
-  type SimulatedChipName,
-  serveChip,
-} from '../../src/lib/flash/index.js';
+import { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
+import type { SimulatedChipName } from '../../src/lib/flash/rom/identity.js';
+import { serveChip } from '../../src/lib/flash/rom/serve.js';
+import type { ChipTiming } from '../../src/lib/flash/rom/uart.js';
 
 const [chip = 'esp32', count = '1', timing = 'uart'] = process.argv.slice(2);
 const boards = Array.from(

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { flashBoard, flashBoards } from '../../src/lib/flash/write/index.js';
+import { flashBoard } from '../../src/lib/flash/write/flash-board.js';
+import { flashBoards } from '../../src/lib/flash/write/flash-boards.js';
 import { espflashCommand, espflashProgram } from '../../test/support/espflash-program.js';
 import type { Bench } from '../harness/area.js';
 import { type Figure, growth, median } from '../harness/figure.js';

@@ -3,9 +3,9 @@ import { readControl, readSensorMessage } from '../../src/lib/device/guide/messa
 import { decodeMessage } from '../../src/lib/device/protocol/codec.js';
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
 import { parseTopic } from '../../src/lib/device/protocol/topics.js';
-import { readBootText } from '../../src/lib/flash/diagnose/boot-text.js';
-import { SlipReader, slipFrame } from '../../src/lib/flash/loader/slip.js';
-import { subnegotiation, TelnetReader } from '../../src/lib/flash/rfc2217/telnet.js';
+import { readBootText } from '../../src/lib/flash/diagnosis.js';
+import { SlipReader, slipFrame } from '../../src/lib/flash/loader/wire.js';
+import { subnegotiation, TelnetReader } from '../../src/lib/flash/port/telnet.js';
 import { Frames as BrokerFrames } from '../../src/lib/platform/broker/wire/frames.js';
 import {
   readConnect,

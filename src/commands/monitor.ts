@@ -1,6 +1,8 @@
 import { Flags } from '@oclif/core';
 import { AiotCommand, duration, MonitorScreen, shared } from '../lib/cli/index.js';
-import { levels, lineEnds, monitor, monitorEventSchema, parsePattern } from '../lib/flash/monitor/index.js';
+import { levels, monitorEventSchema } from '../lib/flash/monitor/events.js';
+import { lineEnds, monitor } from '../lib/flash/monitor/monitor.js';
+import { parsePattern } from '../lib/flash/monitor/pattern.js';
 
 const pattern = Flags.custom<RegExp>({ parse: async (text) => parsePattern(text), helpValue: 'PATTERN' });
 

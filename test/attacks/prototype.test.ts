@@ -6,7 +6,7 @@ import type { Dataset } from '../../src/lib/data/types.js';
 import { parseValues } from '../../src/lib/deploy/values/load.js';
 import { decodeMessage } from '../../src/lib/device/protocol/codec.js';
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
-import { numbersOf } from '../../src/lib/flash/monitor/numbers.js';
+import { numbersOf } from '../../src/lib/flash/monitor/board-text.js';
 import { decodeCbor, parseMixedCsv, parseTable, readZip, writeZip } from '../../src/lib/formats/index.js';
 import { parseAddress } from '../../src/lib/loop/sense/address.js';
 import { readFleet } from '../../src/lib/provision/fleet/read-csv.js';

@@ -5,7 +5,7 @@ import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { changes, compareSamples, independentRows } from '../../bench/drift/rates.js';
 import { driftPage } from '../../src/lib/data/drift/report/page.js';
-import { productionPage } from '../../src/lib/flash/write/production/page.js';
+import { productionPage } from '../../src/lib/flash/write/production.js';
 import { writeRolloutPage } from '../../src/lib/registry/index.js';
 import { toyProject } from '../model/support.js';
 import { runCli } from '../support/cli.js';

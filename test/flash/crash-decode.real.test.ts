@@ -4,7 +4,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type MonitorEvent, monitor } from '../../src/lib/flash/monitor/index.js';
+import type { MonitorEvent } from '../../src/lib/flash/monitor/events.js';
+import { monitor } from '../../src/lib/flash/monitor/monitor.js';
 import { describeReal } from '../support/real.js';
 import { FakeLine } from './fake-line.js';
 

@@ -1,6 +1,10 @@
 import { AiotError } from '../../src/lib/core/index.js';
-import { LineListeners } from '../../src/lib/flash/port/listeners.js';
-import type { ControlLines, LineListener, SerialLine } from '../../src/lib/flash/port/types.js';
+import {
+  type ControlLines,
+  type LineListener,
+  LineListeners,
+  type SerialLine,
+} from '../../src/lib/flash/port/line.js';
 
 /** A serial line in memory that writes down what happens to it; `say` is the board talking. */
 export class FakeLine implements SerialLine {

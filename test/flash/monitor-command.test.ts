@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeyReader } from '../../src/lib/cli/keys.js';
 import { LivePlot } from '../../src/lib/cli/live-plot.js';
 import { plotText } from '../../src/lib/cli/render/plot.js';
-import { monitorEventSchema } from '../../src/lib/flash/monitor/index.js';
+import { monitorEventSchema } from '../../src/lib/flash/monitor/events.js';
 import { runCli } from '../support/cli.js';
 import { elfOf } from '../support/elf-file.js';
 

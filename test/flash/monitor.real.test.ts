@@ -6,7 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type MonitorEvent, monitor, SimulatedChip, serveChip } from '../../src/lib/flash/index.js';
+import type { MonitorEvent } from '../../src/lib/flash/monitor/events.js';
+import { monitor } from '../../src/lib/flash/monitor/monitor.js';
+import { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
+import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import { root } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
 

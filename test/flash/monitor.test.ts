@@ -3,17 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { AiotError } from '../../src/lib/core/index.js';
-import {
-  type MonitorEvent,
-  type MonitorOptions,
-  monitor,
-  monitorEventSchema,
-  parsePattern,
-} from '../../src/lib/flash/monitor/index.js';
-import { logHead } from '../../src/lib/flash/monitor/level.js';
-import { LineReader, plainText } from '../../src/lib/flash/monitor/lines.js';
-import { numbersOf } from '../../src/lib/flash/monitor/numbers.js';
-import { CrashWatch } from '../../src/lib/flash/monitor/panic.js';
+import { LineReader, numbersOf, plainText } from '../../src/lib/flash/monitor/board-text.js';
+import { CrashWatch } from '../../src/lib/flash/monitor/crashes.js';
+import { logHead, type MonitorEvent, monitorEventSchema } from '../../src/lib/flash/monitor/events.js';
+import { type MonitorOptions, monitor } from '../../src/lib/flash/monitor/monitor.js';
+import { parsePattern } from '../../src/lib/flash/monitor/pattern.js';
 import { fc } from '../support/property.js';
 import { FakeLine } from './fake-line.js';
 

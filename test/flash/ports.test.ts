@@ -3,16 +3,16 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { portsTable } from '../../src/lib/cli/index.js';
+import { linuxPorts } from '../../src/lib/flash/port/linux.js';
 import {
   boardPorts,
   choosePort,
+  type ListedPort,
+  listedPorts,
   listPorts,
   type PortSystem,
   portSchema,
-} from '../../src/lib/flash/ports/index.js';
-import { linuxPorts } from '../../src/lib/flash/ports/linux.js';
-import { listedPorts } from '../../src/lib/flash/ports/listed.js';
-import type { ListedPort } from '../../src/lib/flash/ports/types.js';
+} from '../../src/lib/flash/port/list.js';
 import { root, runCli } from '../support/cli.js';
 
 async function recorded(name: 'linux' | 'macos' | 'windows') {

@@ -7,14 +7,12 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, expect, it, vi } from 'vitest';
-import {
-  openLine,
-  openLoader,
-  openRfc2217Line,
-  SimulatedChip,
-  serveChip,
-  serveLine,
-} from '../../src/lib/flash/index.js';
+import { openLoader } from '../../src/lib/flash/loader/open-loader.js';
+import { openLine } from '../../src/lib/flash/port/open-line.js';
+import { openRfc2217Line } from '../../src/lib/flash/port/rfc2217-client.js';
+import { serveLine } from '../../src/lib/flash/port/rfc2217-server.js';
+import { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
+import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import { root } from '../support/cli.js';
 import { esptool } from '../support/esptool.js';
 import { describeReal, python } from '../support/real.js';

@@ -1,14 +1,14 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { controlChanges } from '../../src/lib/flash/rfc2217/control-lines.js';
+import { openRfc2217Line } from '../../src/lib/flash/port/rfc2217-client.js';
+import { type ServedLine, type ServeEvent, serveLine } from '../../src/lib/flash/port/rfc2217-server.js';
 import {
-  openRfc2217Line,
-  type ServedLine,
-  type ServeEvent,
-  serveLine,
-} from '../../src/lib/flash/rfc2217/index.js';
-import { escapeData, type TelnetEvent, TelnetReader } from '../../src/lib/flash/rfc2217/telnet.js';
+  controlChanges,
+  escapeData,
+  type TelnetEvent,
+  TelnetReader,
+} from '../../src/lib/flash/port/telnet.js';
 import { fc } from '../support/property.js';
 import { FakeLine } from './fake-line.js';
 

@@ -4,8 +4,8 @@ import { mkdtemp, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { openLine } from '../../src/lib/flash/index.js';
-import { serveEventSchema } from '../../src/lib/flash/rfc2217/index.js';
+import { openLine } from '../../src/lib/flash/port/open-line.js';
+import { serveEventSchema } from '../../src/lib/flash/port/rfc2217-server.js';
 import { runCli } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
 
@@ -90,7 +90,7 @@ describeReal('socat', 'aiot serial serve with a port', () => {
       });
       try {
         const other = await vi.waitFor(() => readlink(join(folder, 'second')), { timeout: 5000 });
-        const { servePort } = await import('../../src/lib/flash/rfc2217/index.js');
+        const { servePort } = await import('../../src/lib/flash/port/rfc2217-server.js');
         const signal = AbortSignal.timeout(5000);
         const again = servePort({ path: other, baud: 115_200, port: tcpPort, signal });
         await expect(again).rejects.toMatchObject({ code: 'AIOT_PORT_IN_USE' });

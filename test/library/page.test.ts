@@ -5,7 +5,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, wr
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { SimulatedChip, serveChip } from '../../src/lib/flash/index.js';
+import { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
+import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import { root, runCli } from '../support/cli.js';
 
 const page = readFileSync(join(root, 'docs/library.md'), 'utf8');

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { onboardedSchema } from '../../src/lib/device/index.js';
-import { SimulatedChip, type SimulatedChipOptions, serveChip } from '../../src/lib/flash/index.js';
+import { SimulatedChip, type SimulatedChipOptions } from '../../src/lib/flash/rom/chip.js';
+import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import {
   decryptNvs,
   parsePartitionsCsv,

@@ -1,7 +1,8 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openLine, openLoader } from '../../src/lib/flash/index.js';
+import { openLoader } from '../../src/lib/flash/loader/open-loader.js';
+import { openLine } from '../../src/lib/flash/port/open-line.js';
 import { type CliResult, runCli } from './cli.js';
 import { type FlashTool, hex, type Target } from './flash-tools.js';
 

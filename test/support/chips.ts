@@ -3,7 +3,8 @@ import { access, mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { SimulatedChip, type SimulatedChipOptions, serveChip } from '../../src/lib/flash/index.js';
+import { SimulatedChip, type SimulatedChipOptions } from '../../src/lib/flash/rom/chip.js';
+import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import type { ChipName } from '../../src/lib/formats/index.js';
 import { endProgram } from './programs.js';
 

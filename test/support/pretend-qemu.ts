@@ -7,7 +7,7 @@
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { parseArgs } from 'node:util';
-import { SimulatedChip } from '../../src/lib/flash/index.js';
+import { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
 
 /** The emulator's own with AIOT_LONG=1. */
 const answerMs = process.env.AIOT_LONG === '1' ? 44 : 10;

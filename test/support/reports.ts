@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import type { Browser } from 'playwright-core';
 import { expect } from 'vitest';
-import type { RecordRow } from '../../src/lib/flash/write/record.js';
+import type { RecordRow } from '../../src/lib/flash/write/production.js';
 import type { RolloutDeviceInfo, RolloutReport } from '../../src/lib/registry/index.js';
 
 /** What a device, an error or a file may be called by somebody who means no good. */

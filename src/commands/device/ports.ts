@@ -1,5 +1,5 @@
 import { AiotCommand, next, portsTable } from '../../lib/cli/index.js';
-import { listPorts, portSchema } from '../../lib/flash/ports/index.js';
+import { listPorts, portSchema } from '../../lib/flash/port/list.js';
 
 export default class DevicePorts extends AiotCommand {
   static override summary = 'List the serial ports of this machine, and what is likely behind them.';

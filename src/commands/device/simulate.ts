@@ -24,7 +24,7 @@ import {
   simulateDevice,
   simulateNatives,
 } from '../../lib/device/index.js';
-import { chipEventSchema } from '../../lib/flash/rom/index.js';
+import { chipEventSchema } from '../../lib/flash/rom/simulate.js';
 
 export default class DeviceSimulate extends AiotCommand {
   static override summary =

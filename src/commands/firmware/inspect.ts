@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
 import { AiotCommand, bold, inspectedNext, inspectedText, next } from '../../lib/cli/index.js';
-import { inspectedSchema, inspectFirmware } from '../../lib/flash/images/index.js';
+import { inspectedSchema, inspectFirmware } from '../../lib/flash/images/inspect.js';
 
 export default class FirmwareInspect extends AiotCommand {
   static override summary =

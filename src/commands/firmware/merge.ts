@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, firmwareFlags, flashOffset, mergedText, next, shellWord } from '../../lib/cli/index.js';
-import { mergedSchema, mergeFiles, mergeFormats } from '../../lib/flash/images/index.js';
+import { mergedSchema, mergeFiles, mergeFormats } from '../../lib/flash/images/merge.js';
 import { flashSizes } from '../../lib/formats/index.js';
 
 export default class FirmwareMerge extends AiotCommand {

@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, boardErasedText, boardLoader, flashFlags, next, shared } from '../../lib/cli/index.js';
-import { boardErasedSchema, eraseBoard } from '../../lib/flash/board/index.js';
+import { boardErasedSchema, eraseBoard } from '../../lib/flash/board.js';
 
 export default class FlashErase extends AiotCommand {
   static override summary = 'Erase a board’s whole flash, or a part of it.';

@@ -14,7 +14,8 @@ import {
   shared,
   writeFlags,
 } from '../../lib/cli/index.js';
-import { flashResultSchema, unhealthy } from '../../lib/flash/write/index.js';
+import { flashResultSchema } from '../../lib/flash/write/result.js';
+import { unhealthy } from '../../lib/flash/write/update-watch.js';
 import { flash } from '../../lib/library/index.js';
 
 export default class Flash extends AiotCommand {

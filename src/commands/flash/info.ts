@@ -7,7 +7,7 @@ import {
   shared,
   shellWord,
 } from '../../lib/cli/index.js';
-import { boardInfo, boardInfoSchema } from '../../lib/flash/board/index.js';
+import { boardInfo, boardInfoSchema } from '../../lib/flash/board.js';
 
 export default class FlashInfo extends AiotCommand {
   static override summary = 'Show a board’s chip: kind and revision, MAC, flash, fuses, partition table.';

@@ -8,7 +8,7 @@ import {
   shared,
   shellWord,
 } from '../../lib/cli/index.js';
-import { boardReadSchema, readBoard } from '../../lib/flash/board/index.js';
+import { boardReadSchema, readBoard } from '../../lib/flash/board.js';
 
 export default class FlashRead extends AiotCommand {
   static override summary = 'Read a part of a board’s flash into a file, compared with the chip’s own MD5.';

@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
 import { AiotCommand, boardLoader, boardVerifiedText, flashFlags, shared } from '../../lib/cli/index.js';
-import { boardVerifiedSchema, verifyBoard } from '../../lib/flash/board/index.js';
+import { boardVerifiedSchema, verifyBoard } from '../../lib/flash/board.js';
 
 export default class FlashVerify extends AiotCommand {
   static override summary = 'Compare files with a board’s flash, by the chip’s own MD5.';

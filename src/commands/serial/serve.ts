@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core';
 import { AiotCommand, dim, shared, timeOfDay } from '../../lib/cli/index.js';
-import { choosePort } from '../../lib/flash/ports/index.js';
-import { describeServeEvent, serveEventSchema, servePort } from '../../lib/flash/rfc2217/index.js';
+import { choosePort } from '../../lib/flash/port/list.js';
+import { describeServeEvent, serveEventSchema, servePort } from '../../lib/flash/port/rfc2217-server.js';
 
 export default class SerialServe extends AiotCommand {
   static override summary = 'Share a serial port with another machine, by RFC 2217 or as plain bytes.';

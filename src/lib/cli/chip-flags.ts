@@ -1,11 +1,8 @@
 import { Flags } from '@oclif/core';
 import { AiotError } from '../core/index.js';
-import {
-  type SimulateChipOptions,
-  type SimulatedChipName,
-  simulatedChipNames,
-  startFaultNames,
-} from '../flash/rom/index.js';
+import type { SimulateChipOptions } from '../flash/rom/simulate.js';
+import { type SimulatedChipName, simulatedChipNames } from '../flash/rom/identity.js';
+import { startFaultNames } from '../flash/rom/control.js';
 
 const boots = ['download', 'uart', 'run'] as const;
 

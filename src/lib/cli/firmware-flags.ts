@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { AiotError } from '../core/index.js';
-import { offsetOf } from '../flash/images/index.js';
+import { offsetOf } from '../flash/plan/place.js';
 import { chipNames, flashFrequencies, flashModes, flashSizes } from '../formats/index.js';
 
 /** A place in flash as a flag: `0x10000`, `65536`, `64K`; the command gets bytes. */

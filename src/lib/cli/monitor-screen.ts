@@ -1,5 +1,6 @@
 import type { ReadStream } from 'node:tty';
-import type { MonitorControl, MonitorEvent, MonitorOptions } from '../flash/monitor/index.js';
+import type { MonitorControl, MonitorOptions } from '../flash/monitor/monitor.js';
+import type { MonitorEvent } from '../flash/monitor/events.js';
 import { keysHelp } from './keys.js';
 import { LivePlot, screenOf } from './live-plot.js';
 import { monitorText } from './render/monitor.js';

@@ -8,7 +8,7 @@ import {
   simulateFleet,
   simulateKit,
 } from '../device/index.js';
-import { describeChipEvent, simulateChip } from '../flash/rom/index.js';
+import { describeChipEvent, simulateChip } from '../flash/rom/simulate.js';
 import { type chipFlags, simulatedChip } from './chip-flags.js';
 import { type fleetSimulationFlags, simulatedFleet } from './fleet-simulation-flags.js';
 import type { kitFlags } from './kit-flags.js';

@@ -2,17 +2,68 @@
  * The cable: serial lines, the chip's ROM loader, what may be written where, the monitor; and a simulated chip for all
  * of it. Makes no identities.
  */
-export * from './board/index.js';
-export { type BootText, readBootText } from './diagnose/boot-text.js';
-export * from './images/index.js';
+export {
+  type BoardErased,
+  type BoardInfo,
+  type BoardRead,
+  type BoardVerified,
+  boardErasedSchema,
+  boardInfo,
+  boardInfoSchema,
+  boardReadSchema,
+  boardVerifiedSchema,
+  eraseBoard,
+  readBoard,
+  verifyBoard,
+} from './board.js';
+export { createImage, type ImageInfo, imageInfo, imageInfoSchema, patchImage } from './images/image-info.js';
+export { type Inspected, inspectedSchema, inspectFirmware } from './images/inspect.js';
+export { type Merged, mergedSchema, mergeFiles, mergeFormats } from './images/merge.js';
+export {
+  createNvs,
+  type NvsMade,
+  type NvsRead,
+  nvsMadeSchema,
+  nvsReadSchema,
+  readNvsFile,
+} from './images/nvs.js';
+export {
+  createOtadata,
+  createPartitions,
+  type OtadataShown,
+  otadataSchema,
+  type Partitions,
+  partitionsSchema,
+  readOtadataFile,
+  readPartitions,
+} from './images/partitions.js';
 export { openLoader } from './loader/open-loader.js';
-export { type BoardReset, resetBoard } from './loader/reset.js';
-export * from './loader/types.js';
-export * from './monitor/index.js';
-export { type Holder, holdersOf } from './port/holders.js';
-export { type OpenLineOptions, openLine } from './port/open-line.js';
-export * from './port/types.js';
-export * from './ports/index.js';
-export * from './rfc2217/index.js';
-export * from './rom/index.js';
-export * from './write/index.js';
+export type {
+  AfterMode,
+  BeforeMode,
+  ChipInfo,
+  Loader,
+  LoaderOptions,
+  LoaderProgress,
+  RegionResult,
+} from './loader/types.js';
+export type { CrashFrame } from './monitor/crashes.js';
+export { type Level, levels, type MonitorEvent, monitorEventSchema } from './monitor/events.js';
+export { lineEnds, type MonitorControl, type MonitorOptions, monitor } from './monitor/monitor.js';
+export { parsePattern } from './monitor/pattern.js';
+export { offsetOf } from './plan/place.js';
+export { choosePort, listPorts, type PortInfo, portSchema } from './port/list.js';
+export { openLine } from './port/open-line.js';
+export { describeServeEvent, serveEventSchema, servePort } from './port/rfc2217-server.js';
+export { startFaultNames } from './rom/control.js';
+export { type SimulatedChipName, simulatedChipNames } from './rom/identity.js';
+export {
+  chipEventSchema,
+  describeChipEvent,
+  type SimulateChipOptions,
+  simulateChip,
+} from './rom/simulate.js';
+export type { BoardRow } from './write/flash-boards.js';
+export { type Boards, type Flashed, flashResultSchema, type Planned } from './write/result.js';
+export { type FlashRequest, runFlash } from './write/run-flash.js';
+export { unhealthy } from './write/update-watch.js';

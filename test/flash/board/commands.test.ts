@@ -2,12 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import {
-  type ServedChip,
-  SimulatedChip,
-  type SimulatedChipOptions,
-  serveChip,
-} from '../../../src/lib/flash/index.js';
+import { SimulatedChip, type SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
+import { type ServedChip, serveChip } from '../../../src/lib/flash/rom/serve.js';
 import { runCli } from '../../support/cli.js';
 import { noise } from '../loader/board.js';
 

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isReadable, lastWords } from '../../../src/lib/flash/diagnose/boot-text.js';
-import { readBootText } from '../../../src/lib/flash/index.js';
+import { isReadable, lastWords, readBootText } from '../../../src/lib/flash/diagnosis.js';
 
 const bytes = (text: string) => Buffer.from(text, 'latin1');
 

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { boardLoader } from '../../../src/lib/cli/index.js';
-import { openLoader, SimulatedChip, simulatedLine } from '../../../src/lib/flash/index.js';
-import { withBeats } from '../../../src/lib/flash/loader/beats.js';
+import { withBeats } from '../../../src/lib/flash/loader/loader.js';
+import { openLoader } from '../../../src/lib/flash/loader/open-loader.js';
+import { SimulatedChip } from '../../../src/lib/flash/rom/chip.js';
+import { simulatedLine } from '../../../src/lib/flash/rom/serve.js';
 import { SimulatedTime } from '../../support/simulated-time.js';
 import { defaults } from './board.js';
 

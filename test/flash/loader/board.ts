@@ -1,11 +1,7 @@
-import {
-  type Loader,
-  type LoaderOptions,
-  openLoader,
-  SimulatedChip,
-  type SimulatedChipOptions,
-  simulatedLine,
-} from '../../../src/lib/flash/index.js';
+import { openLoader } from '../../../src/lib/flash/loader/open-loader.js';
+import type { Loader, LoaderOptions } from '../../../src/lib/flash/loader/types.js';
+import { SimulatedChip, type SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
+import { simulatedLine } from '../../../src/lib/flash/rom/serve.js';
 import { SimulatedTime } from '../../support/simulated-time.js';
 
 const opened: { loader: Loader; stopTime(): void }[] = [];

@@ -1,16 +1,11 @@
 import { chmodSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import {
-  type LoaderOptions,
-  openLine,
-  openLoader,
-  type SerialLine,
-  type ServedChip,
-  SimulatedChip,
-  type SimulatedChipOptions,
-  serveChip,
-  simulatedLine,
-} from '../../../src/lib/flash/index.js';
+import { openLoader } from '../../../src/lib/flash/loader/open-loader.js';
+import type { LoaderOptions } from '../../../src/lib/flash/loader/types.js';
+import type { SerialLine } from '../../../src/lib/flash/port/line.js';
+import { openLine } from '../../../src/lib/flash/port/open-line.js';
+import { SimulatedChip, type SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
+import { type ServedChip, serveChip, simulatedLine } from '../../../src/lib/flash/rom/serve.js';
 import { describeReal } from '../../support/real.js';
 import { defaults, noise } from './board.js';
 

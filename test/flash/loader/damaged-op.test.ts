@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { openLoader, simulatedLine } from '../../../src/lib/flash/index.js';
+import { openLoader } from '../../../src/lib/flash/loader/open-loader.js';
+import { simulatedLine } from '../../../src/lib/flash/rom/serve.js';
 import { defaults, noise, timedChip } from './board.js';
 
 it.each([0x83, 0x23, 0x43])(

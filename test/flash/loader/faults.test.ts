@@ -1,11 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import {
-  type Fault,
-  type LoaderOptions,
-  openLoader,
-  type SimulatedChipOptions,
-  simulatedLine,
-} from '../../../src/lib/flash/index.js';
+import { openLoader } from '../../../src/lib/flash/loader/open-loader.js';
+import type { LoaderOptions } from '../../../src/lib/flash/loader/types.js';
+import type { SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
+import type { Fault } from '../../../src/lib/flash/rom/faults.js';
+import { simulatedLine } from '../../../src/lib/flash/rom/serve.js';
 import { defaults, noise, type TimedChip, text, timedChip } from './board.js';
 
 const app = { name: 'app.bin', offset: 0x10000, data: Uint8Array.from([...noise(30_000), ...text(30_000)]) };

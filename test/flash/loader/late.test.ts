@@ -1,13 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import {
-  type LoaderOptions,
-  openLoader,
-  type SerialLine,
-  type SimulatedChip,
-  type SimulatedChipOptions,
-  simulatedLine,
-} from '../../../src/lib/flash/index.js';
-import { flashBoard } from '../../../src/lib/flash/write/index.js';
+import { openLoader } from '../../../src/lib/flash/loader/open-loader.js';
+import type { LoaderOptions } from '../../../src/lib/flash/loader/types.js';
+import type { SerialLine } from '../../../src/lib/flash/port/line.js';
+import type { SimulatedChip, SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
+import { simulatedLine } from '../../../src/lib/flash/rom/serve.js';
+import { flashBoard } from '../../../src/lib/flash/write/flash-board.js';
 import type { SimulatedTime } from '../../support/simulated-time.js';
 import { defaults, noise, timedChip } from './board.js';
 

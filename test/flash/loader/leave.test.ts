@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { AfterMode, LoaderOptions } from '../../../src/lib/flash/index.js';
-import { startsProgram } from '../../../src/lib/flash/loader/leave.js';
+import { startsProgram } from '../../../src/lib/flash/loader/loader.js';
+import type { AfterMode, LoaderOptions } from '../../../src/lib/flash/loader/types.js';
 import { board, endLoaders } from './board.js';
 
 afterEach(endLoaders);

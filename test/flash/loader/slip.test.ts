@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SlipReader, slipFrame } from '../../../src/lib/flash/loader/slip.js';
+import { SlipReader, slipFrame } from '../../../src/lib/flash/loader/wire.js';
 import { fc } from '../../support/property.js';
 
 function read(chunks: Iterable<Uint8Array>): { frames: number[][]; stray: number[] } {

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { projectImages } from '../../../src/lib/flash/plan/project.js';
+import { projectImages } from '../../../src/lib/flash/plan/pieces.js';
 
 let folder = '';
 beforeAll(async () => {

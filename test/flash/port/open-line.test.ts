@@ -4,7 +4,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { openLine } from '../../../src/lib/flash/index.js';
+import { openLine } from '../../../src/lib/flash/port/open-line.js';
 
 const servers: Server[] = [];
 afterEach(() => {

@@ -4,7 +4,8 @@ import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { openLine, type SerialLine } from '../../../src/lib/flash/index.js';
+import type { SerialLine } from '../../../src/lib/flash/port/line.js';
+import { openLine } from '../../../src/lib/flash/port/open-line.js';
 import { describeReal } from '../../support/real.js';
 
 const started: ChildProcess[] = [];

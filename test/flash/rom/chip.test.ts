@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { deflateSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
-import { SimulatedChip, type SimulatedChipOptions } from '../../../src/lib/flash/index.js';
+import { SimulatedChip, type SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
 import { Host, op, request, syncRequest } from './talk.js';
 
 const chips: SimulatedChip[] = [];

@@ -1,5 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { controlChip, type Fault, SimulatedChip, simulatedLine } from '../../../src/lib/flash/index.js';
+import { SimulatedChip } from '../../../src/lib/flash/rom/chip.js';
+import { controlChip } from '../../../src/lib/flash/rom/control.js';
+import type { Fault } from '../../../src/lib/flash/rom/faults.js';
+import { simulatedLine } from '../../../src/lib/flash/rom/serve.js';
 import { Host, op, request, syncRequest } from './talk.js';
 
 const chips: SimulatedChip[] = [];

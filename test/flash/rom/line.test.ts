@@ -1,12 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-  type Bridge,
-  type SerialLine,
-  SimulatedChip,
-  type SimulatedChipOptions,
-  simulatedLine,
-} from '../../../src/lib/flash/index.js';
-import { encodeSlip } from '../../../src/lib/flash/rom/slip.js';
+import type { SerialLine } from '../../../src/lib/flash/port/line.js';
+import { type Bridge, SimulatedChip, type SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
+import { encodeSlip } from '../../../src/lib/flash/rom/protocol.js';
+import { simulatedLine } from '../../../src/lib/flash/rom/serve.js';
 import { op, request, syncRequest } from './talk.js';
 
 const chips: SimulatedChip[] = [];

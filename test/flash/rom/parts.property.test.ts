@@ -1,8 +1,8 @@
 import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { ZlibReader } from '../../../src/lib/flash/rom/inflate.js';
 import { NorFlash } from '../../../src/lib/flash/rom/nor.js';
-import { encodeSlip, SlipReceiver } from '../../../src/lib/flash/rom/slip.js';
+import { encodeSlip, SlipReceiver } from '../../../src/lib/flash/rom/protocol.js';
+import { ZlibReader } from '../../../src/lib/flash/rom/writing.js';
 import { fc, runs } from '../../support/property.js';
 
 const bytes = (minLength: number, maxLength = 300) => fc.uint8Array({ minLength, maxLength });

@@ -1,6 +1,5 @@
-import { SimulatedChip, type SimulatedChipOptions } from '../../../src/lib/flash/index.js';
-import { op } from '../../../src/lib/flash/rom/protocol.js';
-import { encodeSlip, SlipReceiver } from '../../../src/lib/flash/rom/slip.js';
+import { SimulatedChip, type SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
+import { encodeSlip, op, SlipReceiver } from '../../../src/lib/flash/rom/protocol.js';
 import { filling, knownPayload, zlibOfLength } from './payloads.js';
 import type { TraceLine } from './trace.js';
 

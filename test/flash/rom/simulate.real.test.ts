@@ -2,8 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { openLine, SimulatedChip, serveChip } from '../../../src/lib/flash/index.js';
-import { encodeSlip } from '../../../src/lib/flash/rom/slip.js';
+import { openLine } from '../../../src/lib/flash/port/open-line.js';
+import { SimulatedChip } from '../../../src/lib/flash/rom/chip.js';
+import { encodeSlip } from '../../../src/lib/flash/rom/protocol.js';
+import { serveChip } from '../../../src/lib/flash/rom/serve.js';
 import { describeReal } from '../../support/real.js';
 import { syncRequest } from './talk.js';
 

@@ -6,16 +6,13 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { chipFlags } from '../../../src/lib/cli/index.js';
 import { catalogue } from '../../../src/lib/core/index.js';
-import {
-  type ChipEvent,
-  openLine,
-  openLoader,
-  SimulatedChip,
-  serveChip,
-  simulateChip,
-} from '../../../src/lib/flash/index.js';
-import { parseStartFaults, startFaultNames } from '../../../src/lib/flash/rom/burnt.js';
-import { encodeSlip } from '../../../src/lib/flash/rom/slip.js';
+import { openLoader } from '../../../src/lib/flash/loader/open-loader.js';
+import { openLine } from '../../../src/lib/flash/port/open-line.js';
+import { SimulatedChip } from '../../../src/lib/flash/rom/chip.js';
+import { parseStartFaults, startFaultNames } from '../../../src/lib/flash/rom/control.js';
+import { encodeSlip } from '../../../src/lib/flash/rom/protocol.js';
+import { serveChip } from '../../../src/lib/flash/rom/serve.js';
+import { type ChipEvent, simulateChip } from '../../../src/lib/flash/rom/simulate.js';
 import { runCli } from '../../support/cli.js';
 import { defaults } from '../loader/board.js';
 import { syncRequest } from './talk.js';

@@ -1,6 +1,5 @@
-import type { SimulatedChip } from '../../../src/lib/flash/index.js';
-import { checksumOf, op } from '../../../src/lib/flash/rom/protocol.js';
-import { encodeSlip, SlipReceiver } from '../../../src/lib/flash/rom/slip.js';
+import type { SimulatedChip } from '../../../src/lib/flash/rom/chip.js';
+import { checksumOf, encodeSlip, op, SlipReceiver } from '../../../src/lib/flash/rom/protocol.js';
 
 export { op };
 

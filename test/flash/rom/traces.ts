@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { SimulatedChipOptions } from '../../../src/lib/flash/index.js';
+import type { SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
 import { readTrace } from './trace.js';
 
 /** Traces of real ROMs in a folder; those with a simulated chip count for the host's side only. */

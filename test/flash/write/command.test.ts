@@ -3,12 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type ServedChip,
-  SimulatedChip,
-  type SimulatedChipOptions,
-  serveChip,
-} from '../../../src/lib/flash/index.js';
+import { SimulatedChip, type SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
+import { type ServedChip, serveChip } from '../../../src/lib/flash/rom/serve.js';
 import { firstOtadata, readOtadata } from '../../../src/lib/formats/index.js';
 import { runCli } from '../../support/cli.js';
 import { espApp, espBootloader } from '../../support/esp-image.js';

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { OpenBoard } from '../../../src/lib/flash/board.js';
 import type {
   ChipInfo,
   Loader,
@@ -6,7 +7,6 @@ import type {
   Region,
   RegionResult,
 } from '../../../src/lib/flash/loader/types.js';
-import type { OpenBoard } from '../../../src/lib/flash/write/with-board.js';
 
 const sector = 4096;
 

@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiotError } from '../../../src/lib/core/index.js';
 import { flashBoard } from '../../../src/lib/flash/write/flash-board.js';
-import { type FlashBoardsOptions, flashBoards } from '../../../src/lib/flash/write/flash-boards.js';
-import { openRecord } from '../../../src/lib/flash/write/record.js';
-import type { BoardRow } from '../../../src/lib/flash/write/row.js';
+import {
+  type BoardRow,
+  type FlashBoardsOptions,
+  flashBoards,
+} from '../../../src/lib/flash/write/flash-boards.js';
+import { openRecord } from '../../../src/lib/flash/write/production.js';
 import { quickClock } from '../../support/update.js';
 import { piece } from '../plan/support.js';
 import { anyLoader, FakeBoard } from './fake-board.js';

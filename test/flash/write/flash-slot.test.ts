@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AiotError } from '../../../src/lib/core/index.js';
 import { flashSlot, type SlotJob, type SlotOptions } from '../../../src/lib/flash/write/flash-slot.js';
-import type { Verdict } from '../../../src/lib/flash/write/health.js';
-import { unhealthy } from '../../../src/lib/flash/write/judge.js';
+import { unhealthy, type Verdict } from '../../../src/lib/flash/write/update-watch.js';
 import {
   blankOtadata,
   firstOtadata,

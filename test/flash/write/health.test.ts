@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { watchHealth } from '../../../src/lib/flash/write/health.js';
+import { watchHealth } from '../../../src/lib/flash/write/update-watch.js';
 
 const boot = 'ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n';
 

@@ -2,12 +2,14 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { assignIdentities } from '../../../src/lib/flash/write/assign.js';
-import { keepGiven } from '../../../src/lib/flash/write/given.js';
-import { type DeviceIdentity, readIdentities, readIdentity } from '../../../src/lib/flash/write/identity.js';
-import { prepareJob } from '../../../src/lib/flash/write/prepare.js';
-import type { FlashRequest } from '../../../src/lib/flash/write/request.js';
-import { runFlash } from '../../../src/lib/flash/write/run-flash.js';
+import {
+  assignIdentities,
+  type DeviceIdentity,
+  keepGiven,
+  readIdentities,
+  readIdentity,
+} from '../../../src/lib/flash/write/identity.js';
+import { type FlashRequest, prepareJob, runFlash } from '../../../src/lib/flash/write/run-flash.js';
 import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/index.js';
 import { anyLoader } from './fake-board.js';
 

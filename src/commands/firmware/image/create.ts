@@ -8,7 +8,7 @@ import {
   revision,
   shellWord,
 } from '../../../lib/cli/index.js';
-import { createImage, imageInfoSchema } from '../../../lib/flash/images/index.js';
+import { createImage, imageInfoSchema } from '../../../lib/flash/images/image-info.js';
 import { chipNames, flashSizeBytes, flashSizes } from '../../../lib/formats/index.js';
 
 const pages = { '8KB': 0x2000, '16KB': 0x4000, '32KB': 0x8000, '64KB': 0x10000 } as const;

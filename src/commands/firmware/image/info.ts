@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
 import { AiotCommand, bold, flashOffset, imageText, next, shellWord } from '../../../lib/cli/index.js';
-import { imageInfo, imageInfoSchema } from '../../../lib/flash/images/index.js';
+import { imageInfo, imageInfoSchema } from '../../../lib/flash/images/image-info.js';
 
 export default class FirmwareImageInfo extends AiotCommand {
   static override summary = 'Show what a firmware image holds, and check it.';

@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, bold, firmwareFlags, imageText, next, shellWord } from '../../../lib/cli/index.js';
-import { imageInfoSchema, patchImage } from '../../../lib/flash/images/index.js';
+import { imageInfoSchema, patchImage } from '../../../lib/flash/images/image-info.js';
 
 export default class FirmwareImagePatch extends AiotCommand {
   static override summary = 'Copy an image with another flash mode, size or clock.';

@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, bold, flashOffset, next, nvsMadeText, shellWord } from '../../../lib/cli/index.js';
-import { createNvs, nvsMadeSchema } from '../../../lib/flash/images/index.js';
+import { createNvs, nvsMadeSchema } from '../../../lib/flash/images/nvs.js';
 
 export default class FirmwareNvsCreate extends AiotCommand {
   static override summary = 'Make an NVS partition of a CSV file.';

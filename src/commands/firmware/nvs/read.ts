@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, again, bold, next, nvsText, shellWord } from '../../../lib/cli/index.js';
-import { nvsReadSchema, readNvsFile } from '../../../lib/flash/images/index.js';
+import { nvsReadSchema, readNvsFile } from '../../../lib/flash/images/nvs.js';
 
 export default class FirmwareNvsRead extends AiotCommand {
   static override summary = 'Show what an NVS partition holds, and check it.';

@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, bold, next, otadataText, shellWord } from '../../../lib/cli/index.js';
-import { createOtadata, otadataSchema } from '../../../lib/flash/images/index.js';
+import { createOtadata, otadataSchema } from '../../../lib/flash/images/partitions.js';
 import { otaStateNames } from '../../../lib/formats/index.js';
 
 export default class FirmwareOtadataCreate extends AiotCommand {

@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, bold, next, otadataText, shellWord } from '../../../lib/cli/index.js';
-import { otadataSchema, readOtadataFile } from '../../../lib/flash/images/index.js';
+import { otadataSchema, readOtadataFile } from '../../../lib/flash/images/partitions.js';
 
 export default class FirmwareOtadataRead extends AiotCommand {
   static override summary = 'Show which app slot an otadata partition starts.';

@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, bold, flashOffset, next, partitionsText, shellWord } from '../../../lib/cli/index.js';
-import { partitionsSchema, readPartitions } from '../../../lib/flash/images/index.js';
+import { partitionsSchema, readPartitions } from '../../../lib/flash/images/partitions.js';
 import { flashSizeBytes, flashSizes } from '../../../lib/formats/index.js';
 
 export default class FirmwarePartitionsRead extends AiotCommand {

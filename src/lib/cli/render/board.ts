@@ -1,5 +1,5 @@
 import { plural, size } from '../../core/index.js';
-import type { BoardErased, BoardInfo, BoardRead, BoardVerified } from '../../flash/board/index.js';
+import type { BoardErased, BoardInfo, BoardRead, BoardVerified } from '../../flash/board.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
 

@@ -1,5 +1,6 @@
 import { size, thousands } from '../../core/index.js';
-import type { ImageInfo, Merged } from '../../flash/images/index.js';
+import type { ImageInfo } from '../../flash/images/image-info.js';
+import type { Merged } from '../../flash/images/merge.js';
 import { espChips } from '../../formats/index.js';
 import { dim } from './style.js';
 import { facts, table } from './text.js';

@@ -1,5 +1,5 @@
 import { shellWord, size, thousands } from '../../core/index.js';
-import type { Inspected } from '../../flash/images/index.js';
+import type { Inspected } from '../../flash/images/inspect.js';
 import { imageText } from './firmware.js';
 import { partitionsText } from './partitions.js';
 import { yellow } from './style.js';

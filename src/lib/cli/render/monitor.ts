@@ -1,4 +1,5 @@
-import type { CrashFrame, Level, MonitorEvent } from '../../flash/monitor/index.js';
+import type { CrashFrame } from '../../flash/monitor/crashes.js';
+import type { Level, MonitorEvent } from '../../flash/monitor/events.js';
 import { bold, cyan, dim, green, red, yellow } from './style.js';
 import { timeOfDay } from './time.js';
 

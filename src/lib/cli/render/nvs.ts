@@ -1,5 +1,5 @@
 import { plural, size } from '../../core/index.js';
-import type { NvsMade, NvsRead } from '../../flash/images/index.js';
+import type { NvsMade, NvsRead } from '../../flash/images/nvs.js';
 import { dim, yellow } from './style.js';
 import { facts, table } from './text.js';
 

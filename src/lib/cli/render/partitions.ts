@@ -1,5 +1,5 @@
 import { size } from '../../core/index.js';
-import type { OtadataShown, Partitions } from '../../flash/images/index.js';
+import type { OtadataShown, Partitions } from '../../flash/images/partitions.js';
 import { yellow } from './style.js';
 import { facts, table } from './text.js';
 

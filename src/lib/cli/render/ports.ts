@@ -1,4 +1,4 @@
-import type { PortInfo } from '../../flash/ports/index.js';
+import type { PortInfo } from '../../flash/port/list.js';
 import { dim, red, yellow } from './style.js';
 import { table } from './text.js';
 

@@ -1,19 +1,92 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
 import { AiotError, readBytes, sha256Hex } from '../../core/index.js';
 import {
   type ByteRegion,
+  type EspImage,
   elfUsage,
   isMapped,
+  otadataBytes,
   partitionTableBytes,
   partitionTableOffset,
   readEspImage,
+  readNvs,
+  readOtadata,
 } from '../../formats/index.js';
-import { looksLike, looksLikeTable } from '../plan/looks.js';
-import { contentsOf, type FileFormat } from './contents.js';
-import { flashParts, otadataPart } from './flash-parts.js';
-import { describe } from './info.js';
-import type { Inspected } from './inspect-schema.js';
-import { tableOf } from './partitions.js';
-import { imageSignature } from './signature.js';
+import { contentsOf, type FileFormat, looksLike, looksLikeTable } from '../plan/looks.js';
+import { describe, imageInfoSchema } from './image-info.js';
+import { type Partitions, partitionsSchema, tableOf } from './partitions.js';
+
+/** What `firmware inspect` can tell apart. */
+const firmwareKinds = ['elf', 'image', 'flash', 'partition-table', 'bundle'] as const;
+
+const usageSchema = z.object({
+  bits: z.union([z.literal(32), z.literal(64)]),
+  machine: z.string(),
+  type: z.enum(['object', 'executable', 'position-independent']),
+  entry: z.number(),
+  /** Whether its functions have names: `aiot monitor --elf` wants them. */
+  symbols: z.boolean(),
+  sections: z.array(
+    z.object({
+      name: z.string(),
+      address: z.number(),
+      bytes: z.int(),
+      part: z.enum(['text', 'data', 'bss']),
+    }),
+  ),
+  /** As binutils' size counts them. */
+  text: z.int(),
+  data: z.int(),
+  bss: z.int(),
+});
+
+/** What lies at a place of a flash. */
+const partSchema = z.object({
+  offset: z.int(),
+  /** The partition's label; of what no table names, what it is. */
+  name: z.string(),
+  what: z.string(),
+  /** Of what was found, without padding. */
+  bytes: z.int(),
+  problem: z.string().nullable(),
+});
+
+export const inspectedSchema = z.object({
+  file: z.string(),
+  kind: z.enum(firmwareKinds),
+  bytes: z.int(),
+  /** Of the whole file, 64 hex digits. */
+  sha256: z.string(),
+  /** What it takes: flash to lie in; RAM as far as the file says it (of an image without what begins with zeros). */
+  use: z.object({ flash: z.int(), ram: z.int() }).nullable(),
+  /** null = nobody signed it. */
+  signed: z
+    .object({
+      scheme: z.enum(['secure-boot-v1', 'secure-boot-v2', 'release']),
+      /** Whether the hash in the signature is that of what is signed; null = that takes the key. */
+      hashRight: z.boolean().nullable(),
+      keyids: z.array(z.string()),
+    })
+    .nullable(),
+  elf: usageSchema.nullable(),
+  image: imageInfoSchema.nullable(),
+  partitions: partitionsSchema.nullable(),
+  /** Of a flash: all that is known in it, by offset. */
+  parts: z.array(partSchema),
+  bundle: z
+    .object({
+      name: z.string(),
+      kind: z.enum(['model', 'network']),
+      classes: z.array(z.string()),
+      networkBytes: z.int(),
+    })
+    .nullable(),
+});
+
+export type Inspected = z.output<typeof inspectedSchema>;
+
+type FlashPart = z.output<typeof partSchema>;
 
 type Told = Partial<Inspected> & Pick<Inspected, 'kind'>;
 
@@ -114,4 +187,147 @@ function strange(bytes: Uint8Array): string {
 
 function latin1(bytes: Uint8Array, from: number, to: number): string {
   return Buffer.from(bytes.subarray(from, to)).toString('latin1');
+}
+
+/** Where a chip's ROM or a usual table looks for images, with what they are called there. */
+const places: readonly [offset: number, name: string][] = [
+  [0x0, 'bootloader'],
+  [0x1000, 'bootloader'],
+  [0x2000, 'bootloader'],
+  [0x10000, 'app'],
+];
+
+/** All that is known in a flash: the table, images, settings. What is damaged has its problem beside it. */
+function flashParts(
+  regions: readonly ByteRegion[],
+  file: string,
+): { table: Partitions | null; parts: FlashPart[] } {
+  const parts: FlashPart[] = [];
+  const at = (offset: number, length?: number) => bytesAt(regions, offset, length);
+  let table: Partitions | null = null;
+  const raw = at(partitionTableOffset, partitionTableBytes);
+  if (looksLikeTable(raw)) {
+    parts.push(
+      tried({ offset: partitionTableOffset, name: 'partition-table' }, 'partition table', () => {
+        table = tableOf(padded(raw), file);
+        return { what: `${table.partitions.length} partitions`, bytes: partitionTableBytes };
+      }),
+    );
+  }
+  const named = (table as Partitions | null)?.partitions ?? [];
+  const apps = named.filter(({ type }) => type === 'app');
+  const known = places.filter(([offset]) => !apps.some((app) => app.offset === offset));
+  for (const { offset, name, size } of [
+    ...known.map(([offset, name]) => ({ offset, name, size: undefined })),
+    ...apps,
+  ]) {
+    const data = at(offset, size);
+    if (looksLike(data) !== null) parts.push(tried({ offset, name }, 'image', () => imageIn(data, file)));
+  }
+  for (const { offset, name, size, type, subtype } of named) {
+    const data = at(offset, size);
+    if (type !== 'data' || data.length < size || data.every((byte) => byte === 0xff)) continue;
+    if (subtype === 'nvs') parts.push(tried({ offset, name }, 'NVS', () => nvsIn(data)));
+    if (subtype === 'ota') parts.push(tried({ offset, name }, 'otadata', () => otadataIn(data, apps.length)));
+  }
+  return { table, parts: parts.sort((a, b) => a.offset - b.offset) };
+}
+
+function imageIn(data: Uint8Array, file: string) {
+  const { chip, kind, app, length } = readEspImage(data, file);
+  const program = app === null ? '' : `: ${app.project} ${app.version}`.trimEnd();
+  return { what: `${kind === 'app' ? 'app' : 'bootloader'} for ${chip}${program}`, bytes: length };
+}
+
+function nvsIn(data: Uint8Array) {
+  const { entries } = readNvs(data);
+  const spaces = new Set(entries.map(({ namespace }) => namespace));
+  return { what: `NVS: ${entries.length} entries in ${[...spaces].join(', ')}`, bytes: data.length };
+}
+
+/** A file that is otadata alone, such as the erased `ota_data_initial.bin` that ESP-IDF builds; null = it is none. How many slots there are it does not say. */
+function otadataPart(data: Uint8Array): FlashPart | null {
+  if (data.length !== otadataBytes) return null;
+  const part = tried({ offset: 0, name: 'otadata' }, 'otadata', () => {
+    const { entries } = readOtadata(data);
+    if (entries.every((entry) => entry === null))
+      return { what: 'otadata: erased, names no slot', bytes: data.length };
+    const newest = Math.max(...entries.map((entry) => (entry?.usable ? entry.sequence : 0)));
+    return {
+      what: newest === 0 ? 'otadata: names no slot' : `otadata: sequence ${newest}`,
+      bytes: data.length,
+    };
+  });
+  return part.problem === null ? part : null;
+}
+
+function otadataIn(data: Uint8Array, slots: number) {
+  const active = readOtadata(data).active(slots);
+  return {
+    what: active === null ? 'otadata: names no slot' : `otadata: starts slot ${active}`,
+    bytes: data.length,
+  };
+}
+
+function tried(
+  place: Pick<FlashPart, 'offset' | 'name'>,
+  what: string,
+  read: () => Pick<FlashPart, 'what' | 'bytes'>,
+): FlashPart {
+  try {
+    return { ...place, ...read(), problem: null };
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    return { ...place, what, bytes: 0, problem: error.message };
+  }
+}
+
+/** What the regions hold from an offset on; nothing where none holds it. */
+function bytesAt(regions: readonly ByteRegion[], offset: number, length?: number): Uint8Array {
+  const holder = regions.find(({ offset: start, data }) => start <= offset && offset < start + data.length);
+  if (holder === undefined) return new Uint8Array(0);
+  const from = offset - holder.offset;
+  return holder.data.subarray(from, length === undefined ? undefined : from + length);
+}
+
+/** A table is as long as it has rows, where nothing follows it. */
+function padded(bytes: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(partitionTableBytes).fill(0xff);
+  whole.set(bytes);
+  return whole;
+}
+
+/** Signatures behind an app for ESP32s: what kind, and whether the hash in it is the image's. The key is not looked at. */
+interface ImageSignature {
+  scheme: 'secure-boot-v1' | 'secure-boot-v2';
+  /** Version 2 holds the SHA-256 of what it signs; of version 1 nothing can be said without the key. */
+  hashRight: boolean | null;
+}
+
+const sector = 0x1000;
+
+/** Magic, version, and where the SHA-256 stands. Source: ESP-IDF, "Secure Boot v2", signature block format. */
+const block = { magic: 0xe7, version: 2, hashAt: 4, hashBytes: 32 };
+
+/** Version 1: a version of 0 and 64 bytes of ECDSA right behind the image. */
+const first = { bytes: 68, signatureBytes: 64 };
+
+/** The signature behind an image in these bytes, which begin with it; null = none. */
+function imageSignature(bytes: Uint8Array, image: Pick<EspImage, 'length'>): ImageSignature | null {
+  const padded = Math.ceil(image.length / sector) * sector;
+  if (bytes[padded] === block.magic && bytes[padded + 1] === block.version) {
+    const told = bytes.subarray(padded + block.hashAt, padded + block.hashAt + block.hashBytes);
+    const signed = createHash('sha256').update(bytes.subarray(0, padded)).digest();
+    return { scheme: 'secure-boot-v2', hashRight: signed.equals(told) };
+  }
+  const behind = bytes.subarray(image.length, image.length + first.bytes);
+  const version = behind.subarray(0, first.bytes - first.signatureBytes);
+  const rest = behind.subarray(version.length);
+  const signed = behind.length === first.bytes && version.every((byte) => byte === 0) && mixed(rest);
+  return signed ? { scheme: 'secure-boot-v1', hashRight: null } : null;
+}
+
+/** Neither padding nor erased flash: a signature has many different bytes. */
+function mixed(bytes: Uint8Array): boolean {
+  return new Set(bytes).size > 16;
 }

@@ -1,6 +1,10 @@
 import { z } from 'zod';
 import { readBytes, readText, refuseInputs, writeFileAtomic } from '../../core/index.js';
 import {
+  firstOtadata,
+  nextOtadata,
+  type OtaState,
+  otaStateNames,
   type PartitionTable,
   parsePartitionsCsv,
   partitionProblems,
@@ -8,6 +12,7 @@ import {
   partitionTableBytes,
   partitionTableOffset,
   partitionTypeName,
+  readOtadata,
   readPartitionTable,
   writePartitionsCsv,
   writePartitionTable,
@@ -37,6 +42,7 @@ export const partitionsSchema = z.object({
   problems: z.array(z.string()),
   out: z.string().nullable(),
 });
+
 export type Partitions = z.output<typeof partitionsSchema>;
 
 export interface CreatePartitionsOptions {
@@ -108,5 +114,59 @@ function described(
     })),
     end: Math.max(...partitions.map(({ offset, size }) => offset + size)),
     ...rest,
+  };
+}
+
+/** Which app slot a board starts. */
+export const otadataSchema = z.object({
+  file: z.string(),
+  /** Number of app slots it was read for. */
+  slots: z.int(),
+  /** From 0; null = none is named: the factory app is started, or slot 0 where there is none. */
+  active: z.int().nullable(),
+  /** One a sector; null = blank. */
+  entries: z.array(
+    z
+      .object({ sequence: z.int(), slot: z.int(), state: z.enum(otaStateNames), usable: z.boolean() })
+      .nullable(),
+  ),
+});
+
+export type OtadataShown = z.output<typeof otadataSchema>;
+
+export interface CreateOtadataOptions {
+  out: string;
+  /** From 0. */
+  slot: number;
+  slots: number;
+  state: OtaState;
+  /** otadata of a board, of which one sector is kept. */
+  from?: string;
+}
+
+/** @throws AIOT_USAGE (no such slot), AIOT_OTADATA_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
+export async function createOtadata(options: CreateOtadataOptions): Promise<OtadataShown> {
+  const { out, slot, slots, state, from } = options;
+  // Written over the file it comes from, it is switched in place.
+  const bytes =
+    from === undefined
+      ? firstOtadata(slot, slots, state)
+      : nextOtadata(await readBytes(from), slot, slots, state);
+  await writeFileAtomic(out, bytes);
+  return describedOtadata(out, bytes, slots);
+}
+
+/** @throws AIOT_OTADATA_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND */
+export async function readOtadataFile(file: string, slots: number): Promise<OtadataShown> {
+  return describedOtadata(file, await readBytes(file), slots);
+}
+
+function describedOtadata(file: string, bytes: Uint8Array, slots: number): OtadataShown {
+  const { entries, active } = readOtadata(bytes);
+  return {
+    file,
+    slots,
+    active: active(slots),
+    entries: entries.map((entry) => entry && { ...entry, slot: (entry.sequence - 1) % slots }),
   };
 }

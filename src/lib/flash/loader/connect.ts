@@ -1,6 +1,6 @@
-import { whyNotConnected } from '../diagnose/not-connected.js';
+import { whyNotConnected } from '../diagnosis.js';
+import { sync } from './exchange.js';
 import { downloadResets, runSteps } from './reset.js';
-import { sync } from './sync.js';
 import type { BeforeMode } from './types.js';
 import type { Wire } from './wire.js';
 

@@ -1,15 +1,14 @@
 import { op } from './commands.js';
-import { answersOfOne, sendSync, sync } from './sync.js';
 import { isGreetingAnswer, NoAnswer, type Wire } from './wire.js';
 
-export interface Answer {
+interface Answer {
   /** READ_REG's result; stale for every other request to a ROM. */
   value: number;
   /** What was asked for, without the status. */
   data: Uint8Array;
 }
 
-export interface Question {
+interface Question {
   op: number;
   data?: Uint8Array;
   checksum?: number;
@@ -36,17 +35,22 @@ export class Refusal extends Error {
 }
 
 const invalidMessage = 0x05;
+
 /** Status numbers that may mean "your packet arrived damaged": asking again helps. */
 const damaged = new Set([invalidMessage, 0x07, 0xc0, 0xc1, 0xc3]);
+
 const notImplemented = new Set([0xc3, 0xff]);
 const defaultTimeoutMs = 3000;
 
 /** How long the answer to a greeting is waited for that is sent after an answer did not come in time. */
 const probeMs = 3000;
+
 const probes = 2;
 const greetings = { times: 5, timeoutMs: 1000 };
+
 /** So many late or lost answers with few good ones between, and the line is given up: each of them takes seconds. */
 const lateInARow = 4;
+
 const answersThatForgive = 20;
 
 /**
@@ -253,3 +257,57 @@ const knownToAll: ReadonlySet<number> = new Set([
 
 const isQuery = (asked: number) =>
   asked === op.securityInfo || asked === op.readReg || asked >= op.eraseFlash;
+
+const answersOfOne = 8;
+
+const request = Uint8Array.from([
+  0,
+  op.sync,
+  36,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0x07,
+  0x07,
+  0x12,
+  0x20,
+  ...Array(32).fill(0x55),
+]);
+
+/** Sends SYNC and waits for nothing. @returns how many of its answers have come before one that is surely to this SYNC */
+async function sendSync(wire: Wire): Promise<number> {
+  const earlier = wire.greetingsOwed;
+  wire.greetingsOwed += answersOfOne;
+  await wire.write(request);
+  return earlier;
+}
+
+/**
+ * Says hello once. A ROM answers eight times, with the greeting's own bytes as value; a flasher stub with value 0.
+ *
+ * @returns who answered, or null when nobody did
+ */
+export async function sync(wire: Wire, timeoutMs: number): Promise<'rom' | 'stub' | null> {
+  wire.flush();
+  const earlier = await sendSync(wire);
+  const values: number[] = [];
+  try {
+    const deadline = wire.now() + timeoutMs + wire.timeOf(256);
+    while (values.length < earlier + answersOfOne) {
+      // Once it speaks, the other answers follow at once; a lost one must not fail the greeting.
+      const left = values.length > 0 ? 100 : deadline - wire.now();
+      if (left <= 0) break;
+      const packet = await wire.read(left);
+      wire.echoed ||= packet.length === request.length && packet[0] === 0 && packet[1] === op.sync;
+      if (!isGreetingAnswer(packet)) continue;
+      values.push(new DataView(packet.buffer, packet.byteOffset).getUint32(4, true));
+    }
+  } catch (error) {
+    if (!(error instanceof NoAnswer)) throw error;
+  }
+  if (values.length === 0) return null;
+  const own = values.length > earlier ? values.slice(earlier) : values;
+  return own.every((value) => value === 0) ? 'stub' : 'rom';
+}

@@ -1,14 +1,11 @@
 import { createHash } from 'node:crypto';
-import { AiotError } from '../../core/index.js';
-import { withBeats } from './beats.js';
-import { hex, sectorBytes } from './commands.js';
-import { eraseAll, eraseRegion } from './erase.js';
-import { leave } from './leave.js';
-import { matches } from './matches.js';
-import { flashMd5 } from './md5.js';
-import { readFlash } from './read.js';
-import { doing, report, requireInFlash, type Session } from './session.js';
-import type { ChipInfo, Loader, Region, RegionResult, WriteOptions } from './types.js';
+import { AiotError, type Clock } from '../../core/index.js';
+import { beginWords, flashTimeMs, hex, op, sectorBytes, words } from './commands.js';
+import { romBaud } from './connect.js';
+import { flashMd5, matches, readFlash } from './read.js';
+import { resetBoard } from './reset.js';
+import { changeBaud, doing, report, requireInFlash, type Session } from './session.js';
+import type { AfterMode, ChipInfo, Loader, Region, RegionResult, WriteOptions } from './types.js';
 import { writeRegions } from './write.js';
 
 /** A session with one chip, as the rest of the program sees it. */
@@ -129,4 +126,133 @@ export class ChipLoader implements Loader {
       await wire.line.close();
     }
   }
+}
+
+const eraseSecondsPerMB = 40;
+const wholeChipMs = 120_000;
+
+/** Whole sectors. A ROM erases only when writing begins: so it is told to begin, and nothing is written. */
+async function eraseRegion(session: Session, offset: number, length: number): Promise<void> {
+  const { exchange, stub } = session;
+  const timeoutMs = flashTimeMs(length, eraseSecondsPerMB);
+  if (stub) {
+    await exchange.ask({ op: op.eraseRegion, data: words(offset, length), timeoutMs, tries: 3 });
+    return;
+  }
+  const data = beginWords(session, {
+    size: length,
+    blocks: Math.ceil(length / 0x400),
+    blockBytes: 0x400,
+    offset,
+  });
+  await exchange.ask({ op: op.flashBegin, data, timeoutMs, tries: 3 });
+}
+
+/** The whole flash: a stub by the flash's own command, a ROM region by region. */
+async function eraseAll(session: Session, progress: (done: number) => void): Promise<void> {
+  const { exchange, stub, chip } = session;
+  if (stub) {
+    await exchange.ask({ op: op.eraseFlash, timeoutMs: wholeChipMs, tries: 2 });
+    return;
+  }
+  const total = chip.flash.bytes ?? 0;
+  const step = 16 * 0x10 * sectorBytes;
+  for (let done = 0; done < total; done += step) {
+    await eraseRegion(session, done, Math.min(step, total - done));
+    progress(Math.min(total, done + step));
+  }
+}
+
+/** Often enough to tell of life, and seldom enough for lines of a log. */
+const everyMs = 3000;
+
+/** Does `work`, and tells every few seconds for how many it has been going on. */
+export async function withBeats<T>(
+  clock: Clock,
+  beat: (seconds: number) => void,
+  work: () => Promise<T>,
+): Promise<T> {
+  const done = new AbortController();
+  const beats = async () => {
+    for (let seconds = everyMs / 1000; ; seconds += everyMs / 1000) {
+      await clock.sleep(everyMs, done.signal);
+      beat(seconds);
+    }
+  };
+  beats().catch(() => {});
+  try {
+    return await work();
+  } finally {
+    done.abort();
+  }
+}
+
+/**
+ * Leaves the chip as asked: its program running, or the loader waiting at the speed that the next session meets it at.
+ * What cannot be reset (no DTR and RTS) stays in the loader.
+ */
+async function leave(session: Session): Promise<void> {
+  const { wire, options } = session;
+  const { line } = wire;
+  switch (options.after) {
+    case 'hard-reset':
+      if (await resetBoard(line, 'hard-reset', wire.clock)) return;
+      break;
+    case 'watchdog-reset':
+      if (await watchdogReset(session)) return;
+      break;
+    case 'soft-reset':
+      await runProgram(session);
+      if (!session.stub) return;
+      break;
+    case 'no-reset':
+    case 'no-reset-stub':
+      break;
+  }
+  await backToRomBaud(session);
+}
+
+async function backToRomBaud({ wire, exchange, esptool, chip, stub }: Session): Promise<void> {
+  if (wire.line.baud === romBaud) return;
+  await changeBaud(exchange, esptool, { baud: romBaud, stub, esp32: chip.chip === 'esp32' });
+}
+
+/** Ends an empty write with "reboot": a ROM obeys, the stub in use answers and stays (its reboot is not written yet). */
+async function runProgram(session: Session): Promise<void> {
+  const { exchange, stub } = session;
+  const begin = { size: 0, blocks: 0, blockBytes: stub ? 0x4000 : 0x400, offset: 0 };
+  await exchange.ask({ op: op.flashBegin, data: beginWords(session, begin) });
+  await exchange.ask({ op: op.flashEnd, data: words(0) });
+}
+
+/** Registers of the RTC watchdog: write protection, its key, configuration 0 and 1. Source: esptool, "watchdog-reset". */
+const watchdogs = {
+  esp32s2: { protect: 0x3f40_80ac, config0: 0x3f40_8094, config1: 0x3f40_8098 },
+  esp32s3: { protect: 0x6000_80b0, config0: 0x6000_8098, config1: 0x6000_809c },
+  esp32c3: { protect: 0x6000_80a8, config0: 0x6000_8090, config1: 0x6000_8094 },
+} as const;
+
+const watchdogKey = 0x50d8_3aa1;
+
+/** Whether the program runs after leaving in this way. */
+export function startsProgram(
+  { chip, stub, canReset }: Pick<Loader, 'chip' | 'stub' | 'canReset'>,
+  after: AfterMode,
+): boolean {
+  if (after === 'hard-reset') return canReset;
+  if (after === 'soft-reset') return !stub;
+  return after === 'watchdog-reset' && chip.chip in watchdogs && !chip.security.secureDownload;
+}
+
+/** Lets the watchdog reset the chip, which needs no lines. @returns false for a chip that this is not known of */
+async function watchdogReset({ esptool, chip, wire }: Session): Promise<boolean> {
+  if (!(chip.chip in watchdogs) || chip.security.secureDownload) return false;
+  const { protect, config0, config1 } = watchdogs[chip.chip as keyof typeof watchdogs];
+  await esptool.writeReg(protect, watchdogKey);
+  await esptool.writeReg(config1, 2000);
+  // Enabled; stage 0 resets the system; lengths of the reset pulses.
+  await esptool.writeReg(config0, (1 << 31) | (5 << 28) | (1 << 8) | 2);
+  await esptool.writeReg(protect, 0);
+  await wire.pause(500);
+  return true;
 }

@@ -1,18 +1,16 @@
 import { AiotError } from '../../core/index.js';
-import { whyInterrupted } from '../diagnose/interrupted.js';
-import type { SerialLine } from '../port/types.js';
-import { changeBaud } from './baud.js';
-import { readChipInfo } from './chip-info.js';
+import { type ChipName, chipOfId } from '../../formats/index.js';
+import { whyInterrupted } from '../diagnosis.js';
+import type { SerialLine } from '../port/line.js';
+import { block, checksum, hex, op, quick, words } from './commands.js';
 import { connect, romBaud } from './connect.js';
-import { makeEsptool } from './esptool.js';
-import { Exchange } from './exchange.js';
-import { attachFlash } from './flash-chip.js';
-import { identify } from './identify.js';
+import { allChips, chipOfMagic, chipTitle, type Esptool, makeEsptool, targetOf } from './esptool.js';
+import { Exchange, Refusal } from './exchange.js';
 import { ChipLoader } from './loader.js';
-import { report, type Session } from './session.js';
-import { allowsStub, startStub } from './stub.js';
-import type { Loader, LoaderOptions } from './types.js';
-import { Wire } from './wire.js';
+import { isUsbOtg } from './reset.js';
+import { changeBaud, report, type Session } from './session.js';
+import type { ChipInfo, Loader, LoaderOptions } from './types.js';
+import { NoAnswer, Wire } from './wire.js';
 
 /**
  * Connects to the chip at a line, finds out what it is, and starts the flasher stub unless told not to. The speed is raised
@@ -91,4 +89,291 @@ async function begin(wire: Wire, options: LoaderOptions): Promise<Omit<Session, 
     canReset: wire.line.hasControlLines,
     options,
   };
+}
+
+/** What GET_SECURITY_INFO tells; null from an ESP32, which does not know the request. */
+interface SecurityInfo {
+  /** Bit 0 secure boot, bit 2 secure download mode. Source: esptool, "get-security-info". */
+  flags: number;
+  /** Flash is encrypted while the number of ones is odd. */
+  cryptCount: number;
+  /** Null from an ESP32-S2. */
+  chipId: number | null;
+}
+
+interface Identity {
+  chip: ChipName;
+  security: SecurityInfo | null;
+  /** Registers can be read: not in secure download mode. */
+  registers: boolean;
+}
+
+const magicAddress = 0x4000_1000;
+
+/**
+ * Which chip answers. The two that do not tell their number are known by a magic word; asking for it first also spares
+ * an ESP32 the eightfold answer to a request that it does not know.
+ *
+ * @throws AIOT_CHIP_UNKNOWN, AIOT_CHIP_MISMATCH
+ */
+async function identify(exchange: Exchange, expected: ChipName | 'auto'): Promise<Identity> {
+  const magic = await readMagic(exchange);
+  const byMagic = magic === null ? null : chipOfMagic(magic);
+  const security = byMagic === 'esp32' ? null : await readSecurity(exchange);
+  const found =
+    byMagic ??
+    (typeof security?.chipId === 'number' ? chipOfId(security.chipId) : byRefusals(magic, security));
+  const { address } = exchange.wire.line;
+  if (found === null && expected === 'auto') {
+    const number = security?.chipId ?? magic;
+    const shown = number === null ? '' : `: it calls itself ${hex(number)}`;
+    throw new AiotError('AIOT_CHIP_UNKNOWN', `the chip at ${address} is none that is known here${shown}`, {
+      next: `Say which it is with --chip (${allChips()}).`,
+      endpoint: address,
+    });
+  }
+  if (found !== null && expected !== 'auto' && found !== expected) {
+    throw new AiotError(
+      'AIOT_CHIP_MISMATCH',
+      `expected the chip at ${address} to be ${expected}, got ${found}`,
+      {
+        endpoint: address,
+      },
+    );
+  }
+  const chip = found ?? (expected as ChipName);
+  return { chip, security, registers: magic !== null };
+}
+
+/** Without registers: secure download mode, where an ESP32 refuses both questions and an S2 tells no number. */
+function byRefusals(magic: number | null, security: SecurityInfo | null): ChipName | null {
+  if (magic !== null) return null;
+  return security === null ? 'esp32' : 'esp32s2';
+}
+
+async function readMagic(exchange: Exchange): Promise<number | null> {
+  try {
+    return (await exchange.ask({ op: op.readReg, data: words(magicAddress), ...quick })).value;
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
+}
+
+async function readSecurity(exchange: Exchange): Promise<SecurityInfo | null> {
+  try {
+    const { data } = await exchange.ask({ op: op.securityInfo, expect: [20, 12], ...quick });
+    const view = new DataView(data.buffer, data.byteOffset, data.length);
+    return {
+      flags: view.getUint32(0, true),
+      cryptCount: view.getUint8(4),
+      chipId: data.length < 20 ? null : view.getUint32(12, true),
+    };
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
+}
+
+/**
+ * Everything about a chip that its fuses tell; the flash is looked at later (`flash-chip.ts`). Fuses are remembered until the
+ * caller ends that: choosing a stub asks for them again.
+ */
+async function readChipInfo(esptool: Esptool, identity: Identity): Promise<Omit<ChipInfo, 'flash'>> {
+  const { chip, security } = identity;
+  esptool.chip = await targetOf(chip);
+  const secureDownload = ((security?.flags ?? 0) & 0b100) !== 0 || !identity.registers;
+  if (secureDownload) {
+    return {
+      chip,
+      description: `${chipTitle(chip)} in secure download mode`,
+      features: [],
+      crystalMHz: 0,
+      mac: '',
+      security: { ...fromInfo(identity), secureDownload },
+    };
+  }
+  esptool.remember(true);
+  const { chip: target } = esptool;
+  const description = await target.getChipDescription(esptool);
+  return {
+    chip,
+    description: chip === 'esp32' ? await esp32Revision(esptool, description) : description,
+    features: (await target.getChipFeatures(esptool)).map((feature) => feature.trim()),
+    crystalMHz: await target.getCrystalFreq(esptool),
+    mac: (await target.readMac(esptool)).toLowerCase(),
+    security: { ...(await readFuses(esptool, identity)), secureDownload },
+  };
+}
+
+type Fuses = Pick<ChipInfo['security'], 'secureBoot' | 'flashEncryption'>;
+
+function fromInfo({ security }: Identity): Fuses {
+  return {
+    secureBoot: ((security?.flags ?? 0) & 1) !== 0,
+    flashEncryption: isOdd(security?.cryptCount ?? 0),
+  };
+}
+
+/** Fuses and security info say the same; either one counts. Source: eFuse tables of the technical reference manuals. */
+async function readFuses(esptool: Esptool, identity: Identity): Promise<Fuses> {
+  const told = fromInfo(identity);
+  const { chip } = identity;
+  if (chip === 'esp32') {
+    const base = 0x3ff5_a000;
+    const cryptCount = ((await esptool.readReg(base)) >>> 20) & 0x7f;
+    const word6 = await esptool.readReg(base + 0x18);
+    return { secureBoot: (word6 & 0b11_0000) !== 0, flashEncryption: isOdd(cryptCount) };
+  }
+  const bases: Partial<Record<ChipInfo['chip'], number>> = { esp32c3: 0x6000_8800, esp32s3: 0x6000_7000 };
+  const base = bases[chip];
+  if (base === undefined) return told;
+  const cryptCount = ((await esptool.readReg(base + 0x34)) >>> 18) & 0b111;
+  const secureBoot = ((await esptool.readReg(base + 0x38)) >>> 20) & 1;
+  return {
+    secureBoot: told.secureBoot || secureBoot === 1,
+    flashEncryption: told.flashEncryption || isOdd(cryptCount),
+  };
+}
+
+function isOdd(count: number): boolean {
+  let odd = false;
+  for (let rest = count; rest !== 0; rest >>>= 1) odd = odd !== ((rest & 1) === 1);
+  return odd;
+}
+
+/** esptool-js names an ESP32 by its major revision alone; esptool and the data sheets write v3.1. */
+async function esp32Revision(esptool: Esptool, description: string): Promise<string> {
+  const [word3, word5] = [await esptool.readReg(0x3ff5_a00c), await esptool.readReg(0x3ff5_a014)];
+  const date = await esptool.readReg(0x3ff6_607c);
+  const bits = ((word3 >>> 15) & 1) | (((word5 >>> 20) & 1) << 1) | ((date >>> 31) << 2);
+  const major =
+    new Map([
+      [0b001, 1],
+      [0b011, 2],
+      [0b111, 3],
+    ]).get(bits) ?? 0;
+  return `${description.replace(/ \(revision .*$/, '')} (revision v${major}.${(word5 >>> 24) & 0b11})`;
+}
+
+const ramBlock = 0x1800;
+
+/** Through a chip's own USB in the ROM, larger packets get lost. */
+const usbRamBlock = 0x800;
+
+/** Chips whose ROM refuses a stub once secure boot is on. Source: esptool, "flasher stub". */
+const noStubWhenSecure: readonly ChipName[] = [
+  'esp32c3',
+  'esp32s3',
+  'esp32c2',
+  'esp32c6',
+  'esp32h2',
+  'esp32c5',
+  'esp32p4',
+];
+
+function allowsStub(chip: ChipName, secureBoot: boolean): boolean {
+  return !(secureBoot && noStubWhenSecure.includes(chip));
+}
+
+/** Loads the flasher stub into the chip's memory and starts it. @returns false when there is none for this chip */
+async function startStub(exchange: Exchange, esptool: Esptool): Promise<boolean> {
+  const { getStubJsonByChipName } = await import('esptool-js');
+  const { chip } = esptool;
+  const revision = await chip.getChipRevision?.(esptool);
+  const stub = await getStubJsonByChipName(chip.CHIP_NAME, revision);
+  if (!stub) return false;
+  for (let left = 2; ; left--) {
+    try {
+      await load(exchange, stub.decodedText, stub.text_start);
+      await load(exchange, stub.decodedData, stub.data_start);
+      await run(exchange, stub.entry);
+      return true;
+    } catch (error) {
+      if (left === 0 || !(error instanceof NoAnswer || error instanceof Refusal)) throw error;
+      // A lost packet may also have been the last one: then the stub runs already.
+      await exchange.wire.drain(100, 500);
+      if ((await exchange.comeIntoStep()) === 'stub') return true;
+      await exchange.wire.drain(100, 500);
+    }
+  }
+}
+
+async function load(exchange: Exchange, bytes: Uint8Array, address: number): Promise<void> {
+  const size = isUsbOtg(exchange.wire.line) ? usbRamBlock : ramBlock;
+  const blocks = Math.ceil(bytes.length / size);
+  await exchange.ask({ op: op.memBegin, data: words(bytes.length, blocks, size, address), ...quick });
+  for (let i = 0; i < blocks; i++) {
+    const piece = bytes.subarray(i * size, (i + 1) * size);
+    await exchange.ask({ op: op.memData, data: block(piece, i), checksum: checksum(piece) });
+  }
+}
+
+const greeting = Buffer.from('OHAI');
+
+async function run(exchange: Exchange, entry: number): Promise<void> {
+  try {
+    await exchange.ask({ op: op.memEnd, data: words(0, entry), timeoutMs: 500 });
+  } catch (error) {
+    // The ROM may be gone before it has answered.
+    if (!(error instanceof NoAnswer)) throw error;
+  }
+  const deadline = performance.now() + 5000;
+  for (;;) {
+    const left = deadline - performance.now();
+    const packet = await exchange.wire.read(Math.max(1, left));
+    if (!greeting.equals(packet)) continue;
+    exchange.inStep();
+    return;
+  }
+}
+
+/**
+ * Connects the ROM to its flash chip (a stub has done that itself), asks the flash for its id, and tells the loader its
+ * size, which limits later addresses. An id of all zeros or ones: no flash answers.
+ */
+async function attachFlash(
+  exchange: Exchange,
+  esptool: Esptool,
+  facts: { esp32: boolean; stub: boolean; registers: boolean },
+): Promise<ChipInfo['flash']> {
+  if (!facts.stub) {
+    const pins = facts.esp32 && facts.registers ? await esp32FlashPins(esptool) : 0;
+    await exchange.ask({ op: op.spiAttach, data: words(pins, 0), ...quick });
+  }
+  if (!facts.registers) return { id: '', bytes: null };
+  const raw = (await esptool.readFlashId()) & 0xff_ffff;
+  const id = [raw, raw >>> 8, raw >>> 16].map((byte) => (byte & 0xff).toString(16).padStart(2, '0')).join('');
+  const bytes = sizeOf(esptool, raw);
+  if (bytes !== null) await setSize(exchange, bytes);
+  return { id, bytes };
+}
+
+/** The third byte of a JEDEC id tells the size; esptool-js knows the makers' habits. */
+function sizeOf(esptool: Esptool, raw: number): number | null {
+  if (raw === 0 || raw === 0xff_ffff || raw === 0x3f_ffff) return null;
+  const found = /^(\d+)(K|M)B$/.exec(esptool.DETECTED_FLASH_SIZES[raw >>> 16] ?? '');
+  return found ? Number(found[1]) * (found[2] === 'M' ? 1 << 20 : 1 << 10) : null;
+}
+
+async function setSize(exchange: Exchange, bytes: number): Promise<void> {
+  const geometry = words(0, bytes, 0x1_0000, 0x1000, 0x100, 0xffff);
+  try {
+    await exchange.ask({ op: op.spiSetParams, data: geometry, ...quick });
+  } catch (error) {
+    // A loader that takes no size has its own; what lies beyond it is refused when it is asked for.
+    if (!(error instanceof Refusal)) throw error;
+  }
+}
+
+/**
+ * An ESP32's own pins for its flash, as packages with flash inside have them burnt in; 0 for the usual ones. Source:
+ * ESP32 Technical Reference Manual, eFuse words 3 and 5; esptool, SPI_ATTACH.
+ */
+async function esp32FlashPins(esptool: Esptool): Promise<number> {
+  const word3 = await esptool.readReg(0x3ff5_a00c);
+  const word5 = await esptool.readReg(0x3ff5_a014);
+  const pin = (word: number, shift: number) => (word >>> shift) & 0x1f;
+  const [clk, q, d, cs, hd] = [pin(word5, 0), pin(word5, 5), pin(word5, 10), pin(word5, 15), pin(word3, 4)];
+  return (hd << 24) | (cs << 18) | (d << 12) | (q << 6) | clk;
 }

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { AiotError } from '../../core/index.js';
-import { op, quick, sectorBytes, words } from './commands.js';
-import { flashMd5 } from './md5.js';
+import { flashTimeMs, op, quick, sectorBytes, words } from './commands.js';
 import { isTrouble, prepareFor, report, resync, type Session } from './session.js';
 import { NoAnswer } from './wire.js';
 
@@ -96,4 +95,45 @@ async function readByRom(session: Session, offset: number, into: Uint8Array, pro
   if (offset % 4 !== 0 || into.length % 4 !== 0) return;
   const here = createHash('md5').update(into).digest('hex');
   if ((await flashMd5(session, offset, into.length)) !== here) throw new Changed();
+}
+
+/**
+ * Whether the flash has these bytes at `offset`: by the chip's MD5 over whole words, which every loader computes, and by
+ * reading the up to three bytes beside them.
+ */
+export async function matches(session: Session, offset: number, data: Uint8Array): Promise<boolean> {
+  const from = Math.min(data.length, (4 - (offset % 4)) % 4);
+  const to = from + Math.floor((data.length - from) / 4) * 4;
+  const middle = data.subarray(from, to);
+  if (middle.length > 0) {
+    const there = await flashMd5(session, offset + from, middle.length);
+    if (there !== createHash('md5').update(middle).digest('hex')) return false;
+  }
+  return (
+    (await has(session, offset, data.subarray(0, from))) &&
+    (await has(session, offset + to, data.subarray(to)))
+  );
+}
+
+async function has(session: Session, offset: number, edge: Uint8Array): Promise<boolean> {
+  if (edge.length === 0) return true;
+  // The whole word around it: some loaders read nothing smaller.
+  const start = offset - (offset % 4);
+  const there = await readFlash(session, start, 4);
+  return Buffer.from(edge).equals(there.subarray(offset - start, offset - start + edge.length));
+}
+
+const md5SecondsPerMB = 8;
+
+/** MD5 of a part of the flash, computed by the chip. A ROM writes it as text, a stub as bytes. */
+export async function flashMd5({ exchange }: Session, offset: number, length: number): Promise<string> {
+  const { data } = await exchange.ask({
+    op: op.md5,
+    data: words(offset, length, 0, 0),
+    expect: [16, 32],
+    timeoutMs: flashTimeMs(length, md5SecondsPerMB),
+    tries: 3,
+  });
+  const text = Buffer.from(data).toString(data.length === 32 ? 'latin1' : 'hex');
+  return text.toLowerCase();
 }

@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../../core/index.js';
-import type { ControlLines, SerialLine } from '../port/types.js';
+import type { ControlLines, SerialLine } from '../port/line.js';
 
 /** A step of a reset: lines to set (as asserted), or milliseconds to wait. */
 type Step = ControlLines | number;

@@ -1,14 +1,12 @@
-import type { CrashDecoder } from './decode.js';
-import type { MonitorEvent } from './events.js';
-import { isShown, type Level, logHead } from './level.js';
-import { LineReader, plainText } from './lines.js';
-import { numbersOf } from './numbers.js';
-import { type CrashPart, CrashWatch } from './panic.js';
+import { stripVTControlCharacters } from 'node:util';
+import { dictionary } from '../../core/index.js';
+import { type CrashDecoder, type CrashPart, CrashWatch } from './crashes.js';
+import { isShown, type Level, logHead, type MonitorEvent } from './events.js';
 
 /** What has come of a line and stays without an end so long is told as it is, ms: prompts. */
 const partialMs = 300;
 
-export interface BoardTextOptions {
+interface BoardTextOptions {
   filter?: RegExp | undefined;
   exclude?: RegExp | undefined;
   level?: Level | undefined;
@@ -89,4 +87,101 @@ export class BoardText {
         emit({ event: 'crash', t: now(), reason, frames, elfMatches });
     }
   }
+}
+
+/** A line as long as this is cut: a board that sends noise need not have line ends. Characters. */
+const longest = 8192;
+
+/** Bytes to lines of text (UTF-8; what is none becomes �), whatever ends them: LF, CR LF, CR CR LF. */
+export class LineReader {
+  private readonly decoder = new TextDecoder('utf-8', { fatal: false });
+  private rest = '';
+
+  /** The lines that are whole now, without their ends. */
+  read(bytes: Uint8Array): string[] {
+    const parts = (this.rest + this.decoder.decode(bytes, { stream: true })).split('\n');
+    this.rest = parts.pop() ?? '';
+    const lines = parts.map(trimmed);
+    while (this.rest.length > longest) {
+      lines.push(this.rest.slice(0, longest));
+      this.rest = this.rest.slice(longest);
+    }
+    return lines;
+  }
+
+  /** What has come of a line that has not ended: a prompt, as a rule. */
+  get partial(): string {
+    return this.rest;
+  }
+
+  /** Gives that up as a line of its own; empty where there is none. */
+  take(): string {
+    const line = trimmed(this.rest);
+    this.rest = '';
+    return line;
+  }
+}
+
+const trimmed = (line: string) => line.replace(/\r+$/, '');
+
+/** Without colours, cursor movements and other control characters: what people read. */
+export function plainText(line: string): string {
+  return [...stripVTControlCharacters(line)]
+    .filter((character) => character >= ' ' || character === '\t')
+    .join('')
+    .replaceAll('\x7f', '');
+}
+
+const number = String.raw`[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?`;
+const unit = String.raw`(?:\s?[A-Za-zµ°Ω%][\w/²³°%]{0,7}(?![\w:=]))?`;
+
+const pair = new RegExp(
+  String.raw`^\s*([A-Za-z_][\w.\[\]/-]{0,39})\s*[:=]\s*(${number})${unit}\s*(?:[,;\t ]|$)`,
+);
+
+const plain = new RegExp(String.raw`^\s*(${number})\s*(?:[,;\t ]|$)`);
+
+/**
+ * The numbers of a line that consists of numbers: `1.2, 3.4`, `current:1.2 temperature=23.5 C`, `{"x": 1}`, also behind a
+ * log line's head. Null for every other line: text with a number in it is no measurement. Numbers without a name are
+ * called `1`, `2`, ….
+ */
+export function numbersOf(line: string): Record<string, number> | null {
+  const text = (logHead(line)?.message ?? line).trim();
+  if (text === '') return null;
+  return text.startsWith('{') ? ofJson(text) : (all(text, pair) ?? all(text, plain));
+}
+
+/** Takes one after the other off the front; all of it has to go. */
+function all(text: string, form: RegExp): Record<string, number> | null {
+  const values = dictionary<number>();
+  let count = 0;
+  for (let rest = text; rest !== ''; count++) {
+    const found = form.exec(rest);
+    if (!found) return null;
+    const named = found.length > 2;
+    values[named ? (found[1] ?? '') : String(count + 1)] = Number(found[named ? 2 : 1]);
+    rest = rest.slice(found[0].length).trimStart();
+  }
+  return values;
+}
+
+function ofJson(text: string): Record<string, number> | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  const values = dictionary<number>();
+  collect(value, '', values);
+  return Object.keys(values).length > 0 ? values : null;
+}
+
+/** Numbers of an object and of those in it: `{"acc": {"x": 1}}` → `acc.x`. */
+function collect(value: unknown, path: string, into: Record<string, number>, depth = 0): void {
+  if (typeof value === 'number') into[path || '1'] = value;
+  else if (typeof value === 'object' && value !== null && depth < 4)
+    for (const [key, inner] of Object.entries(value))
+      collect(inner, path ? `${path}.${key}` : key, into, depth + 1);
 }

@@ -1,16 +1,18 @@
 import { z } from 'zod';
-import { levels } from './level.js';
 
 const t = z.number().describe('When, ms since 1970.');
 const port = z.string();
 
-export const crashFrameSchema = z.object({
+const crashFrameSchema = z.object({
   address: z.string().describe('0x and eight hex digits.'),
   from: z.string().describe("A register's name, abort, backtrace, or stack: found there, perhaps a caller."),
   function: z.string().nullable(),
   file: z.string().nullable(),
   line: z.number().nullable(),
 });
+
+/** From the gravest to the least. */
+export const levels = ['error', 'warn', 'info', 'debug', 'verbose'] as const;
 
 /** What a monitor tells, in its order. */
 export const monitorEventSchema = z.discriminatedUnion('event', [
@@ -52,5 +54,43 @@ export const monitorEventSchema = z.discriminatedUnion('event', [
     connections: z.number(),
   }),
 ]);
+
 export type MonitorEvent = z.infer<typeof monitorEventSchema>;
+
 export type MonitorEnd = Extract<MonitorEvent, { event: 'ended' }>;
+
+export type Level = (typeof levels)[number];
+
+interface LogHead {
+  level: Level;
+  /** The part of the firmware that speaks. */
+  tag: string | null;
+  /** The rest of the line. */
+  message: string;
+}
+
+const ofLetter: Record<string, Level> = { E: 'error', W: 'warn', I: 'info', D: 'debug', V: 'verbose' };
+const ofWord: Record<string, Level> = { err: 'error', wrn: 'warn', inf: 'info', dbg: 'debug' };
+
+/**
+ * The level and the speaker of a log line; null for any other. Known are ESP-IDF's `I (312) wifi: …` (also with a time of
+ * day), Arduino's and ESPHome's `[  312][I][main.cpp:12] …`, and Zephyr's `[00:00:01.123,000] <inf> net: …`.
+ */
+export function logHead(line: string): LogHead | null {
+  const idf = /^([EWIDV]) \([\d:. -]+\) (?:([^:]{1,60}): ?)?(.*)$/.exec(line);
+  if (idf) return head(ofLetter[idf[1] ?? ''], idf[2], idf[3]);
+  const arduino = /^\[[^\]]{1,24}\]\[([EWIDV])\]\[?([^\]:]{0,60})(?::\d+)?\]?:? ?(.*)$/.exec(line);
+  if (arduino) return head(ofLetter[arduino[1] ?? ''], arduino[2], arduino[3]);
+  const zephyr = /^(?:\[[\d:.,]+\] )?<(err|wrn|inf|dbg)> ([^:]{1,60}): ?(.*)$/.exec(line);
+  if (zephyr) return head(ofWord[zephyr[1] ?? ''], zephyr[2], zephyr[3]);
+  return null;
+}
+
+function head(level: Level | undefined, tag: string | undefined, message = ''): LogHead | null {
+  return level ? { level, tag: tag?.trim() || null, message } : null;
+}
+
+/** Whether a line of this level is shown where at least `wanted` is asked for; lines without a level always are. */
+export function isShown(level: Level | null, wanted: Level): boolean {
+  return level === null || levels.indexOf(level) <= levels.indexOf(wanted);
+}

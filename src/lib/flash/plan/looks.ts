@@ -1,4 +1,11 @@
-import { type ChipName, chipOfId, isMapped } from '../../formats/index.js';
+import {
+  type ByteRegion,
+  type ChipName,
+  chipOfId,
+  isMapped,
+  readIntelHex,
+  readUf2,
+} from '../../formats/index.js';
 
 /** What bytes look like that are to go into flash; lenient, for a damaged image is still one for a certain chip. */
 export interface Looks {
@@ -14,8 +21,10 @@ export interface Looks {
 const magic = 0xe9;
 const headerBytes = 24;
 const mostSegments = 16;
+
 /** esp_app_desc_t.magic_word, first in the first segment of an app (ESP-IDF, esp_app_desc.h). */
 const appMagic = 0xabcd5432;
+
 /** esp_bootloader_desc_t.magic_byte, first in the first segment of a newer bootloader (esp_bootloader_desc.h). */
 const bootloaderMagic = 0x50;
 
@@ -49,4 +58,36 @@ function kindOf(view: DataView, segments: number, chip: ChipName): Looks['kind']
 /** Whether these bytes begin as a partition table does (ESP_PARTITION_MAGIC, 0x50AA). */
 export function looksLikeTable(data: Uint8Array): boolean {
   return data[0] === 0xaa && data[1] === 0x50;
+}
+
+/** What a firmware file is, by its first bytes. */
+export type FileFormat = 'image' | 'elf' | 'hex' | 'uf2' | 'raw';
+
+const beginnings: readonly [FileFormat, readonly number[]][] = [
+  ['elf', [0x7f, 0x45, 0x4c, 0x46]],
+  ['uf2', [0x55, 0x46, 0x32, 0x0a]],
+  ['image', [0xe9]],
+];
+
+export function formatOf(bytes: Uint8Array): FileFormat {
+  const found = beginnings.find(([, start]) => start.every((byte, index) => bytes[index] === byte));
+  if (found !== undefined) return found[0];
+  // A colon alone could begin anything: a HEX file goes on with ten digits.
+  return /^:[0-9a-f]{10}/i.test(Buffer.from(bytes.subarray(0, 11)).toString('latin1')) ? 'hex' : 'raw';
+}
+
+export interface Contents {
+  format: FileFormat;
+  /** The chip that the file names; null = none, or it does not say. */
+  chip: ChipName | null;
+  /** Bytes with their offsets, where the file itself says them (HEX, UF2); null = they go where the user says. */
+  regions: ByteRegion[] | null;
+}
+
+/** @throws AIOT_IMAGE_MALFORMED (a damaged HEX or UF2 file) */
+export function contentsOf(bytes: Uint8Array, name: string): Contents {
+  const format = formatOf(bytes);
+  if (format === 'hex') return { format, chip: null, regions: readIntelHex(bytes, name) };
+  if (format === 'uf2') return { format, ...readUf2(bytes, name) };
+  return { format, chip: looksLike(bytes)?.chip ?? null, regions: null };
 }

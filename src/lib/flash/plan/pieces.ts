@@ -1,6 +1,10 @@
-import { AiotError, readBytes } from '../../core/index.js';
-import { contentsOf } from '../images/contents.js';
-import { parsePlaced } from './place.js';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { AiotError, readBytes, readJson } from '../../core/index.js';
+import { partitionTableOffset } from '../../formats/index.js';
+import { contentsOf } from './looks.js';
+import { offsetOf, parsePlaced } from './place.js';
 import type { Piece } from './types.js';
 
 /**
@@ -32,4 +36,104 @@ async function piecesOfWord(word: string): Promise<Piece[]> {
   throw new AiotError('AIOT_USAGE', `${file} says itself where its bytes go`, {
     next: `Leave out the ${word.slice(file.length)}.`,
   });
+}
+
+/** What a project's build left to be written. */
+interface ProjectImages {
+  /** The file or folder that says so. */
+  from: string;
+  pieces: Piece[];
+}
+
+/** Where Arduino and PlatformIO put app and otadata; their tables have nvs at 0x9000. */
+const appOffset = 0x10000;
+
+const otadataOffset = 0xe000;
+
+/**
+ * The images of a built project: ESP-IDF's `build/flasher_args.json`, PlatformIO's `.pio/build/ENV`, or Arduino's
+ * `build/BOARD` (arduino-cli compile --export-binaries).
+ * @throws AIOT_FILE_NOT_FOUND when nothing is built, AIOT_USAGE when more than one thing is, AIOT_FILE_MALFORMED
+ */
+export async function projectImages(folder: string): Promise<ProjectImages> {
+  const found = [
+    ...(await idfBuild(folder)),
+    ...((await isBuild(folder)) ? [folder] : []),
+    ...(await buildsIn(join(folder, '.pio', 'build'))),
+    ...(await buildsIn(join(folder, 'build'))),
+  ];
+  const [only, ...more] = found;
+  if (only === undefined) {
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `nothing is built in ${folder}`, {
+      next: 'Build it (idf.py build, pio run, arduino-cli compile -e), or name the files: aiot flash app.bin@0x10000',
+    });
+  }
+  if (more.length > 0) {
+    throw new AiotError('AIOT_USAGE', `${folder} has several builds: ${found.join(', ')}`, {
+      next: `Name one of them: aiot flash --project ${only}`,
+    });
+  }
+  if (only.endsWith('.json')) return await idfImages(only);
+  return await binImages(only);
+}
+
+/** Its flash_settings are in the images' headers already. */
+const flasherArgs = z.object({
+  flash_files: z.record(z.string(), z.string()),
+});
+
+async function idfBuild(folder: string): Promise<string[]> {
+  const places = [join(folder, 'build', 'flasher_args.json'), join(folder, 'flasher_args.json')];
+  const there = await Promise.all(places.map((path) => stat(path).catch(() => null)));
+  return places.filter((_, i) => there[i]?.isFile()).slice(0, 1);
+}
+
+async function idfImages(file: string): Promise<ProjectImages> {
+  const parsed = flasherArgs.safeParse(await readJson(file));
+  if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${file} names no flash_files`);
+  const pieces: Piece[] = [];
+  for (const [at, name] of Object.entries(parsed.data.flash_files)) {
+    const place = offsetOf(at);
+    if (place === null) throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${at} is no offset`);
+    const path = join(file, '..', name);
+    pieces.push({ name: path, data: await readBytes(path), place });
+  }
+  return { from: file, pieces };
+}
+
+async function buildsIn(above: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of (await readdir(above).catch(() => [])).sort()) {
+    if (await isBuild(join(above, name))) found.push(join(above, name));
+  }
+  return found;
+}
+
+async function isBuild(folder: string): Promise<boolean> {
+  const names = await readdir(folder).catch(() => []);
+  return names.some((name) => name === 'firmware.bin' || isSketch(name));
+}
+
+function isSketch(name: string): boolean {
+  return name.endsWith('.ino.bin');
+}
+
+/** Bootloader and table stand where the chip looks for them, the app where the default tables have it. */
+async function binImages(folder: string): Promise<ProjectImages> {
+  const names = await readdir(folder);
+  const ending = (...endings: string[]) =>
+    endings.flatMap((end) => names.filter((name) => name === end || name.endsWith(`.ino.${end}`)))[0];
+  const parts: [string | undefined, number | string][] = [
+    [ending('bootloader.bin'), 'bootloader'],
+    [ending('partitions.bin'), partitionTableOffset],
+    [ending('boot_app0.bin', 'ota_data_initial.bin'), otadataOffset],
+    [names.find((name) => name === 'firmware.bin' || isSketch(name)), appOffset],
+  ];
+  const pieces: Piece[] = [];
+  for (const [name, place] of parts) {
+    if (name === undefined) continue;
+    const path = join(folder, name);
+    pieces.push({ name: path, data: await readBytes(path), place });
+  }
+  return { from: folder, pieces };
 }

@@ -1,5 +1,5 @@
 import { AiotError } from '../../core/index.js';
-import type { SerialLine } from './types.js';
+import type { SerialLine } from './line.js';
 
 export interface OpenLineOptions {
   /** Bits per second to begin with. */
@@ -32,7 +32,7 @@ export async function openLine(address: string, options: OpenLineOptions): Promi
       return openSocketLine(address, options);
     }
     case 'rfc2217': {
-      const { openRfc2217Line } = await import('../rfc2217/index.js');
+      const { openRfc2217Line } = await import('./rfc2217-client.js');
       return openRfc2217Line(address, options);
     }
     default:

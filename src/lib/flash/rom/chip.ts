@@ -1,26 +1,61 @@
 import { AiotError, type Clock } from '../../core/index.js';
-import type { ControlLines } from '../port/types.js';
-import { type BootMode, bootText, panicText } from './boot-text.js';
-import type { ChipState, SimulatedChipOptions } from './chip-options.js';
-import { disturbanceAt } from './disturbance.js';
-import { type ChipSecurity, efuseWords, openChip } from './efuse.js';
-import { FaultBox } from './faults.js';
+import type { ControlLines } from '../port/line.js';
+import { type Fault, FaultBox } from './faults.js';
 import type { FrameProgram, LoaderHost, StubKind } from './host.js';
-import { type ChipIdentity, identities, type ResetCause } from './identity.js';
-import { Listeners } from './listeners.js';
+import {
+  type ChipIdentity,
+  type ChipSecurity,
+  efuseWords,
+  identities,
+  openChip,
+  type ResetCause,
+  type SimulatedChipName,
+} from './identity.js';
 import { NorFlash } from './nor.js';
-import { Registers } from './registers.js';
-import { ResetCircuit } from './reset-circuit.js';
+import { type BootMode, bootText, type ChipProgram, panicText, romBoot, secondStage } from './program.js';
+import { encodeSlip, SlipReceiver } from './protocol.js';
+import { flashId, Registers, SpiController } from './registers.js';
 import { RomLoader } from './rom-loader.js';
-import { Running } from './running.js';
-import { secondStage } from './second-stage.js';
-import { encodeSlip, SlipReceiver } from './slip.js';
-import { flashId, SpiController } from './spi.js';
 import { StubLoader } from './stub-loader.js';
-import { preciseClock, Wire } from './wire.js';
+import { type ChipTiming, preciseClock, Wire } from './uart.js';
+
+/** Loader of the ROM or the stub, the program in flash, held in reset (or without power), or lost until the next reset. */
+export type ChipState = 'rom' | 'stub' | 'program' | 'held' | 'crashed';
+
+export interface SimulatedChipOptions {
+  chip: SimulatedChipName;
+  /** Factory address, lower case with colons. */
+  mac?: string;
+  flashBytes?: number;
+  /** What is in the flash at first (default: erased). */
+  flash?: Uint8Array;
+  faults?: readonly Fault[];
+  /** Of the chance in faults. */
+  seed?: number;
+  security?: Partial<ChipSecurity>;
+  /**
+   * Default `download`: somebody holds the BOOT button, until DTR or RTS are used for the first time. `uart` is a chip
+   * strapped for the UART alone, as emulators are.
+   */
+  boot?: BootMode;
+  timing?: ChipTiming;
+  clock?: Clock;
+  bridge?: Bridge;
+  /** What the image in flash does once it runs (default: a second-stage bootloader's words, and those of the app). */
+  program?: ChipProgram;
+  /** Whether the flash chip has a parameter table (SFDP). */
+  sfdp?: boolean;
+  /** Frequency that the UART's divider is made for. */
+  uartClockHz?: number;
+  /** Strapping pins as the boot text gives them (default: the usual ones of the mode). */
+  strap?: number;
+  /** Address → value of words that shall read otherwise than an ordinary board's: fuses, calibration. */
+  words?: Readonly<Record<number, number>>;
+}
 
 const romBaud = 115_200;
 const crystalHz = 40_000_000;
+
 /** The capacitor at EN: the boot pin is looked at so long after RTS let go. */
 const enableRiseMs = 2;
 
@@ -332,5 +367,114 @@ export class SimulatedChip {
     const sent = this.faults.strike('wrong-clock') ? this.faults.garble(bytes) : bytes;
     const arrived = this.faults.corrupt(sent, 'out');
     this.outputs.tell(arrived);
+  }
+}
+
+interface RunningOptions {
+  identity: ChipIdentity;
+  flash: NorFlash;
+  clock: Clock;
+  program: ChipProgram;
+  print(text: string): void;
+  restart(): void;
+}
+
+/** The program that a chip runs, from the ROM's first look at the flash until a reset. */
+class Running {
+  private readonly abort = new AbortController();
+  private listener: ((bytes: Uint8Array) => void) | null = null;
+
+  constructor({ identity, flash, clock, program, print, restart }: RunningOptions) {
+    const { signal } = this.abort;
+    const whileItRuns = (action: () => void) => {
+      if (!signal.aborted) action();
+    };
+    romBoot(program)({
+      identity,
+      flash,
+      signal,
+      print: (text) => whileItRuns(() => print(text)),
+      sleep: async (ms) => {
+        await clock.sleep(ms, signal);
+        signal.throwIfAborted();
+      },
+      onInput: (listener) => {
+        this.listener = listener;
+      },
+      restart: () => whileItRuns(restart),
+    }).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+  }
+
+  input(bytes: Uint8Array): void {
+    this.listener?.(bytes);
+  }
+
+  stop(): void {
+    this.abort.abort();
+  }
+}
+
+/** How DTR and RTS reach the chip: through a USB bridge and two transistors, or in the chip's own USB-Serial-JTAG. */
+export type Bridge = 'uart' | 'usb-jtag';
+
+interface ResetPins {
+  /** EN is low: the chip does nothing. */
+  held: boolean;
+  /** The boot pin (GPIO0, GPIO9 on a C3) is pulled low. */
+  bootLow: boolean;
+}
+
+/**
+ * The auto-reset circuit of Espressif's boards: RTS pulls EN low and DTR the boot pin, each only while the other is not
+ * asserted. The USB-Serial-JTAG unit instead remembers DTR until the reset. Source: ESP32-DevKitC's schematic; ESP32-C3
+ * technical reference manual, "USB Serial/JTAG Controller", table of DTR and RTS.
+ */
+class ResetCircuit {
+  private latched = false;
+
+  constructor(private readonly bridge: Bridge) {}
+
+  set({ dtr, rts }: ControlLines): ResetPins {
+    if (this.bridge === 'uart') return { held: rts && !dtr, bootLow: dtr && !rts };
+    const pins = { held: rts && !dtr, bootLow: this.latched };
+    if (dtr) this.latched = true;
+    else if (!rts) this.latched = false;
+    return { held: pins.held, bootLow: pins.held ? this.latched : pins.bootLow };
+  }
+}
+
+/** What a fault does in place of a request, or before it. */
+type Disturbance =
+  | { kind: 'unplugged' | 'panic' | 'hang' }
+  | { kind: 'reset'; cause: ResetCause }
+  | { kind: 'chatter'; text: string };
+
+const chatter = 'E (312) app: sensor does not answer\r\n';
+
+/** The fault that strikes at the request of this command, if one does. */
+function disturbanceAt(faults: FaultBox, op: number): Disturbance | null {
+  if (faults.strike('unplugged', op)) return { kind: 'unplugged' };
+  if (faults.strike('brownout', op)) return { kind: 'reset', cause: 'brownout' };
+  if (faults.strike('reset', op)) return { kind: 'reset', cause: 'watchdog' };
+  if (faults.strike('panic', op)) return { kind: 'panic' };
+  if (faults.strike('hang', op)) return { kind: 'hang' };
+  const said = faults.strike('chatter', op);
+  return said ? { kind: 'chatter', text: said.text ?? chatter } : null;
+}
+
+/** Who wants to know of one thing. */
+class Listeners<T> {
+  private readonly all = new Set<(value: T) => void>();
+
+  /** Returns what ends it. */
+  add(listener: (value: T) => void): () => void {
+    this.all.add(listener);
+    return () => this.all.delete(listener);
+  }
+
+  tell(value: T): void {
+    for (const listener of [...this.all]) listener(value);
   }
 }

@@ -1,7 +1,12 @@
-import { AiotError } from '../../core/index.js';
-import type { BootMode } from './boot-text.js';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+import { AiotError, systemCode } from '../../core/index.js';
 import type { SimulatedChip } from './chip.js';
 import { type Fault, type FaultKind, faultKinds } from './faults.js';
+import type { ChipSecurity } from './identity.js';
+import type { BootMode } from './program.js';
+import type { ServedChip } from './serve.js';
 
 const bootModes: readonly BootMode[] = ['download', 'uart', 'run'];
 const numbers = ['rate', 'op', 'after', 'times', 'answers', 'error'];
@@ -97,4 +102,76 @@ function oneOf<T extends string>(word: string | undefined, known: readonly T[]):
     throw new AiotError('AIOT_USAGE', `expected one of ${known.join(', ')}, got ${word ?? 'nothing'}`);
   }
   return found;
+}
+
+/** What is burnt into a chip's fuses, by the names that stand among its faults. */
+const burnt = {
+  'secure-boot': { secureBoot: true },
+  'flash-encryption': { flashEncryption: true },
+  'secure-download': { secureDownload: true },
+  'no-download': { downloadDisabled: true },
+} as const satisfies Record<string, Partial<ChipSecurity>>;
+
+type BurntName = keyof typeof burnt;
+
+/** All that can be said to be wrong when a chip is made; what is burnt comes last, and only then. */
+export const startFaultNames: readonly (FaultKind | BurntName)[] = [
+  ...faultKinds,
+  ...(Object.keys(burnt) as BurntName[]),
+];
+
+/** Takes faults as they are written (`noise rate=0.01`, `secure-boot`) apart: what happens, what is burnt. @throws AIOT_USAGE */
+export function parseStartFaults(texts: readonly string[]): {
+  faults: Fault[];
+  security: Partial<ChipSecurity>;
+} {
+  const faults: Fault[] = [];
+  const security: Partial<ChipSecurity> = {};
+  for (const text of texts) {
+    const [name = '', ...words] = text.trim().split(/\s+/);
+    if (!isBurnt(name)) faults.push(parseFault([name, ...words], startFaultNames));
+    else if (words.length === 0) Object.assign(security, burnt[name]);
+    else
+      throw new AiotError(
+        'AIOT_USAGE',
+        `fault ${name} is there from the start: leave ${words.join(' ')} out`,
+      );
+  }
+  return { faults, security };
+}
+
+const isBurnt = (name: string): name is BurntName => Object.hasOwn(burnt, name);
+
+/** The control channel on a loopback TCP port: a line in, a line out (`error: …` where it was refused). @throws AIOT_PORT_IN_USE */
+export async function serveControl(chip: SimulatedChip, port: number): Promise<ServedChip> {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    const lines = createInterface({ input: socket });
+    lines.on('line', (line) => {
+      socket.write(`${answerTo(chip, line)}\n`);
+    });
+  });
+  server.listen({ host: '127.0.0.1', port });
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    if (systemCode(cause) !== 'EADDRINUSE') throw cause;
+    throw new AiotError('AIOT_PORT_IN_USE', `127.0.0.1:${port} is taken by another program`, { cause });
+  }
+  const bound = server.address();
+  return {
+    address: `127.0.0.1:${typeof bound === 'object' && bound ? bound.port : port}`,
+    close: async () => {
+      server.close();
+    },
+  };
+}
+
+function answerTo(chip: SimulatedChip, line: string): string {
+  try {
+    return controlChip(chip, line);
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    return `error: ${error.message}`;
+  }
 }

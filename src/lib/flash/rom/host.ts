@@ -1,6 +1,5 @@
-import type { ChipSecurity } from './efuse.js';
 import type { FaultBox } from './faults.js';
-import type { ChipIdentity, ResetCause } from './identity.js';
+import type { ChipIdentity, ChipSecurity, ResetCause } from './identity.js';
 import type { NorFlash } from './nor.js';
 import type { Registers } from './registers.js';
 

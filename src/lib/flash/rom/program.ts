@@ -1,4 +1,14 @@
-import type { ChipIdentity } from './identity.js';
+import { AiotError } from '../../core/index.js';
+import {
+  type EspImage,
+  type Partition,
+  partitionTableBytes,
+  partitionTableOffset,
+  readEspImage,
+  readOtadata,
+  readPartitionTable,
+} from '../../formats/index.js';
+import type { ChipIdentity, ResetCause } from './identity.js';
 import type { NorFlash } from './nor.js';
 import { wordAt } from './protocol.js';
 
@@ -61,4 +71,94 @@ function loadLines(bytes: Uint8Array, offset: number, identity: ChipIdentity): s
 
 function hex(value: number): string {
   return `0x${value.toString(16).padStart(8, '0')}`;
+}
+
+const againMs = 1000;
+const appType = 0;
+const otaSlots = 0x10;
+
+/**
+ * What stands in for the program in flash where none is given: the second-stage bootloader's search for an app by
+ * partition table and otadata, in its words, and the app's name and version. Without a partition table the image is taken
+ * as a program of its own. Source: ESP-IDF, bootloader_utility.c and app_init.c, for the texts.
+ */
+export const secondStage: ChipProgram = async (board) => {
+  const table = tableOf(board);
+  if (!table) {
+    board.print('I (30) main: running\r\n');
+    return;
+  }
+  board.print('I (27) boot: ESP-IDF 2nd stage bootloader\r\n');
+  const app = appOf(board, table);
+  if (!app) {
+    board.print('E (60) boot: No bootable app partitions in the partition table\r\n');
+    await board.sleep(againMs);
+    board.restart();
+    return;
+  }
+  const { partition, image } = app;
+  board.print(`I (61) boot: Loaded app from partition at offset 0x${partition.offset.toString(16)}\r\n`);
+  if (image.app) {
+    board.print(`I (210) app_init: Project name:     ${image.app.project}\r\n`);
+    board.print(`I (211) app_init: App version:      ${image.app.version}\r\n`);
+  }
+  board.print(`I (240) main_task: Calling app_main() of ${partition.label}\r\n`);
+};
+
+function tableOf({ flash }: ProgramBoard): Partition[] | null {
+  const bytes = flash.bytes.slice(partitionTableOffset, partitionTableOffset + partitionTableBytes);
+  const partitions = readOr([], () => readPartitionTable(bytes).partitions);
+  return partitions.length > 0 ? partitions : null;
+}
+
+/** The app that otadata names, else the factory one, else the first that can be started. */
+function appOf(
+  board: ProgramBoard,
+  table: readonly Partition[],
+): { partition: Partition; image: EspImage } | null {
+  const apps = table.filter(({ type }) => type === appType);
+  const slots = apps.filter(({ subtype }) => subtype >= otaSlots).sort((a, b) => a.subtype - b.subtype);
+  const data = table.find(({ type, subtype }) => type === 1 && subtype === 0);
+  const active = data
+    ? readOr(null, () =>
+        readOtadata(board.flash.bytes.slice(data.offset, data.offset + data.size)).active(slots.length),
+      )
+    : null;
+  const chosen = active === null ? undefined : slots[active];
+  for (const partition of [chosen, ...apps]) {
+    if (!partition) continue;
+    const bytes = board.flash.bytes.subarray(partition.offset, partition.offset + partition.size);
+    const image = readOr(null, () => readEspImage(bytes, partition.label));
+    if (image) return { partition, image };
+    board.print(`E (58) boot: OTA app partition slot ${partition.label} is not bootable\r\n`);
+  }
+  return null;
+}
+
+function readOr<T>(otherwise: T, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof AiotError) return otherwise;
+    throw error;
+  }
+}
+
+/** How a chip comes up: into the loader on all ports, on the UART alone, or into what is in flash. */
+export type BootMode = 'download' | 'uart' | 'run';
+
+/** What the ROM says after a reset, at 115200. */
+export function bootText(identity: ChipIdentity, cause: ResetCause, mode: BootMode, strap: number): string {
+  const { text, waits } = identity.bootNames[mode];
+  const line = `rst:${identity.resetNames[cause]},boot:0x${strap.toString(16)} (${text})\r\n`;
+  return `${identity.banner}${line}${waits ?? ''}`;
+}
+
+/** What a ROM says that crashed: the head of its register dump, by which it is known. */
+export function panicText(identity: ChipIdentity, cause = 'Load access fault'): string {
+  const registers =
+    identity.name === 'esp32c3'
+      ? 'PC      : 0x4004c092  RA      : 0x40001e2c  SP      : 0x3fcde610  GP      : 0x00000000'
+      : 'PC      : 0x40009f4c  PS      : 0x00060130  A0      : 0x800092f5  A1      : 0x3ffe3b00';
+  return `Guru Meditation Error: Core 0 panic'ed (${cause})\r\nCore 0 register dump:\r\n${registers}\r\n\r\n`;
 }

@@ -1,6 +1,5 @@
-import type { EfuseWords } from './efuse.js';
-import type { ChipIdentity } from './identity.js';
-import { type SpiController, spiOp } from './spi.js';
+import type { ChipIdentity, EfuseWords, SpiLayout } from './identity.js';
+import type { NorFlash } from './nor.js';
 
 /** Bits 0 to 19 whole, 20 to 23 sixteenths: ESP32 technical reference manual, UART_CLKDIV_REG. */
 const esp32UartDivider = 0x3ff40014;
@@ -61,4 +60,102 @@ export class Registers {
     this.spi.reset();
     this.memory.set(this.identity.strapRegister, strap);
   }
+}
+
+const start = 1 << 18;
+
+/** Commands of serial NOR flash (JEDEC JESD216, W25Q32 data sheet "Instructions"). */
+const spiOp = { read: 0x03, sfdp: 0x5a, readId: 0x9f } as const;
+
+/** JESD216 header with one parameter table at 30h. */
+const sfdpHeader = Uint8Array.of(
+  0x53,
+  0x46,
+  0x44,
+  0x50,
+  0x06,
+  0x01,
+  0x00,
+  0xff,
+  0x00,
+  0x06,
+  0x01,
+  0x10,
+  0x30,
+  0x00,
+  0x00,
+  0xff,
+);
+
+/** The flash chip's own registers, as the SPI controller reaches them. */
+interface FlashPart {
+  flash: NorFlash;
+  /** JEDEC: manufacturer, type, capacity as a power of two. */
+  id: readonly [number, number, number];
+  /** False: no parameter table, as in some older parts. */
+  sfdp: boolean;
+}
+
+/**
+ * The registers of the SPI controller: setting bit 18 of CMD runs the user command at once and clears it. Source: ESP32
+ * technical reference manual, "SPI Controller", user-defined commands.
+ */
+export class SpiController {
+  private readonly words = new Map<number, number>();
+
+  constructor(
+    private readonly layout: SpiLayout,
+    private readonly part: FlashPart,
+  ) {
+    this.reset();
+  }
+
+  reset(): void {
+    this.words.clear();
+    this.words.set(this.layout.user, this.layout.userAtRest);
+    this.words.set(this.layout.user2, 0x70000000);
+  }
+
+  /** Whether this address is one of its registers. */
+  has(address: number): boolean {
+    return address >= this.layout.base && address < this.layout.base + 0x100;
+  }
+
+  read(address: number): number {
+    return this.words.get(address - this.layout.base) ?? 0;
+  }
+
+  write(address: number, value: number): void {
+    const offset = address - this.layout.base;
+    if (offset === 0 && value & start) this.run();
+    else this.words.set(offset, value >>> 0);
+  }
+
+  private run(): void {
+    const of = (offset: number) => this.words.get(offset) ?? 0;
+    this.words.set(0, 0);
+    const user = of(this.layout.user);
+    if (!(user & (1 << 28))) return;
+    const bits = (of(this.layout.misoLength) & 0x3fff) + 1;
+    const address = this.layout.addressAtTop ? of(4) >>> 8 : of(4) & 0xffffff;
+    const answer = this.answer(of(this.layout.user2) & 0xff, address, Math.ceil(bits / 8));
+    for (let at = 0; at < Math.max(4, answer.length); at += 4) {
+      const word = ((answer[at] ?? 0) | ((answer[at + 1] ?? 0) << 8) | ((answer[at + 2] ?? 0) << 16)) >>> 0;
+      this.words.set(this.layout.data + at, (word + (answer[at + 3] ?? 0) * 2 ** 24) >>> 0);
+    }
+  }
+
+  private answer(command: number, address: number, length: number): Uint8Array {
+    const out = new Uint8Array(length);
+    if (command === spiOp.readId) out.set(this.part.id.slice(0, length));
+    else if (command === spiOp.sfdp && this.part.sfdp) {
+      for (let at = 0; at < length; at++) out[at] = sfdpHeader[address + at] ?? 0xff;
+    } else if (command === spiOp.read) out.set(this.part.flash.bytes.subarray(address, address + length));
+    return out;
+  }
+}
+
+/** The id of a flash of this many bytes: a GigaDevice GD25Q; null for a size that has none. */
+export function flashId(bytes: number): readonly [number, number, number] {
+  return [0xc8, 0x40, Math.log2(bytes)];
 }

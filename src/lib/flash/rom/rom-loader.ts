@@ -1,10 +1,62 @@
-import type { FrameProgram, LoaderHost } from './host.js';
-import { headerBytes, op, putWord, romError } from './protocol.js';
-import { flashCommands } from './rom-flash.js';
-import { memoryCommands } from './rom-memory.js';
-import { failed, type RomCommand, type RomOutcome, RomState } from './rom-state.js';
+import type { FrameProgram, LoaderHost, StubKind } from './host.js';
+import { securityInfo } from './identity.js';
+import { norTimes } from './nor.js';
+import { panicText } from './program.js';
+import {
+  blockHeaderBytes,
+  checksumOf,
+  headerBytes,
+  op,
+  putWord,
+  romError,
+  sectorBytes,
+  wordAt,
+} from './protocol.js';
+import { type WriteProblem, Writing } from './writing.js';
 
 const syncAnswers = 8;
+const kept: RomOutcome = { keepsError: true };
+const failed = (error: number, data = 0): RomOutcome => ({ error, data });
+
+/** Entry points of esptool's older stub, which espflash 4.4 still brings: ESP32, S3, C3. Measured. */
+const legacyEntries = [0x400be658, 0x40378c94, 0x403806d2];
+
+/** The ROM's commands that leave the flash alone. */
+const memoryCommands: readonly [number, RomCommand][] = [
+  [op.sync, sync],
+  [op.writeReg, writeRegisters],
+  [op.readReg, readRegister],
+  [op.memBegin, memoryBegin],
+  [op.memData, memoryData],
+  [op.memEnd, memoryEnd],
+  [op.changeBaud, changeBaud],
+  [op.securityInfo, security],
+];
+
+const problems: Record<WriteProblem, number> = {
+  deflate: romError.deflate,
+  adler: romError.adler,
+  'too-much': romError.deflate,
+  held: romError.write,
+};
+
+const digestCharacters = 32;
+const slowReadBytes = 64;
+
+/** The ROM's commands for the flash. */
+const flashCommands: readonly [number, RomCommand][] = [
+  [op.spiSetParams, setParameters],
+  // Both lengths of it are taken; pins are not simulated.
+  [op.spiAttach, () => kept],
+  [op.flashBegin, (rom, size) => begin(rom, size, false)],
+  [op.flashData, data],
+  [op.flashEnd, end],
+  [op.deflBegin, (rom, size) => begin(rom, size, true)],
+  [op.deflData, data],
+  [op.deflEnd, end],
+  [op.flashMd5, md5],
+  [op.readFlashSlow, readSlowly],
+];
 
 const commands = new Map<number, RomCommand>([...memoryCommands, ...flashCommands]);
 
@@ -83,4 +135,199 @@ export class RomLoader implements FrameProgram {
     const stuck = this.host.faults.strike('stuck-sync');
     return stuck ? (stuck.answers ?? 0) : syncAnswers;
   }
+}
+
+/** Requests are cut at so many bytes, as a receive buffer does. */
+const bufferBytes = 0x8000;
+
+/** Bytes of data before the status; the error that it failed with; what is done after the answer. */
+interface RomOutcome {
+  data?: number;
+  error?: number;
+  /** The second status byte keeps its old value, as most of the ROM's commands leave it. */
+  keepsError?: boolean;
+  silent?: boolean;
+  after?: () => Promise<void> | void;
+}
+
+type RomCommand = (rom: RomState, size: number) => Promise<RomOutcome> | RomOutcome;
+
+/** What the ROM's loader remembers from one request to the next; more than it should, and hosts have to live with it. */
+class RomState {
+  /** Every request lands here, and a short one leaves what was behind it. */
+  readonly request = new Uint8Array(bufferBytes);
+  /** Every answer is sent from here: reserved bytes are those of an earlier one. */
+  readonly answer = new Uint8Array(headerBytes + 256);
+  /** Of the last READ_REG or SYNC. */
+  value = 0;
+  lastOp = 0;
+  /** Number of the block that is due. */
+  sequence = 0;
+  /** An upload to RAM has begun. */
+  memory = false;
+  writing: Writing | null = null;
+
+  /** @param joint whether it waits on all ports at once, which shows in what it keeps of SYNC */
+  constructor(
+    readonly host: LoaderHost,
+    readonly joint: boolean,
+  ) {}
+
+  word(index: number): number {
+    return wordAt(this.request, headerBytes + 4 * index);
+  }
+
+  /** Puts data of an answer where it is sent from. */
+  put(data: Uint8Array): void {
+    this.answer.set(data, headerBytes);
+  }
+
+  /** The payload of a data command, or why it is refused. A block with a wrong checksum counts all the same. */
+  block(size: number): { payload: Uint8Array } | RomOutcome {
+    const payload = this.request.subarray(headerBytes + blockHeaderBytes, headerBytes + size);
+    const due = this.word(0) === size - blockHeaderBytes && this.word(1) === this.sequence;
+    if (!due) return failed(romError.message);
+    this.sequence++;
+    if (checksumOf(payload) !== wordAt(this.request, 4)) return failed(romError.checksum);
+    const fault = this.host.faults.strike('block-error', this.lastOp);
+    return fault ? failed(fault.error) : { payload };
+  }
+
+  endWriting(): void {
+    this.writing?.end();
+    this.writing = null;
+  }
+}
+
+function sync(rom: RomState) {
+  rom.value = rom.word(0);
+  if (!rom.joint || rom.host.identity.securityId === null) return {};
+  return {
+    after: () => {
+      rom.value = 0;
+    },
+  };
+}
+
+function writeRegisters(rom: RomState, size: number) {
+  for (let at = 0; (at + 4) * 4 <= size; at += 4) {
+    rom.host.registers.write(rom.word(at), rom.word(at + 1), rom.word(at + 2));
+  }
+  return {};
+}
+
+function readRegister(rom: RomState) {
+  rom.value = rom.host.registers.read(rom.word(0));
+  return {};
+}
+
+function memoryBegin(rom: RomState) {
+  rom.sequence = 0;
+  rom.memory = true;
+  return kept;
+}
+
+/** What is uploaded is not kept: of a stub only the entry point counts. */
+function memoryData(rom: RomState, size: number) {
+  if (!rom.memory) return failed(romError.message);
+  const block = rom.block(size);
+  return 'payload' in block ? kept : block;
+}
+
+function memoryEnd(rom: RomState) {
+  const entry = rom.word(1);
+  rom.memory = false;
+  if (rom.word(0) !== 0 || entry === 0) return kept;
+  return { ...kept, after: () => rom.host.startStub(stubOfEntry(entry)) };
+}
+
+function changeBaud(rom: RomState) {
+  const baud = rom.word(0);
+  // It divides by it.
+  if (baud === 0) return { silent: true, after: () => rom.host.crash('') };
+  return { ...kept, after: () => rom.host.changeBaud(baud) };
+}
+
+function security(rom: RomState) {
+  const info = securityInfo(rom.host.identity, rom.host.security);
+  rom.put(info);
+  return { ...kept, data: info.length };
+}
+
+function setParameters(rom: RomState, size: number): RomOutcome {
+  if (size < 24) return failed(romError.message);
+  rom.host.flashLimit = Math.min(rom.word(1), rom.host.flash.size);
+  return kept;
+}
+
+/** Erases all that will be written; a compressed write rounds that up to whole blocks. */
+async function begin(rom: RomState, size: number, compressed: boolean): Promise<RomOutcome> {
+  const { host } = rom;
+  if (size < host.identity.beginWords * 4) return failed(romError.message);
+  const [bytes, block, offset] = [rom.word(0), Math.max(1, rom.word(2)), rom.word(3)];
+  rom.endWriting();
+  rom.sequence = 0;
+  if (offset % sectorBytes !== 0 || offset + bytes > host.flashLimit) return failed(romError.failed);
+  const erased = compressed ? Math.ceil(bytes / block) * block : bytes;
+  await host.busy(host.flash.erase(offset, erased));
+  rom.writing = new Writing(host.flash, { offset, size: bytes, compressed, eraseAhead: false });
+  return kept;
+}
+
+async function data(rom: RomState, size: number): Promise<RomOutcome> {
+  if (!rom.writing) return failed(romError.message);
+  const block = rom.block(size);
+  if (!('payload' in block)) return block;
+  if (rom.host.faults.strike('stuck-flash')) return failed(romError.write);
+  const { ms, problem } = await rom.writing.block(block.payload);
+  await rom.host.busy(ms);
+  return problem === null ? kept : failed(problems[problem]);
+}
+
+/**
+ * Word 0 restarts the chip, another runs what is in flash. A request of one byte, as espflash 4.4 sends it, is read
+ * with the three bytes that an earlier request left behind it.
+ */
+function end(rom: RomState): RomOutcome {
+  const { host } = rom;
+  const run = rom.word(0) !== 0;
+  rom.endWriting();
+  if (!run) return { after: () => restart(rom) };
+  const bootable = host.flash.bytes[host.identity.bootloaderOffset] === 0xe9;
+  if (bootable) return { after: () => host.startProgram() };
+  const crash = `user code done\r\n${panicText(host.identity, 'Instruction access fault')}`;
+  return { error: romError.failed, after: () => host.crash(crash) };
+}
+
+/** One delimiter of a frame that never comes goes before the boot text. */
+function restart({ host }: RomState): Promise<void> {
+  host.sendRaw(Uint8Array.of(0xc0));
+  return host.restart('software');
+}
+
+async function md5(rom: RomState): Promise<RomOutcome> {
+  const { host } = rom;
+  const [offset, length] = [rom.word(0), rom.word(1)];
+  if (offset + length > host.flashLimit) return failed(romError.read, digestCharacters);
+  await host.busy((length / 1024) * norTimes.md5KiB);
+  host.registers.flashWasRead();
+  const sum = host.flash.md5(offset, length);
+  if (host.faults.strike('wrong-md5', op.flashMd5)) sum[0] = (sum[0] as number) ^ 1;
+  rom.put(new TextEncoder().encode(Buffer.from(sum).toString('hex')));
+  return { data: digestCharacters };
+}
+
+function readSlowly(rom: RomState): RomOutcome {
+  const { host } = rom;
+  const [offset, length] = [rom.word(0), rom.word(1)];
+  if (length > slowReadBytes) return failed(romError.readLength, slowReadBytes);
+  if (offset + length > host.flashLimit) return failed(romError.read, slowReadBytes);
+  host.registers.flashWasRead();
+  rom.put(host.flash.bytes.subarray(offset, offset + length));
+  return { data: slowReadBytes };
+}
+
+/** Which stub was uploaded. What is not known counts as the newer one. */
+function stubOfEntry(entry: number): StubKind {
+  return legacyEntries.includes(entry) ? 'legacy' : 'v2';
 }

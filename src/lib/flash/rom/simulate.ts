@@ -2,14 +2,11 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { readBytes, requireWritable, timeLimit, writeFileAtomic } from '../../core/index.js';
-import type { BootMode } from './boot-text.js';
-import { parseStartFaults } from './burnt.js';
 import { SimulatedChip } from './chip.js';
+import { parseStartFaults, serveControl } from './control.js';
 import { type SimulatedChipName, simulatedChipNames } from './identity.js';
-import { serveControl } from './serve/control.js';
-import { serveChip } from './serve/index.js';
-import { parseListen } from './serve/listen.js';
-import type { ServedChip } from './serve/types.js';
+import type { BootMode } from './program.js';
+import { parseListen, type ServedChip, serveChip } from './serve.js';
 
 export const chipEventSchema = z.discriminatedUnion('event', [
   z.object({

@@ -1,13 +1,99 @@
 import type { FrameProgram, LoaderHost, StubKind } from './host.js';
-import { headerBytes, op, putWord, stubError } from './protocol.js';
-import { flashCommands } from './stub-flash.js';
-import { memoryCommands } from './stub-memory.js';
-import { failed, type StubCommand, type StubOutcome, StubRequest, StubState } from './stub-state.js';
+import { securityInfo } from './identity.js';
+import { norTimes } from './nor.js';
+import {
+  blockHeaderBytes,
+  checksumOf,
+  headerBytes,
+  op,
+  putWord,
+  sectorBytes,
+  stubError,
+  wordAt,
+} from './protocol.js';
+import { type WriteProblem, Writing } from './writing.js';
 
 const syncAnswers = 8;
+
 /** Known to a stub that was built with them, and refused as such by all others. */
 const firstPlugin = 0xd4;
+
 const lastPlugin = 0xde;
+const failed = (status: number): StubOutcome => ({ status });
+
+/** The stub's commands that leave the flash alone. */
+const memoryCommands: readonly [number, StubCommand][] = [
+  [op.sync, sync],
+  [op.readReg, readRegister],
+  [op.writeReg, writeRegisters],
+  [op.memBegin, memoryBegin],
+  [op.memData, memoryData],
+  [op.memEnd, memoryEnd],
+  [op.changeBaud, ({ host }, request) => ({ after: () => host.changeBaud(request.word(0)) })],
+  [op.securityInfo, security],
+  [op.runUserCode, runUserCode],
+];
+
+/** Errors of writing and inflating, which come after the block was acknowledged. */
+const late: ReadonlySet<number> = new Set([stubError.spi, stubError.inflate, stubError.tooMuch]);
+
+/** A stub does not read back what it wrote: bits that stay are found by the MD5 alone. */
+const problems: Record<WriteProblem, number> = {
+  deflate: stubError.inflate,
+  adler: stubError.inflate,
+  'too-much': stubError.tooMuch,
+  held: 0,
+};
+
+const maxReadBlock = 0x1000;
+
+/** READ_FLASH: one block, then the host says how many bytes it has; behind the last one comes the MD5 of all. */
+class ReadStream {
+  private sent = 0;
+
+  constructor(
+    private readonly host: LoaderHost,
+    private readonly part: { offset: number; length: number; block: number },
+  ) {}
+
+  /** False when the stream is over: all is sent, with its MD5. */
+  sendBlock(): boolean {
+    const { offset, length, block } = this.part;
+    const from = offset + this.sent;
+    const bytes = Math.min(block, length - this.sent);
+    if (bytes === 0) {
+      const sum = Uint8Array.from(this.host.flash.md5(offset, length));
+      if (this.host.faults.strike('wrong-md5', op.readFlash)) sum[0] = (sum[0] as number) ^ 1;
+      this.host.send(sum);
+      return false;
+    }
+    this.sent += bytes;
+    const cut = this.host.faults.strike('short-read', op.readFlash) ? bytes >> 1 : bytes;
+    this.host.send(this.host.flash.bytes.slice(from, from + cut));
+    return true;
+  }
+
+  /** Takes the host's count. False when the stream is over, also by a wrong count. */
+  acknowledge(frame: Uint8Array): boolean {
+    return frame.length === 4 && wordAt(frame, 0) === this.sent && this.sendBlock();
+  }
+}
+
+/** The stub's commands for the flash. */
+const flashCommands: readonly [number, StubCommand][] = [
+  [op.flashBegin, begin],
+  [op.flashData, data],
+  [op.flashEnd, end],
+  [op.deflBegin, begin],
+  [op.deflData, data],
+  [op.deflEnd, end],
+  [op.spiSetParams, setParameters],
+  [op.spiAttach, ({ kind }, { size }) => (size === 4 || kind === 'legacy' ? {} : failed(stubError.length))],
+  [op.flashMd5, md5],
+  [op.eraseFlash, eraseAll],
+  [op.eraseRegion, eraseRegion],
+  [op.readFlash, readFlash],
+];
 
 const commands = new Map<number, StubCommand>([...memoryCommands, ...flashCommands]);
 
@@ -67,4 +153,204 @@ export class StubLoader implements FrameProgram {
     const stuck = this.host.faults.strike('stuck-sync');
     return stuck ? (stuck.answers ?? 0) : syncAnswers;
   }
+}
+
+/** What is answered: status (0 = good), value, data; and what is done after it. */
+interface StubOutcome {
+  status?: number;
+  value?: number;
+  data?: Uint8Array;
+  silent?: boolean;
+  after?: () => Promise<void> | void;
+}
+
+/** One request whose length is as it says. */
+class StubRequest {
+  readonly code: number;
+  /** Bytes of data. */
+  readonly size: number;
+
+  constructor(readonly frame: Uint8Array) {
+    this.code = frame[1] ?? 0;
+    this.size = wordAt(frame, 2) & 0xffff;
+  }
+
+  word(index: number): number {
+    return wordAt(this.frame, headerBytes + 4 * index);
+  }
+}
+
+type StubCommand = (stub: StubState, request: StubRequest) => Promise<StubOutcome> | StubOutcome;
+
+/** What the stub remembers from one request to the next. */
+class StubState {
+  writing: Writing | null = null;
+  /** Error of the block acknowledged last. */
+  pending = 0;
+  reading: ReadStream | null = null;
+  /** Bytes of an upload to RAM that are still to come. */
+  memoryLeft = 0;
+
+  constructor(
+    readonly host: LoaderHost,
+    readonly kind: StubKind,
+  ) {}
+
+  /** The error that waited to be told, which it then is. */
+  takePending(): number {
+    const { pending } = this;
+    this.pending = 0;
+    return pending;
+  }
+
+  endWriting(): void {
+    this.writing?.end();
+    this.writing = null;
+  }
+
+  /** Refuses what reaches past the flash. */
+  outside(offset: number, length: number): StubOutcome | null {
+    return offset + length > this.host.flash.size ? failed(stubError.spi) : null;
+  }
+}
+
+function sync(stub: StubState) {
+  stub.host.dropInput();
+  return {};
+}
+
+function readRegister({ host }: StubState, request: StubRequest) {
+  return request.size === 4 ? { value: host.registers.read(request.word(0)) } : failed(stubError.length);
+}
+
+function writeRegisters({ host }: StubState, request: StubRequest) {
+  const { size } = request;
+  if (size === 0 || size % 16 !== 0) return failed(stubError.length);
+  for (let at = 0; at < size / 4; at += 4) {
+    host.registers.write(request.word(at), request.word(at + 1), request.word(at + 2));
+  }
+  return {};
+}
+
+function memoryBegin(stub: StubState, request: StubRequest) {
+  stub.memoryLeft = request.word(0);
+  return {};
+}
+
+/** Neither the checksum nor the number of a block is looked at, only how much comes. */
+function memoryData(stub: StubState, { size }: StubRequest) {
+  const bytes = size - blockHeaderBytes;
+  if (bytes > stub.memoryLeft) return failed(stubError.tooMuch);
+  stub.memoryLeft -= bytes;
+  return {};
+}
+
+/** A stub uploaded into a running one, as espflash does: it starts over. */
+function memoryEnd({ host, kind }: StubState, request: StubRequest) {
+  return request.word(0) === 0 && request.word(1) !== 0 ? { after: () => host.startStub(kind) } : {};
+}
+
+function security({ host }: StubState) {
+  if (host.identity.securityId === null) return failed(stubError.unsupported);
+  return { data: securityInfo(host.identity, host.security) };
+}
+
+function runUserCode({ host, kind }: StubState) {
+  return { silent: true, after: () => (kind === 'legacy' ? host.restart('software') : undefined) };
+}
+
+function begin(stub: StubState, request: StubRequest): StubOutcome {
+  if (request.size !== 16 && request.size !== 20) return failed(stubError.length);
+  const [size, offset] = [request.word(0), request.word(3)];
+  stub.endWriting();
+  stub.pending = 0;
+  const refused = stub.outside(offset, size);
+  if (refused) return refused;
+  const compressed = request.code === op.deflBegin;
+  stub.writing = new Writing(stub.host.flash, { offset, size, compressed, eraseAhead: true });
+  return {};
+}
+
+/** Acknowledged first, written then: what goes wrong comes with the next answer. */
+function data(stub: StubState, { code, size, frame }: StubRequest): StubOutcome {
+  const { writing } = stub;
+  if (!writing) return failed(stubError.notInFlashMode);
+  const payload = frame.subarray(headerBytes + blockHeaderBytes);
+  const whole = size >= blockHeaderBytes && wordAt(frame, headerBytes) === payload.length;
+  if (!whole) return failed(stubError.length);
+  if (checksumOf(payload) !== wordAt(frame, 4)) return failed(stubError.checksum);
+  const fault = stub.host.faults.strike('block-error', code);
+  if (fault && !late.has(fault.error)) return failed(fault.error);
+  const status = stub.takePending();
+  if (status !== 0) return failed(status);
+  stub.pending = fault?.error ?? 0;
+  return fault ? {} : { after: () => write(stub, writing, payload) };
+}
+
+async function write(stub: StubState, writing: Writing, payload: Uint8Array): Promise<void> {
+  if (stub.host.faults.strike('stuck-flash')) {
+    writing.skip(payload.length);
+    return;
+  }
+  const { ms, problem } = await writing.block(payload);
+  await stub.host.busy(ms);
+  if (problem !== null) stub.pending = problems[problem];
+}
+
+function end(stub: StubState, request: StubRequest): StubOutcome {
+  const { host, kind, writing } = stub;
+  if (!writing) return failed(stubError.notInFlashMode);
+  const missing = kind === 'legacy' ? stubError.notEnough : stubError.length;
+  const status = stub.takePending() || (writing.complete ? 0 : missing);
+  stub.endWriting();
+  if (status !== 0) return failed(status);
+  // Version 2 stays where it is when it is asked to restart.
+  return request.word(0) === 0 && kind === 'legacy' ? { after: () => host.restart('software') } : {};
+}
+
+function setParameters({ host }: StubState, request: StubRequest): StubOutcome {
+  if (request.size !== 24) return failed(stubError.length);
+  host.flashLimit = Math.min(request.word(1), host.flash.size);
+  return {};
+}
+
+async function md5(stub: StubState, request: StubRequest): Promise<StubOutcome> {
+  const { host } = stub;
+  const [offset, length] = [request.word(0), request.word(1)];
+  const refused = stub.outside(offset, length);
+  if (refused) return refused;
+  await host.busy((length / 1024) * norTimes.md5KiB);
+  host.registers.flashWasRead();
+  const sum = Uint8Array.from(host.flash.md5(offset, length));
+  if (host.faults.strike('wrong-md5', op.flashMd5)) sum[0] = (sum[0] as number) ^ 1;
+  return { data: sum };
+}
+
+async function eraseAll({ host }: StubState): Promise<StubOutcome> {
+  await host.busy(host.flash.eraseAll());
+  return {};
+}
+
+async function eraseRegion(stub: StubState, request: StubRequest): Promise<StubOutcome> {
+  const { host } = stub;
+  const [offset, length] = [request.word(0), request.word(1)];
+  if (offset % sectorBytes !== 0 || length % sectorBytes !== 0) return failed(stubError.length);
+  const refused = stub.outside(offset, length);
+  if (refused) return refused;
+  await host.busy(host.flash.erase(offset, length));
+  return {};
+}
+
+function readFlash(stub: StubState, request: StubRequest): StubOutcome {
+  const [offset, length, block] = [request.word(0), request.word(1), request.word(2)];
+  if (block === 0 || block > maxReadBlock) return failed(stubError.length);
+  const refused = stub.outside(offset, length);
+  if (refused) return refused;
+  stub.host.registers.flashWasRead();
+  const stream = new ReadStream(stub.host, { offset, length, block });
+  return {
+    after: () => {
+      stub.reading = stream.sendBlock() ? stream : null;
+    },
+  };
 }

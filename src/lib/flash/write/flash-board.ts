@@ -1,19 +1,27 @@
 import { AiotError } from '../../core/index.js';
-import { type PartitionTable, partitionTableOffset } from '../../formats/index.js';
-import { startsProgram } from '../loader/leave.js';
-import type { ChipInfo, Loader } from '../loader/types.js';
+import {
+  blankOtadata,
+  otadataSector,
+  otaSlots,
+  type PartitionTable,
+  partitionSubtypes,
+  partitionTableOffset,
+  partitionTypes,
+  readEspImage,
+} from '../../formats/index.js';
+import { type BoardAt, withBoard } from '../board.js';
+import { startsProgram } from '../loader/loader.js';
+import type { ChipInfo, Loader, Region } from '../loader/types.js';
+import { looksLike } from '../plan/looks.js';
 import { resolvePlace } from '../plan/place.js';
 import { planWrite } from '../plan/plan.js';
 import { readBoardTable, tableInForce } from '../plan/table.js';
-import type { Board, HeaderChanges, Piece } from '../plan/types.js';
-import { keepGiven } from './given.js';
-import { heldDevice, leftBehind } from './held.js';
-import type { DeviceIdentity } from './identity.js';
+import type { Board, HeaderChanges, LeftBehind, Piece } from '../plan/types.js';
+import { activeSlot } from './app-slots.js';
+import { dataPartition, nvsValue, readIdentityNvs } from './board-nvs.js';
+import { type DeviceIdentity, keepGiven } from './identity.js';
 import type { Flashed } from './result.js';
-import { notStarted } from './started.js';
-import { versionsOf } from './versions.js';
-import { type BoardAt, withBoard } from './with-board.js';
-import { writeRegions } from './write-plan.js';
+import { writeRegions } from './write-regions.js';
 
 /** What is done to a board. */
 export interface FlashJob {
@@ -137,4 +145,91 @@ async function tableOf(loader: Loader, { erase, pieces }: FlashJob): Promise<Par
 /** To a millisecond. */
 export function secondsSince(started: number): number {
   return Math.round(performance.now() - started) / 1000;
+}
+
+/**
+ * Name of the device whose identity a board has in its NVS; null where it has none, or one that cannot be read from here
+ * (encrypted flash, secure download).
+ */
+async function heldDevice(loader: Pick<Loader, 'chip' | 'read' | 'stub'>): Promise<string | null> {
+  if (loader.chip.security.secureDownload) return null;
+  const table = await readBoardTable(loader);
+  const nvs = table && (await readIdentityNvs(loader, table));
+  return nvs && nvsValue(nvs, 'string', 'aiot', 'name');
+}
+
+/**
+ * The identity that a board would no longer find: its NVS is at one offset, and the table that is written puts NVS at
+ * another. null where no table is written, or NVS stays where it is, or is written as well.
+ */
+async function leftBehind(
+  loader: Pick<Loader, 'chip' | 'read' | 'stub'>,
+  pieces: readonly Piece[],
+): Promise<LeftBehind | null> {
+  if (loader.chip.security.secureDownload) return null;
+  const placed = pieces.flatMap(({ name, data, place }) => {
+    const offset = place === 'partition-table' ? partitionTableOffset : place;
+    return typeof offset === 'number' ? [{ name, data, offset }] : [];
+  });
+  const { known } = tableInForce(placed, null, null);
+  const before = known && (await readBoardTable(loader));
+  const from = before && dataPartition(before, 'nvs');
+  if (!known || !before || !from) return null;
+  const to = dataPartition(known.table, 'nvs');
+  if (to?.offset === from.offset && to.size >= from.size) return null;
+  if (to && pieces.some(({ place }) => place === to.offset || place === to.label)) return null;
+  const nvs = await readIdentityNvs(loader, before);
+  const device = nvs && nvsValue(nvs, 'string', 'aiot', 'name');
+  return device === null ? null : { device, from, to: to ?? null };
+}
+
+/** Of an entry, at the beginning of its sector. */
+const entryBytes = 32;
+
+/**
+ * A warning where an app is written into a slot that the board does not start: a board that was updated goes on with the
+ * other one, and whoever flashes it wonders. null where all is well, or otadata is written too.
+ */
+async function notStarted(
+  loader: Loader,
+  regions: readonly Region[],
+  table: PartitionTable | null,
+): Promise<string | null> {
+  const { data } = partitionTypes;
+  const otadata = table?.partitions.find(
+    ({ type, subtype }) => type === data && subtype === partitionSubtypes[data]?.ota,
+  );
+  const slots = table ? otaSlots(table) : [];
+  const written = slots.findIndex(({ offset }) =>
+    regions.some((region) => region.offset === offset && looksLike(region.data)?.kind === 'app'),
+  );
+  if (!otadata || slots.length < 2 || written < 0) return null;
+  const end = otadata.offset + otadata.size;
+  if (regions.some((region) => region.offset < end && region.offset + region.data.length > otadata.offset))
+    return null;
+  const bytes = blankOtadata();
+  for (const at of [0, otadataSector]) bytes.set(await loader.read(otadata.offset + at, entryBytes), at);
+  const active = activeSlot(bytes, slots.length);
+  if (active === null || active === written) return null;
+  const [own, other] = [slots[written]!.label, slots[active]!.label];
+  return `the board goes on starting ${other}: its otadata names it, and the app is written to ${own}. To start it: aiot flash erase ${otadata.label}, or write it with --slot next`;
+}
+
+/** What the programs among these regions say of themselves, for a record: `motor-watch 1.2.0`. */
+export function versionsOf(regions: readonly Region[]): string[] {
+  return regions.flatMap(({ data, name }) => {
+    if (looksLike(data)?.kind !== 'app') return [];
+    const app = described(data, name);
+    return app ? [`${app.project} ${app.version}`.trim()] : [];
+  });
+}
+
+/** null also of a damaged image: whether that may be written is not decided here. */
+function described(data: Uint8Array, name: string) {
+  try {
+    return readEspImage(data, name).app;
+  } catch (error) {
+    if (error instanceof AiotError) return null;
+    throw error;
+  }
 }

@@ -1,16 +1,15 @@
 import { AiotError } from '../../core/index.js';
 import type { Partition, PartitionTable } from '../../formats/index.js';
+import { withBoard } from '../board.js';
 import type { Loader, Region } from '../loader/types.js';
 import { planWrite } from '../plan/plan.js';
-import { committedNumbers, requireModelAccepted } from './accepted.js';
+import { committedNumbers, requireModelAccepted } from './acceptance.js';
+import { changedPages, nvsValue, readBoardNvs } from './board-nvs.js';
 import { boardOf, restarts, secondsSince } from './flash-board.js';
 import { requireTable, type SlotOptions } from './flash-slot.js';
-import { judgeSwitched } from './judge.js';
-import { changedPages, nvsValue, readBoardNvs } from './nvs-on-board.js';
 import type { Flashed, Switched } from './result.js';
-import { rememberUnproven, settleUnproven } from './unproven.js';
-import { withBoard } from './with-board.js';
-import { writeRegions } from './write-plan.js';
+import { judgeSwitched, rememberUnproven, settleUnproven } from './update-watch.js';
+import { writeRegions } from './write-regions.js';
 
 /** A model for the slot that is not in use. */
 export interface ModelJob {

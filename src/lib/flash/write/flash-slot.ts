@@ -1,27 +1,26 @@
 import { AiotError } from '../../core/index.js';
-import { type Envelope, type PartitionTable, readEspImage } from '../../formats/index.js';
+import { blankOtadata, type Envelope, type PartitionTable, readEspImage } from '../../formats/index.js';
+import { withBoard } from '../board.js';
 import type { Loader } from '../loader/types.js';
+import { looksLike } from '../plan/looks.js';
 import { planWrite } from '../plan/plan.js';
 import { readBoardTable } from '../plan/table.js';
 import type { Objection } from '../plan/types.js';
-import { requireFirmwareAccepted } from './accepted.js';
+import { requireFirmwareAccepted } from './acceptance.js';
 import {
   type AppSlots,
   changedOtadata,
   chooseSlot,
   readAppSlots,
+  slotNamed,
   startSlot,
   writeOtadata,
 } from './app-slots.js';
-import { boardOf, restarts, secondsSince } from './flash-board.js';
-import { type JudgeOptions, judgeSwitched } from './judge.js';
-import { readIdentityNvs } from './nvs-on-board.js';
+import { readIdentityNvs } from './board-nvs.js';
+import { boardOf, restarts, secondsSince, versionsOf } from './flash-board.js';
 import type { Flashed, Switched } from './result.js';
-import { startHeld } from './start-held.js';
-import { rememberUnproven, settleUnproven } from './unproven.js';
-import { versionsOf } from './versions.js';
-import { withBoard } from './with-board.js';
-import { writeRegions } from './write-plan.js';
+import { type JudgeOptions, judgeSwitched, rememberUnproven, settleUnproven } from './update-watch.js';
+import { writeRegions } from './write-regions.js';
 
 /** An update over the cable. */
 export interface SlotJob {
@@ -35,7 +34,7 @@ export interface SlotJob {
 
 export type SlotOptions = JudgeOptions;
 
-export interface SlotWritten {
+interface SlotWritten {
   flashed: Omit<Flashed, 'port' | 'seconds' | 'switched'>;
   slots: AppSlots;
   /** Label of the slot that is started now. */
@@ -155,4 +154,36 @@ export async function requireTable(loader: Loader): Promise<PartitionTable> {
       next: 'Write bootloader, table and app first: aiot flash --project DIR',
     },
   );
+}
+
+/** Of an image: enough to tell a program from anything else. */
+const headBytes = 512;
+
+/**
+ * Makes the bootloader start an app that is on the board already. The factory app is started when otadata is blank.
+ * @throws AIOT_USAGE (no such slot), AIOT_FLASH_REFUSED (it holds no program for this chip), unless `force`
+ */
+async function startHeld(
+  loader: Loader,
+  slots: AppSlots,
+  { wanted, force }: { wanted: string; force: boolean },
+): Promise<{ label: string; otadata: Uint8Array }> {
+  const { factory, running, bytes } = slots;
+  const index = factory?.label === wanted ? null : slotNamed(slots, wanted);
+  const slot = index === null ? factory! : slots.slots[index]!;
+  const { chip, security } = loader.chip;
+  if (!security.flashEncryption && !force) {
+    const looks = looksLike(await loader.read(slot.offset, headBytes));
+    if (looks?.chip !== chip) {
+      throw new AiotError('AIOT_FLASH_REFUSED', `${slot.label} holds no program for this chip`, {
+        next: `Write one into it: aiot flash --slot ${slot.label} --firmware app.bin`,
+      });
+    }
+  }
+  const { label } = slot;
+  if (slot === running) return { label, otadata: bytes };
+  if (index !== null) return { label, otadata: await startSlot(loader, slots, index) };
+  const otadata = blankOtadata();
+  await writeOtadata(loader, slots.otadata, bytes, otadata);
+  return { label, otadata };
 }

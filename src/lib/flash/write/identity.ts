@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, readBytes, readJson, readText } from '../../core/index.js';
+import { z } from 'zod';
+import { AiotError, readBytes, readJson, readText, writeJsonAtomic } from '../../core/index.js';
 import {
   type ChipName,
   chipNames,
@@ -10,9 +11,10 @@ import {
   readPartitionTable,
 } from '../../formats/index.js';
 import { identitySchema } from '../../provision/index.js';
+import type { ChipInfo } from '../loader/types.js';
 import type { Piece } from '../plan/types.js';
-import { boardGiven } from './given.js';
-import { dataPartition } from './nvs-on-board.js';
+import { dataPartition } from './board-nvs.js';
+import type { RecordRow } from './production.js';
 
 /** An identity as `aiot device provision` writes it, ready for a board. */
 export interface DeviceIdentity {
@@ -105,7 +107,7 @@ function computers(folders: readonly string[]): AiotError {
   });
 }
 
-export interface FoundIdentities {
+interface FoundIdentities {
   identities: DeviceIdentity[];
   /** Folders of computers, which no chip gets. */
   skipped: string[];
@@ -132,3 +134,75 @@ export async function readIdentities(folder: string): Promise<FoundIdentities> {
 }
 
 const one = (identity: DeviceIdentity): FoundIdentities => ({ identities: [identity], skipped: [] });
+
+/**
+ * Gives each board an identity of its own: the one that it got before, as the record or the identity's own folder says, or
+ * that was made for it, else the first that no board has. No identity is given twice, also over several runs.
+ * @param single the one identity that was asked for by name: another board may get it, and the plan says what speaks against
+ */
+export function assignIdentities(
+  identities: readonly DeviceIdentity[],
+  record: readonly RecordRow[],
+  single = false,
+): (chip: Pick<ChipInfo, 'mac' | 'chip'>) => DeviceIdentity {
+  const byMac = new Map<string, DeviceIdentity>();
+  const taken = new Set<string>();
+  if (!single) {
+    for (const identity of identities) {
+      const mac = identity.mac ?? identity.given;
+      if (mac === null) continue;
+      taken.add(identity.name);
+      byMac.set(mac, identity);
+    }
+  }
+  for (const { mac, device, result } of record) {
+    const identity = identities.find(({ name }) => name === device);
+    if (result !== 'ok' || !identity) continue;
+    taken.add(device);
+    byMac.set(mac, identity);
+  }
+  return ({ mac, chip }) => {
+    const known = byMac.get(mac);
+    if (known) return known;
+    const fitting = identities.filter((identity) => identity.chip === null || identity.chip === chip);
+    const free = fitting.find(({ name }) => !taken.has(name));
+    if (!free) {
+      const all = `${fitting.length} ${fitting.length === 1 ? 'identity' : 'identities'} for ${chip} boards, and none is left`;
+      throw new AiotError('AIOT_USAGE', fitting.length === 0 ? `there is no identity for an ${chip}` : all, {
+        next: 'aiot device provision --csv fleet.csv --out DIR makes more.',
+      });
+    }
+    taken.add(free.name);
+    byMac.set(mac, free);
+    return free;
+  };
+}
+
+/** Beside an identity: the board that has it. */
+const boardFile = (folder: string) => join(folder, 'board.json');
+
+const givenSchema = z.object({ mac: z.string() });
+
+/** MAC of the board that an identity was written to; null = none, as far as its folder tells. */
+async function boardGiven(folder: string): Promise<string | null> {
+  const parsed = givenSchema.safeParse(await readJson(boardFile(folder)).catch(ignoreUnreadable));
+  return parsed.success ? parsed.data.mac : null;
+}
+
+/**
+ * Keeps which board gets an identity: told before it is written, for a board that fails in the middle may hold its key.
+ * @returns a warning where the folder cannot be written; null = it is kept
+ */
+export async function keepGiven(folder: string, mac: string): Promise<string | null> {
+  try {
+    await writeJsonAtomic(boardFile(folder), { mac });
+    return null;
+  } catch (error) {
+    ignoreUnreadable(error);
+    return `${folder} cannot be written: it does not tell that this board has the identity now`;
+  }
+}
+
+function ignoreUnreadable(error: unknown): void {
+  if (!(error instanceof AiotError)) throw error;
+}

@@ -1,5 +1,6 @@
 import type { LoaderOptions } from '../../flash/index.js';
-import { type BoardRow, type FlashRequest, runFlash } from '../../flash/write/index.js';
+import type { BoardRow } from '../../flash/write/flash-boards.js';
+import { type FlashRequest, runFlash } from '../../flash/write/run-flash.js';
 import { type FlashAsk, type FlashProgress, uncounted, type Watched } from '../progress.js';
 
 type Whole = Omit<FlashRequest, 'loader' | 'header' | 'watch' | 'project'>;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Inspected, inspectedSchema, inspectFirmware } from '../../flash/images/index.js';
+import { type Inspected, inspectedSchema, inspectFirmware } from '../../flash/images/inspect.js';
 import { openFirmware } from './folder.js';
 import { regenerate } from './generated.js';
 import { sensorNotes } from './sensors.js';

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AiotError } from '../../core/index.js';
-import { createImage } from '../../flash/images/index.js';
+import { createImage } from '../../flash/images/image-info.js';
 import { cmakeBuild, install } from './cmake.js';
 import type { FirmwareFolder } from './folder.js';
 import { requireBuilt, runTool, type ToolOptions } from './run-tool.js';

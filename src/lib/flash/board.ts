@@ -1,0 +1,301 @@
+import { z } from 'zod';
+import { AiotError, requireWritable, writeFileAtomic } from '../core/index.js';
+import { espChips, partitionSubtypeName, partitionTableOffset, partitionTypeName } from '../formats/index.js';
+import type { Loader, LoaderOptions } from './loader/types.js';
+import { md5Of } from './md5.js';
+import { piecesOf } from './plan/pieces.js';
+import { hex, offsetOf, resolvePlace } from './plan/place.js';
+import { readBoardTable } from './plan/table.js';
+import { choosePort } from './port/list.js';
+
+/** How a board is reached: replaced in tests. */
+export type OpenBoard = (port: string, options: LoaderOptions) => Promise<Loader>;
+
+export interface BoardAt {
+  port: string;
+  loader: LoaderOptions;
+  open?: OpenBoard;
+}
+
+/**
+ * Works with a board and ends it in any case: reset as asked when the work is done, the port let go also when it failed.
+ * @throws what opening and `work` throw
+ */
+export async function withBoard<T>(at: BoardAt, work: (loader: Loader) => Promise<T>): Promise<T> {
+  const open = at.open ?? openBoard;
+  const loader = await open(at.port, at.loader);
+  let done: T;
+  try {
+    done = await work(loader);
+  } catch (error) {
+    // The first reason is the one to tell.
+    await loader.end().catch(() => {});
+    throw error;
+  }
+  await loader.end();
+  return done;
+}
+
+/** Speed of the ROMs' loaders before another one is agreed. */
+const firstBaud = 115_200;
+
+/** Opens the port and brings its chip into the loader. @throws AIOT_SERIAL_…, AIOT_CHIP_… with the port let go */
+async function openBoard(port: string, options: LoaderOptions): Promise<Loader> {
+  const [{ openLoader }, { openLine }] = await Promise.all([
+    import('./loader/open-loader.js'),
+    import('./port/open-line.js'),
+  ]);
+  const { signal } = options;
+  const line = await openLine(port, { baud: firstBaud, ...(signal && { signal }) });
+  return await openLoader(line, options);
+}
+
+/** A board to work with: without a port, the only one there is. */
+type BoardRequest = Omit<BoardAt, 'port'> & { port?: string | undefined };
+
+export const boardInfoSchema = z.object({
+  port: z.string(),
+  chip: z.string(),
+  description: z.string(),
+  features: z.array(z.string()),
+  crystalMHz: z.number(),
+  mac: z.string(),
+  flash: z.object({
+    id: z.string().describe('JEDEC: maker, type, size'),
+    bytes: z.number().int().nullable(),
+  }),
+  security: z.object({
+    secureBoot: z.boolean(),
+    flashEncryption: z.boolean(),
+    secureDownload: z.boolean(),
+  }),
+  stub: z.boolean(),
+  baud: z.number().int().describe('that chip and adapter understand each other at'),
+  partitions: z
+    .array(
+      z.object({
+        label: z.string(),
+        type: z.string(),
+        subtype: z.string(),
+        offset: z.number().int(),
+        size: z.number().int(),
+      }),
+    )
+    .nullable()
+    .describe('null: the flash has no table, or cannot be read'),
+});
+
+export type BoardInfo = z.infer<typeof boardInfoSchema>;
+
+/** What a board's chip, fuses and flash tell. Nothing is written. @throws AIOT_CHIP_*, AIOT_SERIAL_* */
+export async function boardInfo(request: BoardRequest): Promise<BoardInfo> {
+  const port = await choosePort(request.port);
+  return await withBoard({ ...request, port }, async (loader) => {
+    await loader.raiseSpeed();
+    const { chip, stub, baud } = loader;
+    const readable = !chip.security.secureDownload && chip.flash.bytes !== null;
+    const table = readable ? await readBoardTable(loader) : null;
+    const partitions = table?.partitions.map(({ label, type, subtype, offset, size }) => ({
+      label,
+      type: partitionTypeName(type),
+      subtype: partitionSubtypeName(type, subtype),
+      offset,
+      size,
+    }));
+    return { port, ...chip, stub, baud, partitions: partitions ?? null };
+  });
+}
+
+export const boardReadSchema = z.object({
+  port: z.string(),
+  chip: z.string(),
+  mac: z.string(),
+  offset: z.number().int(),
+  bytes: z.number().int(),
+  md5: z.string().describe('of what was read, and as the chip computed it'),
+  out: z.string().describe('the file'),
+  seconds: z.number(),
+});
+
+export type BoardRead = z.infer<typeof boardReadSchema>;
+
+/** Reads a part of a board's flash into a file. @throws AIOT_USAGE, AIOT_FLASH_READ, AIOT_CHIP_*, AIOT_SERIAL_* */
+export async function readBoard(request: BoardRequest & PlaceWords & { out: string }): Promise<BoardRead> {
+  const { out } = request;
+  checkPlace(request);
+  await requireWritable(out);
+  const port = await choosePort(request.port);
+  const started = performance.now();
+  return await withBoard({ ...request, port }, async (loader) => {
+    const { offset, length } = await findPlace(loader, request);
+    const data = await loader.read(offset, length);
+    // What is on a board may hold its private key.
+    await writeFileAtomic(out, data, 0o600);
+    const { chip, mac } = loader.chip;
+    const md5 = md5Of(data);
+    const seconds = Math.round(performance.now() - started) / 1000;
+    return { port, chip, mac, offset, bytes: data.length, md5, out, seconds };
+  });
+}
+
+export const boardVerifiedSchema = z.object({
+  port: z.string(),
+  chip: z.string(),
+  mac: z.string(),
+  equal: z.boolean().describe('all of them'),
+  regions: z.array(
+    z.object({
+      name: z.string(),
+      offset: z.number().int(),
+      bytes: z.number().int(),
+      equal: z.boolean(),
+      md5: z.string().describe('of the file'),
+    }),
+  ),
+  seconds: z.number(),
+});
+
+export type BoardVerified = z.infer<typeof boardVerifiedSchema>;
+
+/** Compares files with a board's flash, by the chip's own MD5. Nothing is written. @throws AIOT_USAGE, AIOT_CHIP_*, AIOT_SERIAL_* */
+export async function verifyBoard(
+  request: BoardRequest & { images: readonly string[] },
+): Promise<BoardVerified> {
+  const pieces = await piecesOf(request.images);
+  if (pieces.length === 0) {
+    throw new AiotError('AIOT_USAGE', 'expected what is to be compared', {
+      next: 'aiot flash verify app.bin@0x10000',
+    });
+  }
+  const port = await choosePort(request.port);
+  const started = performance.now();
+  return await withBoard({ ...request, port }, async (loader) => {
+    const { chip, mac } = loader.chip;
+    const labelled = pieces.some(({ place }) => typeof place === 'string');
+    const table = labelled ? await readBoardTable(loader) : null;
+    const regions: BoardVerified['regions'] = [];
+    for (const { name, place, data } of pieces) {
+      const offset = resolvePlace(place, chip, table && { table, from: 'board' });
+      const equal = await loader.matches({ name, offset, data });
+      regions.push({ name, offset, bytes: data.length, equal, md5: md5Of(data) });
+    }
+    const seconds = Math.round(performance.now() - started) / 1000;
+    return { port, chip, mac, equal: regions.every(({ equal }) => equal), regions, seconds };
+  });
+}
+
+export const boardErasedSchema = z.object({
+  port: z.string(),
+  chip: z.string(),
+  mac: z.string(),
+  offset: z.number().int(),
+  bytes: z.number().int().nullable().describe('null: the whole flash, of unknown size'),
+  overridden: z.array(z.string()).describe('what would have been refused without --force'),
+  seconds: z.number(),
+});
+
+export type BoardErased = z.infer<typeof boardErasedSchema>;
+
+/**
+ * Erases a board's flash, or whole sectors of it. On a chip with secure boot or flash encryption the bootloader cannot
+ * be written again by cable, so erasing it is refused.
+ *
+ * @throws AIOT_FLASH_REFUSED, AIOT_USAGE, AIOT_FLASH_WRITE, AIOT_CHIP_*, AIOT_SERIAL_*
+ */
+export async function eraseBoard(
+  request: BoardRequest &
+    Partial<PlaceWords> & {
+      force: boolean;
+      /** Asked before the board is touched; throws where it is not to be. */
+      agree?: (port: string) => Promise<void>;
+    },
+): Promise<BoardErased> {
+  const { place, length, force } = request;
+  if (place !== undefined) checkPlace({ place, length });
+  if (place !== undefined && offsetOf(place) !== null && length === undefined) {
+    throw new AiotError('AIOT_USAGE', `expected how many bytes to erase at ${place}`, {
+      next: `aiot flash erase ${place} 0x1000, or without ${place} for the whole flash`,
+    });
+  }
+  const port = await choosePort(request.port);
+  await request.agree?.(port);
+  const started = performance.now();
+  return await withBoard({ ...request, port }, async (loader) => {
+    const part = place === undefined ? null : await findPlace(loader, { place, length });
+    const offset = part?.offset ?? 0;
+    const objection = bricks(loader, offset, part?.length ?? Number.POSITIVE_INFINITY);
+    if (objection && !force) throw new AiotError('AIOT_FLASH_REFUSED', objection);
+    if (part) await loader.eraseRegion(part.offset, part.length);
+    else await loader.eraseAll();
+    const { chip, mac, flash } = loader.chip;
+    const seconds = Math.round(performance.now() - started) / 1000;
+    const bytes = part ? part.length : flash.bytes;
+    return { port, chip, mac, offset, bytes, overridden: objection ? [objection] : [], seconds };
+  });
+}
+
+function bricks({ chip }: Loader, offset: number, length: number): string | null {
+  const { secureBoot, flashEncryption, secureDownload } = chip.security;
+  const why = secureBoot ? 'secure boot' : flashEncryption ? 'flash encryption' : null;
+  const lock = why ?? (secureDownload ? 'secure download mode' : null);
+  const { bootloaderOffset } = espChips[chip.chip];
+  const touches = offset < partitionTableOffset && offset + length > bootloaderOffset;
+  if (lock === null || !touches) return null;
+  return `the chip has ${lock}: its bootloader at ${hex(bootloaderOffset)}, once erased, cannot be written again by cable`;
+}
+
+/** A part of the flash as people name it: an offset and a length, or a partition's label. */
+interface PlaceWords {
+  place: string;
+  /** Without it: the whole partition, or up to the flash's end. */
+  length?: string | undefined;
+}
+
+/** Numbers are checked before a port is opened. @throws AIOT_USAGE */
+function checkPlace({ place, length }: PlaceWords): void {
+  if (offsetOf(place) === null && !/^[A-Za-z_][\w.-]{0,15}$/.test(place)) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `expected an offset such as 0x10000 or a partition's label, got "${place}"`,
+    );
+  }
+  if (length === undefined) return;
+  const bytes = offsetOf(length);
+  if (bytes === null || bytes === 0) {
+    throw new AiotError('AIOT_USAGE', `expected a number of bytes such as 0x1000 or 64K, got "${length}"`);
+  }
+}
+
+/** @throws AIOT_USAGE for a label that the board's table has not, AIOT_FLASH_READ where the flash tells no size */
+async function findPlace(
+  loader: Loader,
+  { place, length }: PlaceWords,
+): Promise<{ offset: number; length: number }> {
+  const given = length === undefined ? null : offsetOf(length);
+  const number = offsetOf(place);
+  if (number !== null) return { offset: number, length: given ?? upToEnd(loader, number) };
+  if (place === 'bootloader') {
+    const { chip } = loader.chip;
+    const offset = resolvePlace(place, chip, null);
+    return { offset, length: given ?? partitionTableOffset - offset };
+  }
+  if (place === 'partition-table') return { offset: partitionTableOffset, length: given ?? 0x1000 };
+  const table = await readBoardTable(loader);
+  const offset = resolvePlace(place, loader.chip.chip, table && { table, from: 'board' });
+  const size = table?.partitions.find(({ label }) => label === place)?.size ?? 0;
+  if (given !== null && given > size) {
+    throw new AiotError('AIOT_USAGE', `partition ${place} has ${hex(size)} bytes, fewer than ${hex(given)}`);
+  }
+  return { offset, length: given ?? size };
+}
+
+function upToEnd({ chip }: Loader, offset: number): number {
+  const { bytes } = chip.flash;
+  if (bytes === null) {
+    throw new AiotError('AIOT_FLASH_READ', 'the flash does not tell its size', {
+      next: 'Give a length too: aiot flash read 0x0 4M',
+    });
+  }
+  if (offset < bytes) return bytes - offset;
+  throw new AiotError('AIOT_USAGE', `${hex(offset)} is past the flash's end at ${hex(bytes)}`);
+}

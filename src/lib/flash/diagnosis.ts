@@ -1,0 +1,209 @@
+import { AiotError } from '../core/index.js';
+import { Refusal } from './loader/exchange.js';
+import { NoAnswer } from './loader/wire.js';
+import { holdersOf } from './port/holders.js';
+import type { SerialLine } from './port/line.js';
+
+interface ConnectFacts {
+  line: SerialLine;
+  /** What came from the chip besides answers. */
+  heard: Uint8Array;
+  /** Our own packets came back. */
+  echoed: boolean;
+  /** DTR and RTS were used to reset the chip. */
+  reset: boolean;
+}
+
+/** Why no chip answered: the most telling of what was heard. */
+export async function whyNotConnected(facts: ConnectFacts): Promise<AiotError> {
+  const { line, heard, reset } = facts;
+  const told = whatChipSays(line.address, heard) ?? whatBootModeSays(facts);
+  if (told) return told;
+  const at = { endpoint: line.address, retryable: true };
+  const others = line.kind === 'serial' ? await holdersOf(line.address) : [];
+  if (others.length > 0) {
+    const who = others.map(({ name, pid }) => `${name}, pid ${pid}`).join('; ');
+    return new AiotError(
+      'AIOT_SERIAL_BUSY',
+      `no answer at ${line.address}, which ${who} has open too and may take the answers`,
+      { next: `End it (${who}), then repeat the command.`, ...at },
+    );
+  }
+  if (facts.echoed) {
+    return new AiotError('AIOT_CHIP_GARBLED', `${line.address}: what is sent comes back unchanged`, {
+      next: 'TX and RX are joined, or a terminal echoes: look at the wiring.',
+      ...at,
+    });
+  }
+  if (isReadable(heard)) {
+    const how = reset ? 'the reset lines (DTR, RTS) do not reach the chip' : 'the board runs its program';
+    const message = `no loader answers at ${line.address}, but text comes: ${how}; it says "${lastWords(heard)}"`;
+    return new AiotError('AIOT_CHIP_BOOT_MODE', message, at);
+  }
+  if (heard.length > 0) {
+    const message = `${heard.length} bytes came from ${line.address}, but neither an answer nor text at ${line.baud} baud`;
+    return new AiotError('AIOT_CHIP_GARBLED', message, at);
+  }
+  return new AiotError('AIOT_CHIP_SILENT', `nothing comes from the chip at ${line.address}`, at);
+}
+
+function whatBootModeSays({ line, heard, reset }: ConnectFacts): AiotError | null {
+  const { mode, flashEmpty } = readBootText(heard);
+  if (!mode) return null;
+  const at = { endpoint: line.address, retryable: true };
+  const shown = `boot:0x${mode.value.toString(16)}${mode.name ? ` (${mode.name})` : ''}`;
+  if (mode.download) {
+    const message = `the chip at ${line.address} waits for a download (${shown}), but does not hear what is sent`;
+    return new AiotError('AIOT_CHIP_DEAF', message, at);
+  }
+  const how = reset ? 'after the reset' : 'at its last start';
+  const empty = flashEmpty ? '; its flash is empty' : '';
+  const message = `the chip at ${line.address} started its program ${how}, not the loader: ${shown}, so its boot pin was high${empty}`;
+  return new AiotError('AIOT_CHIP_BOOT_MODE', message, at);
+}
+
+/** A reason that the chip itself told, however far the work was; null when it told none. */
+function whatChipSays(address: string, heard: Uint8Array): AiotError | null {
+  const boot: BootText = readBootText(heard);
+  const at = { endpoint: address, retryable: true };
+  if (boot.downloadDisabled) {
+    return new AiotError(
+      'AIOT_CHIP_LOCKED',
+      `the chip at ${address} says that its download mode is disabled`,
+      {
+        endpoint: address,
+      },
+    );
+  }
+  if (boot.brownOut) {
+    const often = boot.starts > 1 ? ` (${boot.starts} starts seen)` : '';
+    return new AiotError('AIOT_CHIP_BROWNOUT', `the chip at ${address} was reset by a brown-out${often}`, at);
+  }
+  if (boot.crash) {
+    return new AiotError('AIOT_CHIP_CRASHED', `the chip at ${address} crashed: ${boot.crash}`, at);
+  }
+  return null;
+}
+
+interface WorkFacts {
+  address: string;
+  /** What was being done: `writing app.bin at 0x10000`. */
+  doing: string;
+  /** What came from the chip besides answers since the work began. */
+  heard: Uint8Array;
+  /** Whether the loader still greets back. */
+  alive: boolean;
+  /** The ROM's loader greets back instead of ours: the chip was reset. */
+  restarted?: boolean;
+}
+
+/** Numbers of ROM and stub for data that arrived damaged, however often they were sent. */
+const corrupted = new Set([0x05, 0x07, 0x0b, 0x0c, 0xc0, 0xc1, 0xc2, 0xc6, 0xc7, 0xc8, 0xc9]);
+
+const notRead = new Set([0x09, 0x0a]);
+
+/** The error of work that a chip did not finish, for people. An AiotError stays what it is. */
+export function whyInterrupted(error: unknown, facts: WorkFacts): unknown {
+  if (!(error instanceof NoAnswer || error instanceof Refusal)) return error;
+  const { address, doing } = facts;
+  const at = { endpoint: address, retryable: true, cause: error };
+  const told = whatChipSays(address, facts.heard);
+  if (told) return told;
+  const { mode, reset } = readBootText(facts.heard);
+  if (mode || facts.restarted) {
+    const why = reset ? ` (${reset})` : '';
+    return new AiotError('AIOT_CHIP_CRASHED', `the chip at ${address} was reset${why} while ${doing}`, at);
+  }
+  if (error instanceof Refusal) return whyRefused(error, facts);
+  if (facts.alive) {
+    return new AiotError('AIOT_FLASH_CORRUPTED', `answers from ${address} were lost while ${doing}`, at);
+  }
+  if (facts.heard.length > 0) {
+    const message = `the chip at ${address} left its loader while ${doing}: it was reset, or crashed`;
+    return new AiotError('AIOT_CHIP_CRASHED', message, at);
+  }
+  return new AiotError('AIOT_CHIP_STOPPED', `the chip at ${address} stopped answering while ${doing}`, at);
+}
+
+function whyRefused(refusal: Refusal, { address, doing }: WorkFacts): AiotError {
+  const at = { endpoint: address, retryable: true, cause: refusal };
+  const number = `0x${refusal.status.toString(16)}`;
+  if (refusal.unsupported) {
+    return new AiotError(
+      'AIOT_CHIP_LOCKED',
+      `the chip at ${address} does not allow it: ${doing} (error ${number})`,
+      {
+        ...at,
+        next: 'Do it without --no-stub; a chip in secure download mode allows writing alone. aiot flash info shows its fuses.',
+      },
+    );
+  }
+  if (corrupted.has(refusal.status)) {
+    const message = `data to ${address} arrived damaged while ${doing} (error ${number})`;
+    return new AiotError('AIOT_FLASH_CORRUPTED', message, at);
+  }
+  const code =
+    notRead.has(refusal.status) || doing.startsWith('read') ? 'AIOT_FLASH_READ' : 'AIOT_FLASH_WRITE';
+  return new AiotError(code, `the chip at ${address} failed while ${doing} (error ${number})`, at);
+}
+
+/** What a chip says on its serial line besides answers: the ROM's boot text, a crash, a program's output. */
+export interface BootText {
+  /** The strapping pins as the ROM read them at its last start: `boot:0x13 (SPI_FAST_FLASH_BOOT)`. */
+  mode: { value: number; name: string; download: boolean } | null;
+  /** Why the chip was reset last: `RTCWDT_BROWN_OUT_RESET`. */
+  reset: string | null;
+  /** How many starts the text shows. */
+  starts: number;
+  brownOut: boolean;
+  /** Its first line, such as `Guru Meditation Error: Core  0 panic'ed (LoadProhibited)`. */
+  crash: string | null;
+  /** The ROM says that fuses switch its download mode off. */
+  downloadDisabled: boolean;
+  /** No program at the bootloader's place. */
+  flashEmpty: boolean;
+}
+
+/** Reads boot text. Source: the texts of the mask ROMs (ESP32, C3, S3) and of ESP-IDF's panic handler. */
+export function readBootText(bytes: Uint8Array): BootText {
+  const text = Buffer.from(bytes).toString('latin1');
+  const starts = [...text.matchAll(/rst:0x([0-9a-f]+) \((\w+)\)/gi)];
+  const modes = [...text.matchAll(/boot:0x([0-9a-f]+)(?: \(([^\r\n]*)\))?/gi)];
+  const last = modes.at(-1);
+  const name = last?.[2] ?? '';
+  const waits = /waiting for download|wait u(art|sb)\w* download/i.test(text.slice(last?.index ?? 0));
+  return {
+    mode: last
+      ? { value: Number.parseInt(last[1] ?? '', 16), name, download: waits || isDownload(name) }
+      : null,
+    reset: starts.at(-1)?.[2] ?? null,
+    starts: starts.length,
+    brownOut: /BROWN_?OUT_(RST|RESET)|Brownout detector was triggered/i.test(text),
+    crash: /(?:Guru Meditation Error|Fatal exception)[^\r\n]*/.exec(text)?.[0] ?? null,
+    downloadDisabled: /Download (mode is|boot modes) disabled/i.test(text),
+    flashEmpty: /invalid header: 0xffffffff/i.test(text),
+  };
+}
+
+const isDownload = (name: string) => /DOWNLOAD|UART\d?_BOOT/.test(name);
+
+/** Whether the bytes read as text: nearly all printable. Noise and a wrong speed do not. */
+export function isReadable(bytes: Uint8Array): boolean {
+  if (bytes.length < 4) return false;
+  let printable = 0;
+  for (const byte of bytes) {
+    if ((byte >= 0x20 && byte < 0x7f) || byte === 9 || byte === 10 || byte === 13 || byte === 0x1b)
+      printable++;
+  }
+  return printable >= 0.9 * bytes.length;
+}
+
+/** The last words of a text, for a message: one line, control characters left out, at most 60 characters. */
+export function lastWords(bytes: Uint8Array): string {
+  const text = Buffer.from(bytes).toString('latin1');
+  const line = text.split(/[\r\n]+/).findLast((row) => row.trim() !== '') ?? '';
+  return [...line.trim()]
+    .filter((character) => character >= ' ' && character <= '~')
+    .join('')
+    .slice(0, 60);
+}

@@ -1,0 +1,167 @@
+import { basename, dirname, extname, join } from 'node:path';
+import { z } from 'zod';
+import { AiotError, readBytes, refuseInputs, writeFileAtomic } from '../../core/index.js';
+import {
+  type ByteRegion,
+  chipNames,
+  type ElfImageOptions,
+  type EspImage,
+  type FlashParameters,
+  flashFrequencies,
+  flashModes,
+  flashSizes,
+  imageOfElf,
+  patchEspImage,
+  readEspImage,
+} from '../../formats/index.js';
+import { contentsOf, type FileFormat, looksLike } from '../plan/looks.js';
+import { hex } from '../plan/place.js';
+
+const segmentSchema = z.object({
+  address: z.int(),
+  offset: z.int(),
+  length: z.int(),
+  memory: z.array(z.string()),
+});
+
+export const imageInfoSchema = z.object({
+  file: z.string(),
+  format: z.enum(['image', 'hex', 'uf2']),
+  /** Of the image in the file; of HEX and UF2, its address. */
+  offset: z.int(),
+  /** Of the image with its hash, without what follows. */
+  bytes: z.int(),
+  /** Bytes in the file behind it: padding, a signature, the rest of a merged flash. */
+  trailing: z.int(),
+  chip: z.enum(chipNames),
+  kind: z.enum(['app', 'bootloader']),
+  mode: z.enum(flashModes),
+  size: z.enum(flashSizes).nullable(),
+  frequency: z.enum(flashFrequencies).nullable(),
+  entry: z.int(),
+  revisions: z.object({ minimum: z.string().nullable(), maximum: z.string().nullable() }),
+  segments: z.array(segmentSchema),
+  checksum: z.int(),
+  /** SHA-256 at its end, right; null = none is appended. */
+  hash: z.string().nullable(),
+  app: z
+    .object({
+      project: z.string(),
+      version: z.string(),
+      built: z.string(),
+      idf: z.string(),
+      elfSha256: z.string(),
+      secureVersion: z.int(),
+      pageBytes: z.int().nullable(),
+    })
+    .nullable(),
+  bootloader: z.object({ version: z.int(), idf: z.string(), built: z.string() }).nullable(),
+});
+
+export type ImageInfo = z.output<typeof imageInfoSchema>;
+
+/**
+ * Reads and checks the image in a file: a .bin, one inside of a merged file or flash (at `offset`), a HEX or UF2 file.
+ * @throws AIOT_IMAGE_MALFORMED (with the offset and the reason), AIOT_USAGE, AIOT_FILE_NOT_FOUND
+ */
+export async function imageInfo(file: string, offset?: number): Promise<ImageInfo> {
+  const bytes = await readBytes(file);
+  const { format, regions } = contentsOf(bytes, file);
+  if (format === 'elf') {
+    throw new AiotError('AIOT_USAGE', `${file} is an ELF file, and no image yet`, {
+      next: `aiot firmware image create ${file} --chip esp32`,
+    });
+  }
+  const found = imageAt(regions ?? [{ offset: 0, data: bytes }], offset, file);
+  return describe(file, format, found);
+}
+
+/** What `imageInfo` tells, of bytes at hand. @throws AIOT_IMAGE_MALFORMED */
+export function describe(file: string, format: FileFormat, { offset, data }: ByteRegion): ImageInfo {
+  const { header: _, length, ...image }: EspImage = readEspImage(data, file);
+  return {
+    file,
+    format: format === 'hex' || format === 'uf2' ? format : 'image',
+    offset,
+    bytes: length,
+    trailing: data.length - length,
+    ...image,
+  };
+}
+
+/** The bytes from `offset` on; without one, those of the only region that begins as images do. */
+function imageAt(regions: readonly ByteRegion[], offset: number | undefined, file: string): ByteRegion {
+  if (offset !== undefined) {
+    const holds = ({ offset: start, data }: ByteRegion) => offset >= start && offset < start + data.length;
+    const region = regions.find(holds);
+    if (region) return { offset, data: region.data.subarray(offset - region.offset) };
+    const ends = regions.map(({ offset: start, data }) => `${hex(start)} to ${hex(start + data.length)}`);
+    throw new AiotError('AIOT_USAGE', `${file} has nothing at ${hex(offset)}; it has ${ends.join(', ')}`);
+  }
+  const images = regions.filter(({ data }) => data[0] === 0xe9);
+  const [only, ...more] = images;
+  const [first] = regions;
+  if (more.length > 0) {
+    const places = images.map((region) => hex(region.offset)).join(', ');
+    throw new AiotError('AIOT_USAGE', `${file} holds several images, at ${places}`, {
+      next: `Say which: --offset ${hex(more[0]?.offset ?? 0)}`,
+    });
+  }
+  if (only === undefined && first !== undefined) hintAt(first, file);
+  return only ?? first ?? { offset: 0, data: new Uint8Array(0) };
+}
+
+/** Where bootloaders and apps usually are in a flash that was read out. */
+const usual = [0x1000, 0x2000, 0x10000];
+
+/** @throws AIOT_USAGE when the file begins with no image and yet has one at a usual place */
+function hintAt({ data }: ByteRegion, file: string): void {
+  const found = usual.filter((offset) => looksLike(data.subarray(offset)) !== null);
+  if (found.length === 0) return;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `${file} begins with no image; it has one at ${found.map(hex).join(' and ')}`,
+    {
+      next: `Say which: --offset ${hex(found.at(-1) ?? 0)}`,
+    },
+  );
+}
+
+export interface CreateOptions extends ElfImageOptions {
+  elf: string;
+  /** Default: beside the ELF, with `.bin`. */
+  out?: string;
+}
+
+/**
+ * Makes the image of an ELF file and writes it.
+ * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
+ */
+export async function createImage({ elf, out, ...options }: CreateOptions): Promise<ImageInfo> {
+  const file = out ?? join(dirname(elf), `${basename(elf, extname(elf))}.bin`);
+  await refuseInputs([file], [elf]);
+  const image = imageOfElf(await readBytes(elf), options, elf);
+  await writeFileAtomic(file, image);
+  return describe(file, 'image', { offset: 0, data: image });
+}
+
+export interface PatchOptions extends FlashParameters {
+  file: string;
+  out: string;
+}
+
+/**
+ * Writes a copy of an image with other flash parameters, its SHA-256 made new.
+ * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
+ */
+export async function patchImage({ file, out, ...parameters }: PatchOptions): Promise<ImageInfo> {
+  if (Object.values(parameters).every((value) => value === undefined)) {
+    throw new AiotError('AIOT_USAGE', 'nothing is to be changed', {
+      next: 'Name it: --flash-mode, --flash-size or --flash-freq',
+    });
+  }
+  await refuseInputs([out], [file]);
+  const data = patchEspImage(await readBytes(file), parameters, file);
+  await writeFileAtomic(out, data);
+  return describe(out, 'image', { offset: 0, data });
+}

@@ -1,0 +1,140 @@
+/** An address of a crash, and what it is: a register's name, `backtrace`, or `stack` (found there, perhaps a caller). */
+interface CrashAddress {
+  address: number;
+  from: string;
+}
+
+/** What one or several lines of a crash tell. */
+export interface CrashPart {
+  /** `Core  0 panic'ed (LoadProhibited)`; null where the line with it has not come. */
+  reason: string | null;
+  addresses: CrashAddress[];
+  /** Beginning of the SHA-256 of the ELF file that the program was made of, as ESP-IDF prints it; null until told. */
+  elfHash: string | null;
+}
+
+const start =
+  /(Guru Meditation Error|panic'ed|abort\(\) was called at PC|assert failed:|Fatal exception|\bPANIC\b|Stack smashing protect|stack overflow in task)/i;
+
+/** Xtensa's windowed calls keep the caller's window in the two highest bits of a return address. */
+const ofWindow = (address: number) => ((address & 0x3fffffff) | 0x40000000) >>> 0;
+
+const word = /0x([0-9a-f]{8})/gi;
+
+/**
+ * Watches lines for crashes of ESP-IDF (Xtensa and RISC-V), Arduino and esp-backtrace, and gathers their addresses. Source:
+ * ESP-IDF, "Fatal Errors", and components/esp_system/port/arch (panic_arch.c of both).
+ */
+export class CrashWatch {
+  private reason: string | null = null;
+  private elfHash: string | null = null;
+  private within = 0;
+  private stack: CrashAddress[] = [];
+
+  /** Parts that are whole with this line. */
+  read(line: string): CrashPart[] {
+    const parts: CrashPart[] = [];
+    const isStack = /^[0-9a-f]{8}: (?:0x[0-9a-f]{8}\s*)+$/i.test(line);
+    if (!isStack && this.stack.length > 0) parts.push(this.part(this.stack.splice(0)));
+    if (start.test(line)) {
+      if (this.within === 0) this.elfHash = null;
+      this.reason = line.trim();
+      this.within = 400;
+    }
+    const hash = /^ELF file SHA256:\s+([0-9a-f]{8,64})/i.exec(line)?.[1];
+    if (hash) {
+      this.elfHash = hash.toLowerCase();
+      parts.push(this.part([]));
+    }
+    if (isStack && this.within > 0)
+      this.stack.push(...words(line.slice(9)).map((address) => ({ address, from: 'stack' })));
+    else {
+      const addresses = [...atAbort(line), ...backtrace(line, this.within > 0), ...registers(line)];
+      if (addresses.length > 0) parts.push(this.part(addresses));
+    }
+    if (this.within > 0) this.within--;
+    // The next start is another life: what crashes then has its own reason.
+    if (/rst:0x[0-9a-f]+ \(/.test(line)) this.forget();
+    return parts;
+  }
+
+  /** What is left at the end. */
+  end(): CrashPart[] {
+    return this.stack.length > 0 ? [this.part(this.stack.splice(0))] : [];
+  }
+
+  private part(addresses: CrashAddress[]): CrashPart {
+    return { reason: this.reason, addresses, elfHash: this.elfHash };
+  }
+
+  private forget(): void {
+    this.reason = null;
+    this.elfHash = null;
+    this.within = 0;
+  }
+}
+
+function atAbort(line: string): CrashAddress[] {
+  const found = /abort\(\) was called at PC 0x([0-9a-f]{8})/i.exec(line)?.[1];
+  return found ? [{ address: Number.parseInt(found, 16), from: 'abort' }] : [];
+}
+
+/** `Backtrace: 0x400d1f22:0x3ffb5f10 …`; esp-backtrace writes one address a line, within a crash only. */
+function backtrace(line: string, within: boolean): CrashAddress[] {
+  const list = /^\s*Backtrace:\s?((?:\s*0x[0-9a-f]{8}:0x[0-9a-f]{8})+)/i.exec(line)?.[1];
+  if (list)
+    return [...list.matchAll(/0x([0-9a-f]{8}):/gi)].map(([, address = '']) => ({
+      address: Number.parseInt(address, 16),
+      from: 'backtrace',
+    }));
+  const single = within ? /^\s*(?:\d+:\s*)?0x(4[0-9a-f]{7})(?:\s*-.*)?$/i.exec(line)?.[1] : undefined;
+  return single ? [{ address: Number.parseInt(single, 16), from: 'backtrace' }] : [];
+}
+
+/** The registers of a dump that hold code: where it was, and where it would have gone back to. */
+function registers(line: string): CrashAddress[] {
+  const named = [...line.matchAll(/\b(PC|MEPC|RA|A0|EPC1)\s*: 0x([0-9a-f]{8})/gi)];
+  return named.flatMap(([, name = '', digits = '']) => {
+    const register = name.toUpperCase();
+    const value = Number.parseInt(digits, 16);
+    if (value === 0) return [];
+    // RISC-V's dump has an A0 too, which is an argument there: Xtensa's has PC or PS on the same line.
+    if (register === 'A0')
+      return /\bP[CS]\s*:/i.test(line) ? [{ address: ofWindow(value), from: register }] : [];
+    return [{ address: value, from: register }];
+  });
+}
+
+function words(text: string): number[] {
+  return [...text.matchAll(word)].map(([, digits = '']) => Number.parseInt(digits, 16));
+}
+
+/** A place in the source; null what is not known of it. */
+export interface CrashFrame {
+  /** `0x400d1f22` */
+  address: string;
+  /** A register's name, `abort`, `backtrace`, or `stack`: found there, perhaps a caller. */
+  from: string;
+  function: string | null;
+  file: string | null;
+  line: number | null;
+}
+
+export interface CrashDecoder {
+  /** Addresses that are no code of the program are left out, where it is known. */
+  frames(addresses: readonly CrashAddress[]): CrashFrame[];
+  /** Whether the ELF file is the one with this (beginning of a) SHA-256; null without a file. */
+  isFrom(elfHash: string): boolean | null;
+}
+
+/** Without an ELF file: the addresses as they are, without guesses from the stack. */
+export const noDecoder: CrashDecoder = {
+  frames: (addresses) => addresses.filter(({ from }) => from !== 'stack').map((each) => frame(each)),
+  isFrom: () => null,
+};
+
+/** An address of which nothing is known yet. */
+export function frame({ address, from }: CrashAddress): CrashFrame {
+  const digits = address.toString(16).padStart(8, '0');
+  return { address: `0x${digits}`, from, function: null, file: null, line: null };
+}

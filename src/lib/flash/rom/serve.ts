@@ -1,0 +1,274 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readlink, rm } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AiotError, startProgram, systemCode } from '../../core/index.js';
+import {
+  type ControlLines,
+  type LineListener,
+  LineListeners,
+  lineLost,
+  type SerialLine,
+} from '../port/line.js';
+import type { SimulatedChip } from './chip.js';
+
+/** A chip that others can reach. */
+export interface ServedChip {
+  /** What to give as --port: `/dev/pts/4`, `socket://127.0.0.1:5555`, `rfc2217://127.0.0.1:2217`. */
+  readonly address: string;
+  /** Lets the port go; again is harmless. */
+  close(): Promise<void>;
+}
+
+/** Where a chip is reached: behind a pty (with a fixed name at `link`), at a TCP port, or at one that speaks RFC 2217. */
+export type ServeChipHow =
+  | { pty: true; link?: string }
+  | { port: number; host?: string }
+  | { rfc2217: number; host?: string };
+
+/**
+ * Gives other programs a simulated chip as a serial port; port 0 takes a free one. DTR, RTS and the speed reach it by
+ * RFC 2217 alone.
+ *
+ * @throws AIOT_SERIAL_NOT_FOUND (no socat), AIOT_PORT_IN_USE
+ */
+export async function serveChip(chip: SimulatedChip, how: ServeChipHow): Promise<ServedChip> {
+  if ('pty' in how) return servePty(chip, how.link);
+  if ('port' in how) return serveTcp(chip, how.port, how.host);
+  const { serveLine } = await import('../port/rfc2217-server.js');
+  return serveLine(async () => simulatedLine(chip), {
+    port: how.rfc2217,
+    ...(how.host ? { host: how.host } : {}),
+  });
+}
+
+/** `pty`, `socket://HOST:PORT`, `rfc2217://HOST:PORT` → where a chip is served. @throws AIOT_USAGE */
+export function parseListen(text: string): ServeChipHow {
+  if (text === 'pty') return { pty: true };
+  const found = /^(socket|rfc2217):\/\/([^:/\s]+):(\d{1,5})$/.exec(text);
+  const port = Number(found?.[3]);
+  if (!found || port > 65_535) {
+    throw new AiotError('AIOT_USAGE', `expected pty, socket://HOST:PORT or rfc2217://HOST:PORT, got ${text}`);
+  }
+  const host = found[2] as string;
+  return found[1] === 'socket' ? { port, host } : { rfc2217: port, host };
+}
+
+/**
+ * A line to a simulated chip in this process, with DTR and RTS, and with both ends' speeds: at another speed than the
+ * chip's only garbage passes. `baud` is the host's first speed.
+ */
+export function simulatedLine(
+  chip: SimulatedChip,
+  options: { address?: string; baud?: number } = {},
+): SerialLine {
+  return new SimulatedLine(chip, options.address ?? 'simulated://chip', options.baud ?? 115_200);
+}
+
+class SimulatedLine implements SerialLine {
+  readonly kind = 'simulated';
+  readonly usb = null;
+  readonly hasControlLines = true;
+  private readonly listeners = new LineListeners();
+  private readonly leave: (() => void)[];
+  private open = true;
+
+  constructor(
+    private readonly chip: SimulatedChip,
+    readonly address: string,
+    public baud: number,
+  ) {
+    if (chip.unplugged) chip.plug();
+    this.leave = [
+      chip.onOutput((bytes) => this.arrive(bytes)),
+      chip.onUnplugged(() => this.end(lineLost(address, 'the cable was pulled'))),
+    ];
+  }
+
+  listen(listener: LineListener): () => void {
+    return this.listeners.listen(listener);
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.requireOpen();
+    const copy = bytes.slice();
+    // A real line never answers before write has returned.
+    setImmediate(() => {
+      if (this.open) this.chip.receive(copy, this.baud);
+    });
+  }
+
+  async setBaud(baud: number): Promise<void> {
+    this.requireOpen();
+    if (baud < 1) throw new AiotError('AIOT_SERIAL_BAUD', `${this.address}: ${baud} is no speed`);
+    this.baud = baud;
+  }
+
+  async setControlLines(lines: ControlLines): Promise<void> {
+    this.requireOpen();
+    this.chip.setControlLines(lines);
+  }
+
+  async close(): Promise<void> {
+    this.end(null);
+  }
+
+  private arrive(bytes: Uint8Array): void {
+    const readable = Math.abs(this.baud / this.chip.uart.baud - 1) < 0.03;
+    this.listeners.data(readable ? bytes : this.chip.faults.garble(bytes));
+  }
+
+  private end(error: Error | null): void {
+    this.open = false;
+    for (const leave of this.leave.splice(0)) leave();
+    this.listeners.closed(error);
+  }
+
+  private requireOpen(): void {
+    if (!this.open) throw lineLost(this.address, 'the line is closed');
+  }
+}
+
+/** More than this unread, and what the chip says is lost, as on a line that nobody reads. */
+const backlogBytes = 1 << 20;
+
+/**
+ * A chip at `socket://host:port`: bytes alone, so its speed is taken as the host's and DTR and RTS do not reach it. The
+ * newest client has it.
+ *
+ * @throws AIOT_PORT_IN_USE
+ */
+async function serveTcp(chip: SimulatedChip, port: number, host = '127.0.0.1'): Promise<ServedChip> {
+  const clients = new Set<Socket>();
+  const server = createServer({ noDelay: true }, (socket) => {
+    // Whoever comes again has put the cable in again.
+    if (chip.unplugged) chip.plug();
+    for (const other of clients) other.destroy();
+    clients.add(socket);
+    socket.on('error', () => undefined);
+    socket.on('close', () => clients.delete(socket));
+    socket.on('data', (bytes) => chip.receive(bytes));
+  });
+  const leave = [
+    chip.onOutput((bytes) => {
+      for (const client of clients) if (client.writableLength < backlogBytes) client.write(bytes);
+    }),
+    chip.onUnplugged(() => {
+      for (const client of clients) client.destroy();
+    }),
+  ];
+  server.listen({ host, port });
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    for (const end of leave) end();
+    if (systemCode(cause) !== 'EADDRINUSE') throw cause;
+    throw new AiotError('AIOT_PORT_IN_USE', `${host}:${port} is taken by another program`, { cause });
+  }
+  const bound = server.address();
+  const taken = typeof bound === 'object' && bound ? bound.port : port;
+  return {
+    address: `socket://${host}:${taken}`,
+    close: async () => {
+      for (const end of leave) end();
+      for (const client of clients) client.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const startTimeoutMs = 5000;
+const pollMs = 10;
+
+/**
+ * A chip behind a pty that `socat` makes: any program opens it as a serial port. A pty has no DTR and RTS, and its speed
+ * cannot be seen from here. It goes away when the cable is pulled and is made anew (at the same `link`) when
+ * it is put in again.
+ *
+ * @throws AIOT_SERIAL_NOT_FOUND without socat
+ */
+async function servePty(chip: SimulatedChip, link?: string): Promise<ServedChip> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-chip-'));
+  const path = link ?? join(folder, 'port');
+  const pty = new Pty(chip, path);
+  try {
+    await pty.start();
+    const leave = chip.onPlugged(() => void pty.start().catch(() => undefined));
+    return {
+      get address() {
+        return pty.address;
+      },
+      close: async () => {
+        leave();
+        await pty.stop();
+        await rm(folder, { recursive: true, force: true });
+      },
+    };
+  } catch (error) {
+    await pty.stop();
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+class Pty {
+  private child: ChildProcess | null = null;
+  private failure: Error | null = null;
+  private leave: (() => void)[] = [];
+  address = '';
+
+  constructor(
+    private readonly chip: SimulatedChip,
+    private readonly link: string,
+  ) {}
+
+  /** Makes the pty; while one is there, nothing. */
+  async start(): Promise<void> {
+    if (this.child) return;
+    const child = startProgram('socat', [`PTY,raw,echo=0,link=${this.link}`, 'STDIO'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    this.child = child;
+    child.on('error', (error) => {
+      this.failure = error;
+    });
+    child.stdin?.on('error', () => undefined);
+    child.stdout?.on('data', (bytes: Buffer) => this.chip.receive(bytes));
+    this.leave = [
+      this.chip.onOutput((bytes) => this.send(bytes)),
+      this.chip.onUnplugged(() => void this.stop()),
+    ];
+    this.address = await this.made(child);
+  }
+
+  async stop(): Promise<void> {
+    for (const leave of this.leave.splice(0)) leave();
+    const { child } = this;
+    this.child = null;
+    if (!child || child.exitCode !== null || child.pid === undefined) return;
+    const gone = once(child, 'exit');
+    child.kill();
+    await gone;
+  }
+
+  private send(bytes: Uint8Array): void {
+    // socat holds what nobody reads; beyond its buffers it is lost, as on a line.
+    const { stdin } = this.child ?? {};
+    if (stdin && stdin.writableLength < 1 << 20) stdin.write(bytes);
+  }
+
+  private async made(child: ChildProcess): Promise<string> {
+    const end = Date.now() + startTimeoutMs;
+    while (Date.now() < end && !this.failure && child.exitCode === null) {
+      const target = await readlink(this.link).catch(() => null);
+      if (target) return target;
+      await new Promise((resolve) => setTimeout(resolve, pollMs));
+    }
+    throw new AiotError('AIOT_SERIAL_NOT_FOUND', 'no pty could be made: socat did not start', {
+      next: 'Install socat (apt install socat), or use a socket: --port socket://127.0.0.1:PORT',
+      ...(this.failure ? { cause: this.failure } : {}),
+    });
+  }
+}
