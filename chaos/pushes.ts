@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { digestOf } from '../src/lib/core/index.js';
 import { fetchModel } from '../src/lib/model/index.js';
-import { provisionDevice } from '../src/lib/provision/index.js';
+import { provisionDevice } from '../src/lib/provision/provision.js';
 import { untilGone } from '../test/platform/kills/api-loads.js';
 import type { Load, Operated } from '../test/platform/kills/harness.js';
 import { tinyBundle } from '../test/support/bundle.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { createNativeDevice, type DeviceEvent } from '../../src/lib/device/index.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushFirmware } from '../../src/lib/registry/index.js';
 import { type TestPlatform, testPlatform } from '../../test/support/platform.js';
 import { oneWave, rolloutEnd } from '../../test/support/rollout.js';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { release } from '../../src/lib/model/index.js';
-import { operatorKey } from '../../src/lib/provision/index.js';
+import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { contextFor, createClient } from '../../src/lib/registry/index.js';
 import { tinyBundle } from '../../test/support/bundle.js';
 import { timed } from '../platform/api.js';

@@ -7,7 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import { generateKeyPair } from '../../src/lib/core/index.js';
 import type { Entry } from '../../src/lib/platform/journal/entry.js';
 import { FileTelemetry } from '../../src/lib/platform/journal/files.js';
-import { certificateRequest } from '../../src/lib/provision/index.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { createClient } from '../../src/lib/registry/index.js';
 import { encodePublish } from '../../src/lib/stream/index.js';
 import { type PlatformProcess, startPlatformProcess } from './process.js';

@@ -6,7 +6,8 @@ import { digestOf, generateKeyPair, newId } from '../../src/lib/core/index.js';
 import { encodeMessage, type Reported, topicOf, withProof } from '../../src/lib/device/index.js';
 import { signManifest } from '../../src/lib/formats/index.js';
 import { manifestOf } from '../../src/lib/model/index.js';
-import { certificateRequest, openAuthority } from '../../src/lib/provision/index.js';
+import { openAuthority } from '../../src/lib/provision/authority.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { tinyBundle } from '../../test/support/bundle.js';
 
 /** PUBACK: a header of two bytes, and the packet's number. */

@@ -1,7 +1,7 @@
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { handles, memory, signals } from '../faults/process.js';
 import { shimOf } from '../faults/shim.js';
 import { halves } from '../invariants/files.js';

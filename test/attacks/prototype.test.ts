@@ -9,7 +9,7 @@ import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
 import { numbersOf } from '../../src/lib/flash/monitor/board-text.js';
 import { decodeCbor, parseMixedCsv, parseTable, readZip, writeZip } from '../../src/lib/formats/index.js';
 import { parseAddress } from '../../src/lib/loop/sense/address.js';
-import { readFleet } from '../../src/lib/provision/fleet/read-csv.js';
+import { readFleet } from '../../src/lib/provision/provision-fleet.js';
 import { parseSensorUrl, readSettings } from '../../src/lib/sensor/url.js';
 import { parseCreateFile } from '../../src/lib/stream/create/create.js';
 import { decodeAuto } from '../../src/lib/stream/decode/text.js';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { addContext } from '../../src/lib/core/index.js';
 import { conformitySchema, createNativeDevice, type NativeDevice } from '../../src/lib/device/index.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { deliveriesOf, openSource } from '../../src/lib/stream/index.js';
 import { runCli } from '../support/cli.js';
 import { motionSamples } from '../support/motion-bundle.js';

@@ -12,7 +12,7 @@ import {
   createVirtualDevice,
   type VirtualDevice,
 } from '../../src/lib/device/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { root, runCli } from '../support/cli.js';
 import { type Fault, faultyLink, type Outgoing } from '../support/conform.js';
 import { motionSamples } from '../support/motion-bundle.js';

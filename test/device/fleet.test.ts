@@ -11,7 +11,7 @@ import {
   simulateFleet,
 } from '../../src/lib/device/index.js';
 import type { UnsignedManifest } from '../../src/lib/formats/index.js';
-import { operatorKey } from '../../src/lib/provision/index.js';
+import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import {
   clientFor,
   contextFor,

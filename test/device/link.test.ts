@@ -17,7 +17,8 @@ import {
 } from '../../src/lib/device/index.js';
 import { createHttpSource } from '../../src/lib/device/link/http.js';
 import { createInFlight } from '../../src/lib/device/telemetry/window.js';
-import { certificateRequest, openAuthority } from '../../src/lib/provision/index.js';
+import { openAuthority } from '../../src/lib/provision/authority.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { startBroker, type TestBroker } from '../support/broker.js';
 import { anyRuntime, memorySource, release, trust } from '../support/update.js';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFlash, createVirtualDevice, flashBytesFor, PowerCut } from '../../src/lib/device/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createNativeDevice, type DeviceEvent, type NativeDevice } from '../../src/lib/device/index.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { motionSamples } from '../support/motion-bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { push } from '../support/push.js';

@@ -6,7 +6,8 @@ import { createNativeDevice, type NativeDevice } from '../../src/lib/device/inde
 import { nativeProgram } from '../../src/lib/device/native/build.js';
 import { signManifest } from '../../src/lib/formats/index.js';
 import { manifestOf } from '../../src/lib/model/index.js';
-import { operatorKey, provisionDevice } from '../../src/lib/provision/index.js';
+import { operatorKey } from '../../src/lib/provision/operator-key.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { type RegistryClient, withClient } from '../../src/lib/registry/index.js';
 import { runCli } from '../support/cli.js';
 import { motionBundle } from '../support/motion-bundle.js';

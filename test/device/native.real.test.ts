@@ -15,7 +15,7 @@ import {
 import { nativeProgram } from '../../src/lib/device/native/build.js';
 import { signManifest, type UnsignedManifest } from '../../src/lib/formats/index.js';
 import { createPredictor, manifestOf, unpackBundle } from '../../src/lib/model/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { deliveriesOf, openSink, openSource } from '../../src/lib/stream/index.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

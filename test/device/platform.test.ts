@@ -12,7 +12,7 @@ import {
 } from '../../src/lib/device/index.js';
 import { signManifest, type UnsignedManifest } from '../../src/lib/formats/index.js';
 import { manifestOf } from '../../src/lib/model/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { deliveriesOf, openSink, openSource } from '../../src/lib/stream/index.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

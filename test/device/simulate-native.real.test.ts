@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { addContext } from '../../src/lib/core/index.js';
 import { type DeviceEvent, deviceEventSchema } from '../../src/lib/device/index.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal } from '../support/real.js';

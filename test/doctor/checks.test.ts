@@ -10,7 +10,7 @@ import { checkContexts } from '../../src/lib/doctor/checks/contexts.js';
 import { checkFolder } from '../../src/lib/doctor/checks/folders.js';
 import { checkNode } from '../../src/lib/doctor/checks/node.js';
 import { checkPort } from '../../src/lib/doctor/checks/ports.js';
-import { openAuthority } from '../../src/lib/provision/index.js';
+import { openAuthority } from '../../src/lib/provision/authority.js';
 
 let folder: string;
 const servers: Server[] = [];

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type RehearseOptions, rehearsalsSchema, rehearseAll } from '../../src/lib/fleet/index.js';
+import { type RehearseOptions, rehearsalsSchema, rehearseAll } from '../../src/lib/fleet/rehearse.js';
 import {
   type RolloutPlan,
   type RolloutPolicyInput,

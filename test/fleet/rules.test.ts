@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  countInference,
-  type DeviceEvent,
-  type DeviceState,
-  deviceStep,
-  emptyCounts,
-  liveFigures,
-} from '../../src/lib/fleet/index.js';
+import { type DeviceEvent, type DeviceState, deviceStep } from '../../src/lib/fleet/device.js';
+import { countInference, emptyCounts, liveFigures } from '../../src/lib/fleet/live.js';
 
 describe('a device', () => {
   it.each<[DeviceState, DeviceEvent, DeviceState | null]>([

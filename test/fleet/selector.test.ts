@@ -1,13 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { parseSelector, type Selectable } from '../../src/lib/fleet/index.js';
-import { matchesGlob } from '../../src/lib/fleet/selector/glob.js';
-import { keys } from '../../src/lib/fleet/selector/keys.js';
-import { testOf } from '../../src/lib/fleet/selector/match.js';
-import { parseExpression } from '../../src/lib/fleet/selector/parse.js';
-import { printSelector } from '../../src/lib/fleet/selector/print.js';
-import type { Expression, Operator } from '../../src/lib/fleet/selector/types.js';
-import { compareVersions } from '../../src/lib/fleet/selector/version.js';
+import {
+  type Expression,
+  matchesGlob,
+  type Operator,
+  parseExpression,
+  parseSelector,
+  type Selectable,
+  testOf,
+} from '../../src/lib/fleet/selector.js';
+import { keys } from '../../src/lib/fleet/selector-keys.js';
+import { compareVersions } from '../../src/lib/fleet/version.js';
 import { fc, runs } from '../support/property.js';
+import { printSelector } from './print-selector.js';
 
 const day = 86_400_000;
 const now = Date.parse('2026-11-20T12:00:00Z');

@@ -6,7 +6,8 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf, generateKeyPair, publicKeyOf, readBytes } from '../../src/lib/core/index.js';
 import { trustRootOf } from '../../src/lib/formats/index.js';
-import { certificateRequest, provisionDevice } from '../../src/lib/provision/index.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 

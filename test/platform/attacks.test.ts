@@ -3,7 +3,9 @@ import { Agent } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf, generateKeyPair, systemClock } from '../../src/lib/core/index.js';
-import { certificateRequest, openAuthority, provisionDevice } from '../../src/lib/provision/index.js';
+import { openAuthority } from '../../src/lib/provision/authority.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { type Asked, ask, send } from '../support/raw-http.js';
 

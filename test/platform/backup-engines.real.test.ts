@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
 import { restoreBackup, saveBackup, startPlatform } from '../../src/lib/platform/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
 import { pushTiny } from '../support/bundle.js';
 import { sendFew } from '../support/few-messages.js';

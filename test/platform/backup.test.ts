@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { backupText } from '../../src/lib/cli/index.js';
 import { digestOf } from '../../src/lib/core/index.js';
 import { restoreBackup, saveBackup, startPlatform } from '../../src/lib/platform/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { createClient } from '../../src/lib/registry/index.js';
 import { pushTiny } from '../support/bundle.js';
 import { withCutPlatform } from '../support/cut-platform.js';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import { afterEach, expect, it } from 'vitest';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import type { TestPlatform, testPlatform } from '../support/platform.js';
 
 /** A platform with the broker that is looked at, and how a device comes to it. */

@@ -6,7 +6,9 @@ import tls from 'node:tls';
 import mqtt, { type IClientOptions } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateKeyPair, systemClock } from '../../src/lib/core/index.js';
-import { certificateRequest, openAuthority, provisionDevice } from '../../src/lib/provision/index.js';
+import { openAuthority } from '../../src/lib/provision/authority.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 

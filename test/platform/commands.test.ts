@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
 import { configFolder, readContexts } from '../../src/lib/core/index.js';
 import { downResultSchema, type UpResult, up, upResultSchema } from '../../src/lib/platform/index.js';
-import { operatorKey, provisionedDeviceSchema } from '../../src/lib/provision/index.js';
+import { operatorKey } from '../../src/lib/provision/operator-key.js';
+import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
 import {
   clientFor,
   type Deployed,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { digestOf, generateKeyPair } from '../../src/lib/core/index.js';
 import { peekManifest, signManifest } from '../../src/lib/formats/index.js';
-import { certificateRequest } from '../../src/lib/provision/index.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { pushConfig, pushFirmware } from '../../src/lib/registry/index.js';
 import { pieceBytes } from '../../src/lib/registry/uploads.js';
 import { pushTiny } from '../support/bundle.js';

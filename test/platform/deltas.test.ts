@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createFlash, createVirtualDevice, flashBytesFor } from '../../src/lib/device/index.js';
-import { provisionDevice, readIdentity } from '../../src/lib/provision/index.js';
+import { readIdentity } from '../../src/lib/provision/held-identity.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { type ModelVersion, rolloutReport } from '../../src/lib/registry/index.js';
 import { pushTiny } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';

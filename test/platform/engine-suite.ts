@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { afterStep, type RolloutState, rolloutStep, startRollout } from '../../src/lib/fleet/index.js';
+import { afterStep, rolloutStep } from '../../src/lib/fleet/rollout/step.js';
+import type { RolloutState } from '../../src/lib/fleet/rollout/types.js';
+import { startRollout } from '../../src/lib/fleet/rollout/waves.js';
 import { ModelCards } from '../../src/lib/platform/services/cards.js';
 import { Deltas } from '../../src/lib/platform/services/deltas.js';
 import { DesiredStates } from '../../src/lib/platform/services/desired.js';

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { root } from '../support/cli.js';
 import { freePort, listening, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
 import { connect, connectDevice } from '../support/mqtt.js';

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
 import { fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type DeviceState, mayConnect } from '../../src/lib/fleet/index.js';
+import { type DeviceState, mayConnect } from '../../src/lib/fleet/device.js';
 import { deviceHistory } from '../../src/lib/platform/services/device-history.js';
 import { Devices, type NewDevice } from '../../src/lib/platform/services/devices.js';
 import { eventsIn } from '../../src/lib/platform/services/events.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { addContext } from '../../src/lib/core/index.js';
-import { operatorKey } from '../../src/lib/provision/index.js';
+import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import {
   clientFor,
   contextFor,

@@ -10,7 +10,7 @@ import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/index
 import { trustRootOf } from '../../src/lib/formats/index.js';
 import { fetchModel } from '../../src/lib/model/index.js';
 import { type Platform, startPlatform } from '../../src/lib/platform/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
 import { pushTiny } from '../support/bundle.js';
 import { ask, formOf } from '../support/guide.js';

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createVirtualDevice, proofSchema, type VirtualDevice } from '../../src/lib/device/index.js';
-import { operatorKey, provisionDevice } from '../../src/lib/provision/index.js';
+import { operatorKey } from '../../src/lib/provision/operator-key.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import {
   clientFor,
   contextFor,

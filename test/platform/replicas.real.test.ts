@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { generateKeyPair, publicKeyOf, systemClock } from '../../src/lib/core/index.js';
 import { trustRootOf } from '../../src/lib/formats/index.js';
 import { type Platform, startPlatform } from '../../src/lib/platform/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
 import { pushTiny } from '../support/bundle.js';
 import { fakeDevice } from '../support/fake-device.js';

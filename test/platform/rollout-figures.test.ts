@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Reported } from '../../src/lib/device/index.js';
-import type { RolloutState } from '../../src/lib/fleet/index.js';
+import type { RolloutState } from '../../src/lib/fleet/rollout/types.js';
 import { DeviceMemory } from '../../src/lib/platform/services/device-memory.js';
 import type { DeviceRecord } from '../../src/lib/platform/services/device-rows.js';
 import { RolloutFigures } from '../../src/lib/platform/services/rollouts/figures.js';

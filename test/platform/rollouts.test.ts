@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AiotError, digestOf, systemClock } from '../../src/lib/core/index.js';
-import { activateDevice, makeClaim, provisionDevice } from '../../src/lib/provision/index.js';
+import { activateDevice, makeClaim } from '../../src/lib/provision/claim.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { deploy, type ModelVersion, type RolloutNews, releaseOf } from '../../src/lib/registry/index.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';

@@ -9,7 +9,7 @@ import { digestOf } from '../../src/lib/core/index.js';
 import { restoreBackup, saveBackup } from '../../src/lib/platform/index.js';
 import { type Closers, openState } from '../../src/lib/platform/state.js';
 import { Scrub } from '../../src/lib/platform/verify/scrub.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
 import { sendFew } from '../support/few-messages.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

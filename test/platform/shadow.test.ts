@@ -5,7 +5,8 @@ import { digestOf } from '../../src/lib/core/index.js';
 import { createVirtualDevice, type Sensor, type VirtualDevice } from '../../src/lib/device/index.js';
 import { signManifest } from '../../src/lib/formats/index.js';
 import { manifestOf, packBundle, unpackBundle } from '../../src/lib/model/index.js';
-import { operatorKey, provisionDevice } from '../../src/lib/provision/index.js';
+import { operatorKey } from '../../src/lib/provision/operator-key.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import {
   clientFor,
   contextFor,

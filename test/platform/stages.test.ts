@@ -8,7 +8,7 @@ import { trustIn } from '../../src/lib/platform/services/trust.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
 import { migrations } from '../../src/lib/platform/store/schema.js';
 import { localTurns } from '../../src/lib/platform/store/turns.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import type { ModelVersion } from '../../src/lib/registry/index.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { limitsFor } from '../../src/lib/platform/connections.js';
 import { Crowd } from '../../src/lib/platform/crowd.js';
 import type { PlatformOptions } from '../../src/lib/platform/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ask } from '../support/raw-http.js';

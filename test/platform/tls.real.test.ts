@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { connect, type PeerCertificate } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { generateKeyPair } from '../../src/lib/core/index.js';
-import { certificateRequest, openAuthority } from '../../src/lib/provision/index.js';
+import { openAuthority } from '../../src/lib/provision/authority.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { createClient } from '../../src/lib/registry/index.js';
 import { testPlatform } from '../support/platform.js';
 

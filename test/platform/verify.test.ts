@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
 import { saveBackup, startPlatform, type Verified, verifyPlatform } from '../../src/lib/platform/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { createClient } from '../../src/lib/registry/index.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';

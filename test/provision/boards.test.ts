@@ -17,7 +17,7 @@ import {
   writeNvs,
   writePartitionTable,
 } from '../../src/lib/formats/index.js';
-import { verifiedDeviceSchema } from '../../src/lib/provision/index.js';
+import { verifiedDeviceSchema } from '../../src/lib/provision/birth.js';
 import { clientFor, deviceSchema, devicesChangedSchema } from '../../src/lib/registry/index.js';
 import { root, runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';

@@ -4,14 +4,12 @@ import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readNvs, readPartitionTable } from '../../src/lib/formats/index.js';
-import {
-  activatedSchema,
-  deviceType,
-  fleetResultSchema,
-  provisionedDeviceSchema,
-  readIdentity,
-  verifiedDeviceSchema,
-} from '../../src/lib/provision/index.js';
+import { verifiedDeviceSchema } from '../../src/lib/provision/birth.js';
+import { deviceType } from '../../src/lib/provision/chip-options.js';
+import { activatedSchema } from '../../src/lib/provision/claim.js';
+import { readIdentity } from '../../src/lib/provision/held-identity.js';
+import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
+import { fleetResultSchema } from '../../src/lib/provision/provision-fleet.js';
 import { clientFor, deviceSchema } from '../../src/lib/registry/index.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';

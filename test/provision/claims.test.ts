@@ -4,13 +4,10 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateKeyPair } from '../../src/lib/core/index.js';
-import {
-  activatedSchema,
-  certificateRequest,
-  madeClaimSchema,
-  provisionedDeviceSchema,
-  verifiedDeviceSchema,
-} from '../../src/lib/provision/index.js';
+import { verifiedDeviceSchema } from '../../src/lib/provision/birth.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
+import { activatedSchema, madeClaimSchema } from '../../src/lib/provision/claim.js';
+import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
 import { clientFor, createClient, deviceSchema, devicesChangedSchema } from '../../src/lib/registry/index.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { generateKeyPair } from '../../src/lib/core/index.js';
-import { certificateRequest, openAuthority } from '../../src/lib/provision/index.js';
+import { openAuthority } from '../../src/lib/provision/authority.js';
+import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { describeReal } from '../support/real.js';
 
 describeReal('openssl', 'openssl about our certificates', () => {

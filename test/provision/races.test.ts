@@ -7,12 +7,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { configFolder, sha256Hex, takeLock } from '../../src/lib/core/index.js';
 import { renewDevice } from '../../src/lib/device/index.js';
-import {
-  activatedSchema,
-  fleetResultSchema,
-  operatorKey,
-  provisionedDeviceSchema,
-} from '../../src/lib/provision/index.js';
+import { activatedSchema } from '../../src/lib/provision/claim.js';
+import { operatorKey } from '../../src/lib/provision/operator-key.js';
+import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
+import { fleetResultSchema } from '../../src/lib/provision/provision-fleet.js';
 import { clientFor, contextFor } from '../../src/lib/registry/index.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 

@@ -2,7 +2,8 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keyIdOf, publicKeyOf } from '../../src/lib/core/index.js';
-import { operatorKey, trustChangeSchema, trustStatusSchema } from '../../src/lib/provision/index.js';
+import { operatorKey } from '../../src/lib/provision/operator-key.js';
+import { trustChangeSchema, trustStatusSchema } from '../../src/lib/provision/trust.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf, generateKeyPair } from '../../src/lib/core/index.js';
 import { signManifest } from '../../src/lib/formats/index.js';
-import { operatorKey } from '../../src/lib/provision/index.js';
+import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import {
   clientFor,
   contextFor,

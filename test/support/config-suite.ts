@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { addContext } from '../../src/lib/core/index.js';
 import type { DeviceEvent, Reported, SimulatedDevice } from '../../src/lib/device/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import type { Deployed } from '../../src/lib/registry/index.js';
 import { deliveriesOf, openSource } from '../../src/lib/stream/index.js';
 import { runCli } from './cli.js';

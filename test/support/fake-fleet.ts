@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Desired } from '../../src/lib/device/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import type { RegistryClient } from '../../src/lib/registry/index.js';
 import { type FakeDevice, fakeDevice } from './fake-device.js';
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { describeReal } from '../support/real.js';

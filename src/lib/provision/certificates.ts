@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import { AiotError } from '../core/index.js';
-import { ecdsa, importKeyPair, importSigningKey, loadX509 } from './x509.js';
 
 const day = 86_400_000;
+
 /** Clocks of devices run late: a certificate is valid from a little before it was made. */
 const skew = 5 * 60_000;
 
@@ -175,3 +175,41 @@ function serialNumber(): string {
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
   return bytes.toString('hex');
 }
+
+/** A PKCS#10 request (PEM) for a certificate, signed by the key that it is for. `privatePem`: PKCS#8, ECDSA P-256. */
+export async function certificateRequest(privatePem: string, name: string): Promise<string> {
+  const x509 = await loadX509();
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: [{ CN: [name] }],
+    keys: await importKeyPair(privatePem),
+    signingAlgorithm: ecdsa,
+  });
+  return `${request.toString('pem')}\n`;
+}
+
+type X509 = typeof import('@peculiar/x509');
+
+/** ECDSA on P-256 with SHA-256: what mbedTLS on the chip, OpenSSL and browsers all take. */
+const ecdsa = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+
+/** Loads @peculiar/x509 (0.2 s), which takes node:crypto's webcrypto by itself. Its container wants the reflect polyfill to be there before it. */
+async function loadX509(): Promise<X509> {
+  await import('reflect-metadata');
+  return import('@peculiar/x509');
+}
+
+/** PKCS#8 PEM → a key that signs. */
+async function importSigningKey(privatePem: string): Promise<webcrypto.CryptoKey> {
+  const der = Buffer.from(privatePem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
+  return webcrypto.subtle.importKey('pkcs8', der, ecdsa, true, ['sign']);
+}
+
+/** PKCS#8 PEM → both halves. */
+async function importKeyPair(privatePem: string): Promise<CryptoKeyPair> {
+  const privateKey = await importSigningKey(privatePem);
+  const { d: _, key_ops: __, ...jwk } = await webcrypto.subtle.exportKey('jwk', privateKey);
+  const publicKey = await webcrypto.subtle.importKey('jwk', jwk, ecdsa, true, ['verify']);
+  return { privateKey, publicKey };
+}
+
+type CryptoKeyPair = { privateKey: webcrypto.CryptoKey; publicKey: webcrypto.CryptoKey };

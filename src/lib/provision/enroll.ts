@@ -1,7 +1,7 @@
 import { AiotError, generateKeyPair, namePattern } from '../core/index.js';
 import type { Latest, ProvisionReply, RegistryClient } from '../registry/index.js';
 import { describeCertificate } from './authority.js';
-import { certificateRequest } from './request.js';
+import { certificateRequest } from './certificates.js';
 
 /** How a device comes by its certificate. */
 export type Enrolment =

@@ -1,11 +1,13 @@
 import { basename } from 'node:path';
+import { z } from 'zod';
 import { AiotError, hasCode } from '../core/index.js';
 import type { BirthChip } from '../formats/index.js';
+import type { RegistryClient } from '../registry/index.js';
 import { describeCertificate } from './authority.js';
-import { type BirthClient, type Made, recordBirth } from './birth/record.js';
-import { checkImages, chipFiles, filesOfChip, imageFor, imageNames, partsOf } from './chip/image.js';
-import type { ChipOptions } from './chip/options.js';
-import { wifiTold } from './chip/wifi-told.js';
+import { type BirthClient, type Made, recordBirth } from './birth.js';
+import { checkImages, chipFiles, filesOfChip, imageFor, imageNames, partsOf } from './chip-image.js';
+import { type ChipOptions, wifiTold } from './chip-options.js';
+import type { DeviceImage } from './device-image.js';
 import {
   type EnrolClient,
   type Enrolled,
@@ -15,11 +17,75 @@ import {
   giveUp,
   requireNames,
 } from './enroll.js';
-import { identityFiles, identityOf } from './files/identity.js';
-import { type NewFile, openPlace } from './files/place.js';
-import type { DeviceImage } from './image/types.js';
-import type { ProvisionedDevice } from './result.js';
-import { type AskingClient, requireOurs } from './still-ours.js';
+import { identityFiles, identityOf, type NewFile, openPlace } from './identity-folder.js';
+
+export const provisionedDeviceSchema = z.object({
+  name: z.string(),
+  id: z.string(),
+  certificate: z.object({
+    /** SHA-256 of the DER, 64 hex digits. */
+    fingerprint: z.string(),
+    /** ms since 1970 */
+    expires: z.int(),
+  }),
+  /** What was written: an identity, or for a chip `nvs`, `partitions` (and `nvs-keys`, where NVS is encrypted). */
+  files: z.array(z.string()),
+  /** Of a chip: the network that its image has it join (`open`: without a password), null = none. */
+  wifi: z.object({ ssid: z.string(), open: z.boolean() }).nullable().optional(),
+  /** URL of the platform that it was given. */
+  platform: z.string().optional(),
+  /** Whether a signed birth certificate is in the registry. */
+  birth: z.boolean().optional(),
+});
+
+export type ProvisionedDevice = z.output<typeof provisionedDeviceSchema>;
+
+interface ProvisionOptions {
+  client: EnrolClient;
+  name: string;
+  /** Such as `virtual`: models are released for types. */
+  type: string;
+  /** Folder of the identity; made when missing. */
+  out: string;
+}
+
+/**
+ * Registers a device and writes its identity into `out`: key (0600, made here, never sent), certificate, CA, trust root
+ * and device.json. Where it fails, `out` is as it was and the registration is taken back.
+ * @throws AIOT_IDENTITY_EXISTS, AIOT_DEVICE_EXISTS, AIOT_TRUST_MISSING, AIOT_FILE_NOT_WRITABLE
+ */
+export async function provisionDevice({
+  client,
+  name,
+  type,
+  out,
+}: ProvisionOptions): Promise<ProvisionedDevice> {
+  return await writeIdentity({ client, name, out, how: { kind: 'new', type } });
+}
+
+interface IdentityOptions {
+  client: EnrolClient;
+  name: string;
+  how: Enrolment;
+  out: string;
+}
+
+/** The same for each way to a certificate; a rotated or replaced identity is written over the one in the folder. */
+async function writeIdentity({ client, name, how, out }: IdentityOptions): Promise<ProvisionedDevice> {
+  requireNames({ name, ...(how.kind === 'new' ? { type: how.type } : {}) });
+  const place = await openPlace(out, identityFiles, how.kind !== 'new');
+  try {
+    const { key, reply } = await enroll(client, name, how);
+    const files = await place.put(identityOf(key, reply)).catch(async (error: unknown) => {
+      await giveUp(client, name, how);
+      throw error;
+    });
+    await endOld(client, name, how, { key, reply });
+    return { name, id: reply.device.id, certificate: describeCertificate(reply.certificate), files };
+  } finally {
+    await place.leave();
+  }
+}
 
 export interface MakeOptions {
   client: EnrolClient & BirthClient & AskingClient;
@@ -117,4 +183,27 @@ async function tell(
     },
   );
   return true;
+}
+
+type AskingClient = { devices: Pick<RegistryClient['devices'], 'get'> };
+
+/**
+ * That a certificate is still one of its device: before it takes the place of another in a folder or on a board, for
+ * somebody else may have rotated or replaced the device since it was given.
+ * @throws AIOT_DEVICE_CHANGED
+ */
+async function requireOurs(
+  client: AskingClient,
+  how: Enrolment,
+  { reply }: Pick<Enrolled, 'reply'>,
+): Promise<void> {
+  if (how.kind === 'new') return;
+  const { name, id } = reply.device;
+  const now = await client.devices.get(name);
+  const { fingerprint } = describeCertificate(reply.certificate);
+  if (now.fingerprint === fingerprint || now.next?.fingerprint === fingerprint) return;
+  const what = now.id === id ? 'rotated' : 'replaced';
+  throw new AiotError('AIOT_DEVICE_CHANGED', `${name} was ${what} by somebody else meanwhile`, {
+    next: `aiot device show ${name}`,
+  });
 }

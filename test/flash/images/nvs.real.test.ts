@@ -18,7 +18,7 @@ import {
   writeNvsKeys,
 } from '../../../src/lib/formats/index.js';
 import { selfSignedCa } from '../../../src/lib/provision/certificates.js';
-import { deviceImage } from '../../../src/lib/provision/image/index.js';
+import { deviceImage } from '../../../src/lib/provision/device-image.js';
 import { root } from '../../support/cli.js';
 import { fc, runs } from '../../support/property.js';
 import { describeReal, python } from '../../support/real.js';

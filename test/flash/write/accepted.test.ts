@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { digestOf, generateKeyPair, publicKeyOf } from '../../../src/lib/core/index.js';
 import { flashSlot } from '../../../src/lib/flash/write/flash-slot.js';
 import { signManifest, trustRootOf } from '../../../src/lib/formats/index.js';
-import { deviceImage } from '../../../src/lib/provision/image/index.js';
+import { deviceImage } from '../../../src/lib/provision/device-image.js';
 import { espApp } from '../../support/esp-image.js';
 import { twoSlotsTable } from '../plan/support.js';
 import { anyLoader, FakeBoard } from './fake-board.js';

@@ -4,7 +4,7 @@ import { flashModel } from '../../../src/lib/flash/write/flash-model.js';
 import type { SlotOptions } from '../../../src/lib/flash/write/flash-slot.js';
 import { readNvs, signManifest, trustRootOf } from '../../../src/lib/formats/index.js';
 import { manifestOf, packSigned } from '../../../src/lib/model/index.js';
-import { deviceImage } from '../../../src/lib/provision/image/index.js';
+import { deviceImage } from '../../../src/lib/provision/device-image.js';
 import { tableBundle } from '../../support/any-bundle.js';
 import { twoSlotsTable } from '../plan/support.js';
 import { anyLoader, FakeBoard } from './fake-board.js';

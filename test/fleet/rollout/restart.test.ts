@@ -1,14 +1,13 @@
 import { expect, it } from 'vitest';
-import {
-  afterStep,
-  type RolloutEvent,
-  type RolloutState,
-  rolloutStep,
-  startRollout,
-  type UpdateReport,
-  type World,
-  wishOf,
-} from '../../../src/lib/fleet/index.js';
+import { wishOf } from '../../../src/lib/fleet/rollout/draft.js';
+import { afterStep, rolloutStep } from '../../../src/lib/fleet/rollout/step.js';
+import type {
+  RolloutEvent,
+  RolloutState,
+  UpdateReport,
+  World,
+} from '../../../src/lib/fleet/rollout/types.js';
+import { startRollout } from '../../../src/lib/fleet/rollout/waves.js';
 import { type RolloutPolicyInput, rolloutPolicySchema } from '../../../src/lib/registry/index.js';
 
 /** A rollout to four devices, two and two, that is asked while some of them are there. */

@@ -1,14 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import {
-  afterStep,
-  type RolloutEvent,
-  type RolloutState,
-  type RolloutStep,
-  rolloutStep,
-  startRollout,
-  type UpdateReport,
-  wishOf,
-} from '../../../src/lib/fleet/index.js';
+import { wishOf } from '../../../src/lib/fleet/rollout/draft.js';
+import { afterStep, rolloutStep } from '../../../src/lib/fleet/rollout/step.js';
+import type {
+  RolloutEvent,
+  RolloutState,
+  RolloutStep,
+  UpdateReport,
+} from '../../../src/lib/fleet/rollout/types.js';
+import { startRollout } from '../../../src/lib/fleet/rollout/waves.js';
 import {
   type Release,
   type RolloutPolicyInput,

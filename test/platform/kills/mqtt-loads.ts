@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import mqtt, { type MqttClient } from 'mqtt';
 import { brokerLimits } from '../../../src/lib/platform/broker/limits.js';
-import { provisionDevice } from '../../../src/lib/provision/index.js';
+import { provisionDevice } from '../../../src/lib/provision/provision.js';
 import { connect, connectDevice } from '../../support/mqtt.js';
 import type { Load, Operated } from './harness.js';
 

@@ -4,7 +4,7 @@ import type { MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../src/lib/core/index.js';
 import type { Desired, Reported } from '../../../src/lib/device/index.js';
-import { provisionDevice } from '../../../src/lib/provision/index.js';
+import { provisionDevice } from '../../../src/lib/provision/provision.js';
 import { type Rollout, rolloutHasEnded } from '../../../src/lib/registry/index.js';
 import { pushTiny } from '../../support/bundle.js';
 import { connectDevice } from '../../support/mqtt.js';

@@ -14,13 +14,13 @@ import {
   trustRootOf,
 } from '../../../src/lib/formats/index.js';
 import { selfSignedCa } from '../../../src/lib/provision/certificates.js';
-import { keepOld } from '../../../src/lib/provision/chip/keep.js';
-import { identityInImage } from '../../../src/lib/provision/chip/read-image.js';
+import { keepOld } from '../../../src/lib/provision/chip-image.js';
 import {
   deviceImage,
   type ImageIdentity,
   type ImageOptions,
-} from '../../../src/lib/provision/image/index.js';
+} from '../../../src/lib/provision/device-image.js';
+import { identityInImage } from '../../../src/lib/provision/held-identity.js';
 import { root } from '../../support/cli.js';
 
 const key = generateKeyPair().privatePem;

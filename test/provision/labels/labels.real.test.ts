@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { deviceLabels, type LabelDevice, labelContent } from '../../../src/lib/provision/labels/index.js';
+import { deviceLabels, type LabelDevice, labelContent } from '../../../src/lib/provision/labels.js';
 import { readPgm, readQr } from '../../support/qr.js';
 import { describeReal } from '../../support/real.js';
 

@@ -4,7 +4,7 @@ import {
   type LabelDevice,
   labelContent,
   labelFormatOf,
-} from '../../../src/lib/provision/labels/index.js';
+} from '../../../src/lib/provision/labels.js';
 import { type Picture, readQr } from '../../support/qr.js';
 
 const device: LabelDevice = {

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateKeyPair } from '../../../src/lib/core/index.js';
-import { certificateRequest, openAuthority } from '../../../src/lib/provision/index.js';
+import { openAuthority } from '../../../src/lib/provision/authority.js';
+import { certificateRequest } from '../../../src/lib/provision/certificates.js';
 import { deliveriesOf, openSink, openSource, type Source } from '../../../src/lib/stream/index.js';
 
 let folder: string;

@@ -1,16 +1,19 @@
-import type { Release, RolloutReason } from '../../registry/index.js';
-import { applyCommand } from './command.js';
-import { Draft } from './draft.js';
-import { checkFailures, checkShadow, hasSettled, passes } from './gate.js';
-import { offerDue } from './offers.js';
-import { awaitsProof } from './proof.js';
-import { restore } from './recall.js';
-import { applyReport, fail } from './report.js';
+import { AiotError } from '../../core/index.js';
+import {
+  commandStates,
+  days,
+  type MaintenanceWindow,
+  type Release,
+  type RolloutCommand,
+  type RolloutReason,
+} from '../../registry/index.js';
+import { Draft, parseWish } from './draft.js';
+import { checkFailures, checkShadow, hasSettled, passes, recall, restore, rollBack } from './gate.js';
+import { applyReport, awaitsProof, fail } from './report.js';
 import { beginShadow, isShadowing } from './shadow.js';
 import { DeviceTable } from './table.js';
 import type { RolloutDevice, RolloutEvent, RolloutState, RolloutStep, World } from './types.js';
-import { isEnd, unended } from './waves.js';
-import { parseWish } from './wish.js';
+import { failures, isEnd, unended } from './waves.js';
 
 /**
  * What becomes of a rollout: its next head, the devices that have changed, and what they are to be told. Pure; what comes
@@ -171,4 +174,171 @@ function finish(draft: Draft): void {
 /** The release that a device in this state is told to run. */
 export function releaseOf(head: RolloutState['head'], device: RolloutDevice): Release | null {
   return device.state === 'restoring' ? head.rollback : (head.releases[device.item] ?? null);
+}
+
+/** @throws AIOT_ROLLOUT_STATE, AIOT_ROLLOUT_APPROVER, AIOT_ROLLOUT_NO_WAY_BACK */
+function applyCommand(draft: Draft, command: RolloutCommand, who: string): void {
+  const { head } = draft;
+  if (!commandStates[command].includes(head.state)) {
+    const states = commandStates[command].join(', ');
+    const message = `${command}: expected a rollout that is ${states}; ${head.id} is ${head.state}`;
+    throw new AiotError('AIOT_ROLLOUT_STATE', message);
+  }
+  commands[command](draft, who);
+}
+
+const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
+  approve(draft, who) {
+    const { head } = draft;
+    if (personOf(who) === personOf(head.by)) {
+      throw new AiotError('AIOT_ROLLOUT_APPROVER', `${who} started ${head.id}: somebody else has to approve`);
+    }
+    head.approvals = [...head.approvals, { who, at: draft.at }];
+    head.state = 'scheduled';
+  },
+  pause(draft, who) {
+    const { head } = draft;
+    head.state = 'paused';
+    head.reason = { code: 'AIOT_ROLLOUT_PAUSED', message: `paused by ${who}` };
+    // Who has begun may end; who has not does not begin.
+    for (const device of draft.devicesUpTo(head.waves.length - 1)) {
+      if (device.state !== 'offered') continue;
+      draft.withdraw(device);
+      draft.change(device, { state: 'pending', attempts: device.attempts - 1 });
+    }
+  },
+  resume(draft) {
+    const { head } = draft;
+    head.state = head.wave < 0 ? 'scheduled' : 'running';
+    head.reason = null;
+    for (const wave of head.waves) {
+      wave.forgiven = failures(wave);
+      if (wave.state !== 'stopped') continue;
+      Object.assign(wave, { state: 'open', waived: true });
+      if (wave.shadow) wave.shadow = { ...wave.shadow, passed: true };
+    }
+  },
+  abort(draft, who) {
+    recall(draft, 'withdrawn');
+    draft.head.state = 'aborting';
+    draft.head.reason = { code: 'AIOT_ROLLOUT_ABORTED', message: `aborted by ${who}` };
+  },
+  rollback(draft, who) {
+    const { head } = draft;
+    if (head.rollback === null) {
+      const message = `${head.id} was started without a release to go back to`;
+      throw new AiotError('AIOT_ROLLOUT_NO_WAY_BACK', message);
+    }
+    head.ended = null;
+    rollBack(draft, { code: 'AIOT_ROLLOUT_ROLLED_BACK', message: `rolled back by ${who}` });
+  },
+  retry(draft) {
+    const { head } = draft;
+    head.ended = null;
+    head.reason = null;
+    head.state = 'running';
+    for (const device of draft.devicesUpTo(head.waves.length - 1)) {
+      if (device.state !== 'failed' && device.state !== 'rolledBack' && device.state !== 'missed') continue;
+      draft.change(device, { state: 'pending', attempts: 0, retryAt: null, error: null, step: null });
+    }
+    head.waves.forEach((wave, index) => {
+      Object.assign(wave, { forgiven: 0, waived: false });
+      if (wave.opened !== null) Object.assign(wave, { state: 'open', settled: null, ended: null });
+      if (isShadowing(wave)) beginShadow(draft, index);
+    });
+    head.wave = head.waves.findLastIndex(({ opened }) => opened !== null);
+  },
+};
+
+/** Whoever shows another token of the same user is the same person; so are all tokens that are nobody's in particular. */
+function personOf(who: string): string {
+  return /^(user \S+|operator)(?= )/.exec(who)?.[0] ?? who;
+}
+
+/** Offers it to those of the open waves whose turn it is; outside of the window, takes it back from those that have not begun. */
+function offerDue(draft: Draft): void {
+  const { head } = draft;
+  const open = windowIsOpen(head.policy.window, draft.at);
+  refill(draft);
+  for (let wave = 0; wave <= head.wave; wave++) {
+    if (open) offerTo(draft, wave);
+    else takeBack(draft, wave);
+  }
+}
+
+// Each report comes by here: of a wave of ten thousand that has nobody to look for, nobody is looked at.
+
+function offerTo(draft: Draft, wave: number): void {
+  const { counts } = draft.wave(wave);
+  if (counts.pending + counts.shadowing === 0) return;
+  const asShadow = isShadowing(draft.wave(wave));
+  for (const device of draft.devicesOf(wave, ({ due }) => due <= draft.at)) {
+    if (!isDue(draft, device, asShadow)) continue;
+    if (!take(draft)) return;
+    draft.offer(device, draft.head.releases[device.item]!, 'offered', asShadow);
+  }
+}
+
+function takeBack(draft: Draft, wave: number): void {
+  if (draft.wave(wave).counts.offered === 0) return;
+  for (const device of draft.devicesOf(wave, ({ offered }) => offered)) {
+    if (device.state !== 'offered') continue;
+    draft.withdraw(device);
+    draft.change(device, { state: 'pending', attempts: device.attempts - 1 });
+  }
+}
+
+/** While the wave is a shadow, those that cannot run one wait. */
+function isDue({ at, world }: Draft, { name, state, retryAt }: RolloutDevice, asShadow: boolean): boolean {
+  if (!asShadow && state === 'shadowing') return true;
+  if (state !== 'pending' || (retryAt !== null && at < retryAt)) return false;
+  return !asShadow || (world.shadows?.(name) ?? false);
+}
+
+/** What is left over while nobody waits is lost but for so much of it, ms: the next wave does not begin with a minute's worth at once. */
+const savedMs = 1000;
+
+function refill(draft: Draft): void {
+  const { head, at } = draft;
+  const { perMinute } = head.policy;
+  if (perMinute === null) return;
+  const before = head.budget ?? { offers: 1, at };
+  const grown = (Math.max(0, at - before.at) * perMinute) / 60_000;
+  const most = 1 + (savedMs * perMinute) / 60_000;
+  head.budget = { offers: Math.min(most, before.offers + grown), at };
+}
+
+function take({ head }: Draft): boolean {
+  if (head.budget === null) return true;
+  if (head.budget.offers < 1) return false;
+  head.budget = { ...head.budget, offers: head.budget.offers - 1 };
+  return true;
+}
+
+const minutesOf = (clock: string) => Number(clock.slice(0, 2)) * 60 + Number(clock.slice(3));
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+/** Whether a device may begin now. Follows the zone's clock, so a night has its hours in summer and in winter. */
+export function windowIsOpen(window: MaintenanceWindow | null, at: number): boolean {
+  if (window === null) return true;
+  const { day, minute } = localTime(window.zone, at);
+  const [from, to] = [minutesOf(window.from), minutesOf(window.to)];
+  const on = (index: number) => !window.days || window.days.includes(days[(index + 7) % 7]!);
+  if (from === to) return on(day);
+  if (from < to) return minute >= from && minute < to && on(day);
+  // Over midnight: the evening of one day and the morning of the next, which belongs to the day of its evening.
+  return minute >= from ? on(day) : minute < to && on(day - 1);
+}
+
+/** Day of the week, 0 = Monday, and minute of the day. */
+function localTime(zone: string, at: number): { day: number; minute: number } {
+  let clock = clocks.get(zone);
+  if (!clock) {
+    const parts = { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;
+    clock = new Intl.DateTimeFormat('en-US', { timeZone: zone, ...parts });
+    clocks.set(zone, clock);
+  }
+  const part = Object.fromEntries(clock.formatToParts(at).map(({ type, value }) => [type, value]));
+  const day = days.indexOf(part.weekday?.toLowerCase() as (typeof days)[number]);
+  return { day, minute: Number(part.hour) * 60 + Number(part.minute) };
 }

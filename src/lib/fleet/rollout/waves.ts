@@ -1,5 +1,57 @@
-import { type Amount, type RolloutDeviceState, rolloutDeviceStates, shareOf } from '../../registry/index.js';
-import type { DeviceCounts, RolloutWave } from './types.js';
+import {
+  type Amount,
+  type Release,
+  type RolloutDeviceState,
+  type RolloutPolicy,
+  rolloutDeviceStates,
+  shareOf,
+} from '../../registry/index.js';
+import { DeviceTable } from './table.js';
+import type { DeviceCounts, RolloutDevice, RolloutState, RolloutWave } from './types.js';
+
+export interface StartRollout {
+  id: string;
+  releases: Release[];
+  rollback: Release | null;
+  selector: string;
+  policy: RolloutPolicy;
+  /** In the order in which they are to have it. */
+  devices: readonly string[];
+  /** Those of them that run the last release already: nothing is expected of them. */
+  current?: readonly string[];
+  by: string;
+  /** ms since 1970 */
+  created: number;
+}
+
+/** A rollout of which nothing was told to anybody yet: its first tick opens what may be opened. */
+export function startRollout(start: StartRollout): RolloutState {
+  const { id, releases, rollback, selector, policy, by, created } = start;
+  const members = splitIntoWaves(start.devices, policy.waves);
+  const current = new Set(start.current);
+  const devices = members.flatMap((names, wave) =>
+    names.map((name) => newDevice(name, wave, current.has(name), created)),
+  );
+  return {
+    head: {
+      ...{ id, releases, rollback, selector, policy, by, created },
+      ...{ ended: null, reason: null, approvals: [], wave: -1, budget: null, revision: 0 },
+      state: policy.approval ? 'awaitingApproval' : 'scheduled',
+      waves: members.map((names) => newWave(names.length, names.filter((name) => current.has(name)).length)),
+    },
+    devices: DeviceTable.from(devices),
+  };
+}
+
+function newDevice(name: string, wave: number, current: boolean, created: number): RolloutDevice {
+  const nothing = { step: null, error: null, offered: null, retryAt: null };
+  return {
+    ...{ name, wave, state: current ? 'committed' : 'pending', item: 0, offer: 0, attempts: 0 },
+    ...nothing,
+    times: {},
+    updated: created,
+  };
+}
 
 /**
  * Splits names, in their order, into waves: each amount says how many are in the waves up to it. Waves that would be empty are
@@ -18,7 +70,7 @@ export function splitIntoWaves(names: readonly string[], amounts: readonly Amoun
 }
 
 /** @param current how many of its devices have nothing to take */
-export function newWave(devices: number, current: number): RolloutWave {
+function newWave(devices: number, current: number): RolloutWave {
   const counts = noDevices();
   counts.pending = devices - current;
   counts.committed = current;

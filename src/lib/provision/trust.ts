@@ -1,19 +1,31 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, keyIdOf, publicKeyOf } from '../../core/index.js';
+import {
+  AiotError,
+  generateKeyPair,
+  hasCode,
+  keyIdOf,
+  publicKeyIn,
+  publicKeyOf,
+  readText,
+  writeFileAtomic,
+} from '../core/index.js';
 import {
   cosign,
   type HeldRoot,
+  heldTrust,
   type Root,
   type RootRole,
   rootIn,
   rootRoles,
   rootSchema,
   signPayload,
-} from '../../formats/index.js';
-import type { PublicKey, RegistryClient } from '../../registry/index.js';
-import { operatorKey, replaceOperatorKey } from '../operator-key.js';
-import { newKey, type PrivateKey, readKeys, readPublicKeys, writeRootKeys } from './files.js';
-import { heldOf } from './status.js';
+  timestampSchema,
+} from '../formats/index.js';
+import type { PublicKey, RegistryClient, TrustChain } from '../registry/index.js';
+import { operatorKey, replaceOperatorKey } from './operator-key.js';
 
 /** `aiot trust init`, `rotate` and `revoke`. */
 export const trustChangeSchema = z.object({
@@ -26,9 +38,10 @@ export const trustChangeSchema = z.object({
   /** Private keys that were written. */
   files: z.array(z.string()),
 });
+
 export type TrustChange = z.output<typeof trustChangeSchema>;
 
-export interface TrustContext {
+interface TrustContext {
   client: Pick<RegistryClient, 'trust'>;
   /** Name of the context: whose signing key it is. */
   context: string;
@@ -73,7 +86,7 @@ export async function initTrust(
   return changeOf(held, root, files);
 }
 
-export interface Rotation {
+interface Rotation {
   role: RootRole;
   /** Files with offline root keys. */
   rootKeys: readonly string[];
@@ -138,6 +151,7 @@ export async function rotateTrust(trust: TrustContext, rotation: Rotation): Prom
 
 /** Keys that the firmware has room for: of releases, and of all roles together (AIOT_KEYS_MAX of manifest.h). */
 const mostTargets = 8;
+
 const mostKeys = 20;
 
 /** @throws AIOT_USAGE (another role, too many), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
@@ -233,4 +247,149 @@ function entries(keys: readonly PublicKey[]): Root['keys'] {
   return Object.fromEntries(
     keys.map(({ keyid, publicKey }) => [keyid, { algorithm: 'ecdsa-p256-sha256' as const, publicKey }]),
   );
+}
+
+/** `aiot trust status`. Times are ms since 1970. */
+export const trustStatusSchema = z.object({
+  /** Of what is in force; null = nobody may sign yet. */
+  version: z.int().nullable(),
+  /** Whether root, targets and timestamp have keys of their own. */
+  apart: z.boolean(),
+  expires: z.int().nullable(),
+  /** Key ids that have signed the newest root. */
+  signedBy: z.array(z.string()),
+  roles: z.array(z.object({ role: z.enum(rootRoles), threshold: z.int(), keyids: z.array(z.string()) })),
+  /** The newest timestamp of the platform; null = no root names a key for it. */
+  timestamp: z.object({ version: z.int(), issued: z.int(), expires: z.int() }).nullable(),
+  warnings: z.array(z.string()),
+});
+
+export type TrustStatus = z.output<typeof trustStatusSchema>;
+
+type Client = Pick<RegistryClient, 'trust'>;
+
+/** A root is to be renewed in time: somebody has to fetch the offline keys, ms. */
+const soonMs = 30 * 86_400_000;
+
+export async function trustStatus(client: Client, now = Date.now()): Promise<TrustStatus> {
+  const chain = await client.trust.chain();
+  const held = await heldOf(client, chain);
+  const timestamp = chain.root && (await timestampOf(client));
+  const roles = rootRoles.flatMap((role) => {
+    const keys = held?.roles[role];
+    return keys ? [{ role, ...keys }] : [];
+  });
+  return {
+    version: chain.version,
+    apart: chain.root !== null,
+    expires: held?.expires ?? null,
+    signedBy: chain.root?.signatures.map(({ keyid }) => keyid) ?? [],
+    roles,
+    timestamp,
+    warnings: warningsOf(held, chain, timestamp, now),
+  };
+}
+
+/** What is in force at a platform; null = nothing. */
+async function heldOf(client: Client, { root }: TrustChain): Promise<HeldRoot | null> {
+  if (root) return rootIn(root);
+  const trust = await client.trust.get();
+  return trust && heldTrust(trust);
+}
+
+async function timestampOf(client: Client): Promise<TrustStatus['timestamp']> {
+  try {
+    const { payload } = await client.trust.timestamp();
+    const { version, issued, expires } = timestampSchema.parse(
+      JSON.parse(Buffer.from(payload, 'base64').toString('utf8')),
+    );
+    return { version, issued, expires };
+  } catch (error) {
+    if (hasCode(error, 'AIOT_NOT_FOUND')) return null;
+    throw error;
+  }
+}
+
+function warningsOf(
+  held: HeldRoot | null,
+  { root }: TrustChain,
+  timestamp: TrustStatus['timestamp'],
+  now: number,
+): string[] {
+  if (!held) return ['Nobody may sign yet.'];
+  if (!root) return ['One key does everything: whoever has it has the fleet, and nobody can replace it.'];
+  const warnings: string[] = [];
+  const { expires, roles } = held;
+  if (expires !== null && expires <= now) warnings.push('The root has expired: devices take nothing.');
+  else if (expires !== null && expires < now + soonMs) warnings.push('The root expires within 30 days.');
+  if (timestamp === null) warnings.push('The platform has no key for timestamps that the root names.');
+  else if (timestamp.expires <= now)
+    warnings.push('The timestamp has expired: look at the platform’s clock.');
+  if (roles.root.keyids.length === roles.root.threshold && roles.root.threshold > 1)
+    warnings.push('Every root key is wanted: if one is lost, no root can be signed again.');
+  if (roles.root.keyids.some((id) => roles.targets.keyids.includes(id)))
+    warnings.push('A key that signs releases is a root key as well.');
+  return warnings;
+}
+
+/** A private key: PKCS#8 PEM, and the id of its public half. */
+interface PrivateKey {
+  pem: string;
+  keyid: string;
+}
+
+function newKey(): PrivateKey {
+  return keyOf(generateKeyPair().privatePem);
+}
+
+function keyOf(pem: string): PrivateKey {
+  return { pem, keyid: keyIdOf(publicKeyOf(pem)) };
+}
+
+/** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+async function readKeys(files: readonly string[]): Promise<PrivateKey[]> {
+  const keys: PrivateKey[] = [];
+  for (const file of files) {
+    const pem = await readText(file);
+    try {
+      keys.push(keyOf(pem));
+    } catch (cause) {
+      throw new AiotError('AIOT_FILE_MALFORMED', `${file} is not a private key in PEM`, { cause });
+    }
+  }
+  return keys;
+}
+
+/** Public halves, of files in PEM. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+async function readPublicKeys(files: readonly string[]): Promise<PublicKey[]> {
+  const keys: PublicKey[] = [];
+  for (const file of files) {
+    const pem = await readText(file);
+    try {
+      const publicKey = publicKeyIn(pem);
+      keys.push({ keyid: keyIdOf(publicKey), publicKey });
+    } catch (cause) {
+      throw new AiotError('AIOT_FILE_MALFORMED', `${file} is not a public ECDSA P-256 key in PEM`, { cause });
+    }
+  }
+  return keys;
+}
+
+/** `root-1a2b3c4d.pem`: which key it is shows by its name. */
+const fileOf = ({ keyid }: PrivateKey) => `root-${keyid.slice(0, 8)}.pem`;
+
+/**
+ * Offline keys, mode 0600, in a folder that holds none yet: they are never written over, and on disk before anybody is told of them.
+ * @returns the files @throws AIOT_KEY_EXISTS, AIOT_FILE_NOT_WRITABLE
+ */
+async function writeRootKeys(out: string, keys: readonly PrivateKey[]): Promise<string[]> {
+  await mkdir(out, { recursive: true, mode: 0o700 });
+  const files: string[] = [];
+  for (const key of keys) {
+    const file = join(out, fileOf(key));
+    if (existsSync(file)) throw new AiotError('AIOT_KEY_EXISTS', `${file} is there already`);
+    await writeFileAtomic(file, key.pem, 0o600);
+    files.push(file);
+  }
+  return files;
 }

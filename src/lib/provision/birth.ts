@@ -1,9 +1,62 @@
 import { z } from 'zod';
-import { AiotError, sha256Hex } from '../../core/index.js';
-import { type Birth, birthSchema, type TrustRoot, verifyBirth } from '../../formats/index.js';
-import { chipIdOf, type DeviceInfo, type RegistryClient } from '../../registry/index.js';
+import { AiotError, aiotVersion, keyIdOf, publicKeyOf, sha256Hex } from '../core/index.js';
+import {
+  type Birth,
+  type BirthChip,
+  birthSchema,
+  signBirth,
+  type TrustRoot,
+  verifyBirth,
+} from '../formats/index.js';
+import { chipIdOf, type DeviceInfo, type ProvisionReply, type RegistryClient } from '../registry/index.js';
+import { describeCertificate } from './authority.js';
 
-export type VerifyClient = {
+export type BirthClient = { devices: { birth: Pick<RegistryClient['devices']['birth'], 'put'> } };
+
+/** What was made for a device. */
+export interface Made {
+  name: string;
+  /** Place in flash; null = a file of its own. */
+  offset: number | null;
+  data: Uint8Array | string;
+}
+
+interface BirthInput {
+  reply: ProvisionReply;
+  made: readonly Made[];
+  /** null = no board was there. */
+  chip: BirthChip | null;
+  /** The operator's signing key, PKCS#8 PEM: it signs here and goes nowhere. */
+  privatePem: string;
+  /** ms since 1970 */
+  now: number;
+}
+
+/** Signs a device's birth certificate and stores it in the registry. @throws AIOT_SIGNATURE_INVALID (another key than the platform trusts) */
+export async function recordBirth(client: BirthClient, input: BirthInput): Promise<Birth> {
+  const { reply, made, chip, privatePem, now } = input;
+  const { name, id, type, mac, chipId } = reply.device;
+  const board = chip?.mac ?? mac;
+  const birth: Birth = {
+    spec: 'aiot-birth/1',
+    device: { name, id, type },
+    certificate: describeCertificate(reply.certificate),
+    chip,
+    mac: board,
+    chipId: chipId ?? (board === null ? null : chipIdOf(board)),
+    images: made.map(({ name: what, offset, data }) => ({
+      ...{ name: what, offset, sha256: sha256Hex(data) },
+      bytes: typeof data === 'string' ? Buffer.byteLength(data) : data.length,
+    })),
+    operator: keyIdOf(publicKeyOf(privatePem)),
+    aiot: aiotVersion(),
+    time: now,
+  };
+  await client.devices.birth.put(name, signBirth(birth, privatePem));
+  return birth;
+}
+
+type VerifyClient = {
   devices: Pick<RegistryClient['devices'], 'get' | 'birth'>;
   trust: Pick<RegistryClient['trust'], 'get'>;
 };
@@ -15,6 +68,7 @@ export const checkSchema = z.object({
   expected: z.string(),
   got: z.string(),
 });
+
 export type Check = z.output<typeof checkSchema>;
 
 export const verifiedDeviceSchema = z.object({
@@ -29,6 +83,7 @@ export const verifiedDeviceSchema = z.object({
   /** When the registry took it, ms since 1970. */
   stored: z.int(),
 });
+
 export type VerifiedDevice = z.output<typeof verifiedDeviceSchema>;
 
 /** What is found on a board, or in its files. */
@@ -39,7 +94,7 @@ export interface Found {
 }
 
 /** The birth certificate as the registry has it, its signatures checked. @throws AIOT_NOT_FOUND, AIOT_BIRTH_MISSING, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID */
-export async function fetchBirth(client: VerifyClient, name: string, trust: TrustRoot | null) {
+async function fetchBirth(client: VerifyClient, name: string, trust: TrustRoot | null) {
   const { envelope, stored } = await client.devices.birth.get(name);
   const root = trust ?? (await client.trust.get());
   if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'nobody says whose signature counts');

@@ -1,6 +1,5 @@
-import { keys } from './keys.js';
-import type { Expression, Term } from './types.js';
-import { keywords, valueText } from './words.js';
+import { type Expression, keywords, type Term, valueText } from '../../src/lib/fleet/selector.js';
+import { keys } from '../../src/lib/fleet/selector-keys.js';
 
 /** A selector's one spelling: what it parses to is the same again. */
 export function printSelector(expression: Expression): string {

@@ -1,6 +1,6 @@
-import { parseDuration } from '../../core/index.js';
-import { deviceStates } from '../../registry/index.js';
-import type { Operator, Selectable } from './types.js';
+import { parseDuration } from '../core/index.js';
+import { deviceStates } from '../registry/index.js';
+import type { Operator, Selectable } from './selector.js';
 import { compareVersions, parseVersion } from './version.js';
 
 /** How one key of a device is tested. */
@@ -25,7 +25,6 @@ export interface Key {
 
 const ordering = ['<', '<=', '>', '>='] as const;
 const texts = ['=', '!=', 'in', '~', 'has'] as const;
-
 const none: readonly string[] = [];
 
 const text = (of: (device: Selectable) => string | null): Key => ({
@@ -112,7 +111,7 @@ export function tagKey(tag: string): Key {
   };
 }
 
-export function isOrdering(operator: Operator): boolean {
+function isOrdering(operator: Operator): boolean {
   return (ordering as readonly Operator[]).includes(operator);
 }
 

@@ -1,30 +1,100 @@
+import { z } from 'zod';
 import {
+  chanceOf,
   type Desired,
   isAway,
   RehearsedDevice,
   type RehearsedNetwork,
   type RehearsedTraffic,
   type Reported,
-} from '../../device/index.js';
-import { type Manifest, manifestSchema } from '../../formats/index.js';
+} from '../device/index.js';
+import { type Manifest, manifestSchema } from '../formats/index.js';
 import {
   type Release,
   type RolloutPhase,
   type RolloutPlan,
   rolloutHasEnded,
   rolloutPolicySchema,
-} from '../../registry/index.js';
-import {
-  afterStep,
-  type RolloutEvent,
-  type RolloutState,
-  type RolloutStep,
-  rolloutStep,
-  startRollout,
-  type UpdateReport,
-  type Wish,
-} from '../rollout/index.js';
-import { Agenda } from './agenda.js';
+  rolloutStates,
+} from '../registry/index.js';
+import { afterStep, rolloutStep } from './rollout/step.js';
+import type { RolloutEvent, RolloutState, RolloutStep, UpdateReport, Wish } from './rollout/types.js';
+import { startRollout } from './rollout/waves.js';
+
+const figures = z.object({ p50: z.number(), p90: z.number(), p99: z.number(), max: z.number() });
+const share = z.number().min(0).max(1);
+
+export const rehearsalsSchema = z.object({
+  runs: z.int(),
+  seed: z.int(),
+  devices: z.int(),
+  /** Of the runs: they ended otherwise than with every device. */
+  trouble: share,
+  /** Of the runs: they stopped themselves. */
+  stopped: share,
+  /** How many ended how. */
+  ends: z.array(
+    z.object({ state: z.enum([...rolloutStates, 'unended']), code: z.string().nullable(), runs: z.int() }),
+  ),
+  /** From the beginning until it ended, or stood still, s. */
+  seconds: figures,
+  /** Devices that booted it. */
+  tried: figures,
+  /** Devices that tried it and went back, or refused it. */
+  failed: figures,
+  /** Devices that were not there, not asked, or taken out. */
+  left: figures,
+});
+
+export type Rehearsals = z.output<typeof rehearsalsSchema>;
+
+export interface RehearseOptions extends Omit<RehearsalOptions, 'outageAt' | 'observer'> {
+  runs: number;
+  /** Between two of them, so that whoever waits may stop it. @throws */
+  onRun?: (done: number) => Promise<void> | void;
+}
+
+/** In these minutes, as chance has it, an outage begins. */
+const outageWithinMs = 600_000;
+
+/** Rehearses a plan so often, each time with other chances; the same seed has the same. */
+export async function rehearseAll(plan: RolloutPlan, options: RehearseOptions): Promise<Rehearsals> {
+  const { runs, network, bytes, outageMs, onRun } = options;
+  const all: Rehearsal[] = [];
+  for (let run = 0; run < runs; run++) {
+    const seed = Math.floor(chanceOf(network.seed, run) * 2 ** 31);
+    const outageAt = Math.floor(chanceOf(network.seed, run, 1) * outageWithinMs);
+    all.push(rehearse(plan, { network: { ...network, seed }, bytes, outageMs, outageAt }));
+    await onRun?.(run + 1);
+  }
+  const of = (value: (rehearsal: Rehearsal) => number) => figuresOf(all.map(value));
+  return {
+    ...{ runs, seed: network.seed, devices: plan.waves.flat().length },
+    trouble: all.filter(({ state }) => state !== 'done').length / runs,
+    stopped: all.filter(({ state }) => state === 'paused' || state === 'rolledBack').length / runs,
+    ends: endsOf(all),
+    seconds: of(({ ms }) => ms / 1000),
+    tried: of(({ tried }) => tried),
+    failed: of(({ failed }) => failed),
+    left: of(({ left }) => left),
+  };
+}
+
+function endsOf(all: readonly Rehearsal[]): Rehearsals['ends'] {
+  const found = new Map<string, Rehearsals['ends'][number]>();
+  for (const { state, code } of all) {
+    const entry = found.get(`${state} ${code}`) ?? { state, code, runs: 0 };
+    entry.runs++;
+    found.set(`${state} ${code}`, entry);
+  }
+  return [...found.values()].sort((a, b) => b.runs - a.runs);
+}
+
+function figuresOf(values: number[]): z.output<typeof figures> {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))]!;
+  return { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: sorted.at(-1)! };
+}
 
 export interface RehearsalOptions {
   network: RehearsedNetwork;
@@ -65,6 +135,7 @@ export interface Rehearsal {
 
 /** Reports are taken so long after the first of them, as the platform takes them between two commits, ms. */
 const gatherMs = 250;
+
 const tickMs = 5000;
 const minuteMs = 60_000;
 const longestMs = 30 * 86_400_000;
@@ -231,4 +302,53 @@ function manifestOf(desired: Desired, bytes: number, issued: number): Manifest {
     ...{ spec: 'aiot-manifest/1', role: 'release', kind, name, version, sequence, floor: 0 },
     ...{ issued, expires: null, deviceTypes: ['rehearsed'], artifacts: [{ name: 'bundle', digest, bytes }] },
   });
+}
+
+interface Entry {
+  at: number;
+  /** Of those of one moment, the first that was entered comes first. */
+  order: number;
+  then: () => void;
+}
+
+/** What is still to happen, the next thing first: a binary heap. */
+class Agenda {
+  private readonly entries: Entry[] = [];
+  private entered = 0;
+
+  add(at: number, then: () => void): void {
+    const entries = this.entries;
+    this.entered += 1;
+    const entry = { at, order: this.entered, then };
+    let i = entries.length;
+    for (; i > 0; ) {
+      const above = (i - 1) >> 1;
+      if (!before(entry, entries[above]!)) break;
+      entries[i] = entries[above]!;
+      i = above;
+    }
+    entries[i] = entry;
+  }
+
+  next(): Entry | undefined {
+    const entries = this.entries;
+    const first = entries[0];
+    const last = entries.pop();
+    if (first === undefined || last === undefined || entries.length === 0) return first;
+    let i = 0;
+    for (;;) {
+      let below = 2 * i + 1;
+      if (below >= entries.length) break;
+      if (below + 1 < entries.length && before(entries[below + 1]!, entries[below]!)) below++;
+      if (!before(entries[below]!, last)) break;
+      entries[i] = entries[below]!;
+      i = below;
+    }
+    entries[i] = last;
+    return first;
+  }
+}
+
+function before(a: Entry, b: Entry): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
 }

@@ -1,14 +1,20 @@
-import { generateKeyPair, newId, publicKeyOf } from '../../core/index.js';
-import { type ChipName, trustRootOf } from '../../formats/index.js';
-import { chipIdOf, type ProvisionReply } from '../../registry/index.js';
-import { selfSignedCa } from '../certificates.js';
-import type { Enrolled } from '../enroll.js';
-import { descriptionOf } from '../files/identity.js';
-import type { NewFile } from '../files/place.js';
-import { deviceImage } from '../image/index.js';
-import type { DeviceImage, ImagePart } from '../image/types.js';
-import { keepOld } from './keep.js';
-import type { ChipOptions } from './options.js';
+import { generateKeyPair, newId, publicKeyOf } from '../core/index.js';
+import {
+  type ChipName,
+  decryptNvs,
+  encryptNvs,
+  type NvsEntry,
+  readNvs,
+  readNvsKeys,
+  trustRootOf,
+  writeNvs,
+} from '../formats/index.js';
+import { chipIdOf, type ProvisionReply } from '../registry/index.js';
+import { selfSignedCa } from './certificates.js';
+import type { ChipOptions } from './chip-options.js';
+import { type DeviceImage, deviceImage, type ImagePart } from './device-image.js';
+import type { Enrolled } from './enroll.js';
+import { descriptionOf, type NewFile } from './identity-folder.js';
 
 /** The NVS image and the partition table of one device. @throws AIOT_NVS_UNFIT, AIOT_PARTITIONS_MALFORMED */
 export function imageFor({ key, reply }: Enrolled, options: ChipOptions): DeviceImage {
@@ -72,7 +78,7 @@ export const imageNames = { nvs: 'nvs.bin', partitions: 'partitions.bin', keys: 
 export const chipFiles = [...Object.values(imageNames), 'device.crt', 'device.json'] as const;
 
 /** A part of an image with its name. */
-export interface NamedPart extends ImagePart {
+interface NamedPart extends ImagePart {
   name: keyof typeof imageNames;
 }
 
@@ -95,4 +101,41 @@ export function filesOfChip(image: DeviceImage, reply: ProvisionReply, chip: Chi
     { name: 'device.crt', data: reply.certificate },
     { name: 'device.json', data: descriptionOf(reply, chip) },
   ];
+}
+
+/** An NVS partition as it is in flash, and the nvs_keys partition where it is encrypted. */
+export interface OldNvs {
+  nvs: Uint8Array;
+  keys: Uint8Array | null;
+}
+
+/** What the device itself has written since it was made: never set back by a new certificate. */
+const itsOwn = new Set(['aiot_update/sequence', 'aiot_update/floor', 'aiot/model_slot']);
+
+/**
+ * The image with all that an earlier NVS has and the new one does not say: Wi-Fi, the firmware's own settings, what the
+ * device has committed. Encrypted again with the same keys, where it was.
+ * @param image a plain one @throws AIOT_NVS_MALFORMED, AIOT_NVS_UNFIT
+ */
+export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2): DeviceImage {
+  const keys = old.keys === null ? null : readNvsKeys(old.keys);
+  const before = readNvs(keys ? decryptNvs(old.nvs, keys) : old.nvs).entries;
+  const made = readNvs(image.nvs.data).entries;
+  // Whom to trust is told as a whole: a key or a piece of a root that was left over would be another's.
+  const told = made.some(isTrust);
+  const kept = before.filter((entry) => !told || !isTrust(entry));
+  const merged = new Map<string, NvsEntry>(kept.map((entry) => [placeOf(entry), entry]));
+  for (const entry of made) {
+    const place = placeOf(entry);
+    if (!itsOwn.has(place) || !merged.has(place)) merged.set(place, entry);
+  }
+  const { offset, data } = image.nvs;
+  const plain = writeNvs([...merged.values()], { size: data.length, version });
+  return { ...image, nvs: { offset, data: keys ? encryptNvs(plain, keys) : plain } };
+}
+
+const isTrust = ({ namespace }: NvsEntry) => namespace === 'aiot_trust';
+
+function placeOf({ namespace, key }: NvsEntry): string {
+  return `${namespace}/${key}`;
 }

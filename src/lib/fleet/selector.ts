@@ -1,0 +1,365 @@
+import { AiotError, didYouMean } from '../core/index.js';
+import { type Key, keys, tagKey } from './selector-keys.js';
+
+/** What a selector can look at: a device as the API tells of it. */
+export interface Selectable {
+  name: string;
+  id: string;
+  type: string;
+  state: string;
+  groups: readonly string[];
+  tags: Readonly<Record<string, string>>;
+  online: boolean;
+  /** As last reported. */
+  model: { name: string; version: number } | null;
+  firmware: string | null;
+  /** ms since 1970 */
+  lastSeen: number | null;
+  created: number;
+  mac: string | null;
+}
+
+export type Operator = '=' | '!=' | '<' | '<=' | '>' | '>=' | '~' | 'in' | 'has';
+
+/** One test of a device. */
+export interface Term {
+  kind: 'term';
+  /** `name`, `fw`, …; `tag.site` for a tag. */
+  key: string;
+  operator: Operator;
+  /** None of `has`, any number of `in`, one of all others. */
+  values: string[];
+}
+
+export type Expression =
+  | Term
+  | { kind: 'all' }
+  | { kind: 'not'; of: Expression }
+  | { kind: 'and' | 'or'; of: Expression[] };
+
+type Test = (device: Selectable) => boolean;
+
+/**
+ * The test that a selector says: `all`, `type=esp32 and fw<1.4`, `site=lab and not (online=true or lastSeen>2d)`. What a
+ * device does not have fits no comparison but `!=`.
+ * @param now ms since 1970, for times that are told as ago
+ * @throws AIOT_SELECTOR_INVALID
+ */
+export function parseSelector(text: string, now: number): Test {
+  return testOf(parseExpression(text), now);
+}
+
+export function testOf(expression: Expression, now: number): Test {
+  switch (expression.kind) {
+    case 'all':
+      return () => true;
+    case 'not': {
+      const inner = testOf(expression.of, now);
+      return (device) => !inner(device);
+    }
+    case 'and': {
+      const parts = expression.of.map((part) => testOf(part, now));
+      return (device) => parts.every((part) => part(device));
+    }
+    case 'or': {
+      const parts = expression.of.map((part) => testOf(part, now));
+      return (device) => parts.some((part) => part(device));
+    }
+    case 'term':
+      return termTest(expression, now);
+  }
+}
+
+const fits: Partial<Record<Operator, (order: number) => boolean>> = {
+  '<': (order) => order < 0,
+  '<=': (order) => order <= 0,
+  '>': (order) => order > 0,
+  '>=': (order) => order >= 0,
+};
+
+function termTest({ key, operator, values }: Term, now: number): Test {
+  const rule: Key = key.startsWith('tag.') ? tagKey(key.slice('tag.'.length)) : (keys[key] as Key);
+  const [value = ''] = values;
+  const equal = rule.equal ?? ((text: string, wanted: string) => text === wanted);
+  const isOne =
+    values.length === 1
+      ? (text: string) => equal(text, value)
+      : (text: string) => values.some((each) => equal(text, each));
+  const some = someText(rule);
+  const is = some(isOne);
+  switch (operator) {
+    case 'has':
+      return some(() => true);
+    case '=':
+    case 'in':
+      return is;
+    case '!=':
+      return (device) => !is(device);
+    case '~':
+      return some((text) => matchesGlob(text, value));
+    default: {
+      const order = rule.order?.(value, now);
+      const holds = fits[operator];
+      return (device) => {
+        const found = order?.(device) ?? null;
+        return found !== null && holds?.(found) === true;
+      };
+    }
+  }
+}
+
+/** Whether one of the texts of a key fits. Asked of each of many devices: a single text makes no list. */
+function someText({ text, texts }: Key): (fits: (text: string) => boolean) => Test {
+  if (texts) return (fits) => (device) => texts(device).some(fits);
+  return (fits) => (device) => {
+    const own = text?.(device) ?? null;
+    return own !== null && fits(own);
+  };
+}
+
+const longest = 4000;
+const deepest = 32;
+const operators: readonly string[] = ['=', '!=', '<', '<=', '>', '>=', '~'] satisfies Operator[];
+const tagPattern = /^[a-z][a-z0-9_.-]{0,62}$/i;
+
+/**
+ * The grammar of selectors, one for the command line, the API and rollouts; keywords in any case:
+ *
+ *     selector = "all" | or          not  = "not" not | "(" or ")" | term
+ *     or       = and { "or" and }    term = "has" KEY | KEY ["not"] "in" "(" VALUE { "," VALUE } ")"
+ *     and      = not { "and" not }        | KEY ( "=" | "!=" | "<" | "<=" | ">" | ">=" | "~" ) VALUE
+ *
+ * A key that is not of `keys` is a tag; `tag.KEY` is one in any case.
+ * @throws AIOT_SELECTOR_INVALID with the column, what was expected there, and what was found
+ */
+export function parseExpression(text: string): Expression {
+  if (text.length > longest) {
+    throw invalid(longest + 1, `at most ${longest} characters`, `${text.length} characters`);
+  }
+  const reader = new Reader(wordsOf(text));
+  if (reader.takes('all')) return reader.end({ kind: 'all' });
+  return reader.end(reader.any(0));
+}
+
+class Reader {
+  private at = 0;
+
+  constructor(private readonly words: Word[]) {}
+
+  any(depth: number): Expression {
+    return this.joined('or', () => this.joined('and', () => this.one(depth)));
+  }
+
+  end(expression: Expression): Expression {
+    const { kind } = this.word;
+    if (kind !== 'end') throw this.unexpected(expression.kind === 'all' ? 'nothing after all' : 'and or or');
+    return expression;
+  }
+
+  /** Whether this keyword comes, which is then behind. */
+  takes(keyword: string): boolean {
+    const { kind, text } = this.word;
+    if (kind !== 'word' || text.toLowerCase() !== keyword) return false;
+    this.at++;
+    return true;
+  }
+
+  private get word(): Word {
+    return this.words[this.at] as Word;
+  }
+
+  private joined(kind: 'and' | 'or', part: () => Expression): Expression {
+    const of = [part()];
+    while (this.takes(kind)) of.push(part());
+    return of.length === 1 ? (of[0] as Expression) : { kind, of };
+  }
+
+  private one(depth: number): Expression {
+    if (depth > deepest) {
+      throw invalid(this.word.column, `at most ${deepest} levels of not and parentheses`, 'one more');
+    }
+    if (this.takes('not')) return { kind: 'not', of: this.one(depth + 1) };
+    if (this.takesSign('(')) {
+      const inner = this.any(depth + 1);
+      if (!this.takesSign(')')) throw this.unexpected('and, or, or )');
+      return inner;
+    }
+    return this.term();
+  }
+
+  private term(): Expression {
+    if (this.takes('has')) {
+      const { key } = this.key('a key');
+      return { kind: 'term', key, operator: 'has', values: [] };
+    }
+    const { key, rule } = this.key('all, a key, not, has or (');
+    const { kind, text, column } = this.word;
+    const without = this.takes('not');
+    if (this.takes('in')) {
+      this.allow(rule, key, 'in', column);
+      const term: Term = { kind: 'term', key, operator: 'in', values: this.list(rule) };
+      return without ? { kind: 'not', of: term } : term;
+    }
+    if (without) throw this.unexpected('in');
+    if (kind !== 'sign' || !operators.includes(text)) {
+      throw this.unexpected(
+        `an operator after ${key} (${rule.operators.filter((each) => each !== 'has').join(' ')})`,
+      );
+    }
+    const operator = text as Operator;
+    this.allow(rule, key, operator, column);
+    this.at++;
+    return { kind: 'term', key, operator, values: [this.value(rule, operator)] };
+  }
+
+  private allow(rule: Key, key: string, operator: Operator, column: number): void {
+    if (rule.operators.includes(operator)) return;
+    throw invalid(column, `one of ${rule.operators.join(' ')} with ${key}`, operator);
+  }
+
+  private list(rule: Key): string[] {
+    const values: string[] = [];
+    if (!this.takesSign('(')) throw this.unexpected('( after in');
+    do values.push(this.value(rule, 'in'));
+    while (this.takesSign(','));
+    if (!this.takesSign(')')) throw this.unexpected(', or )');
+    return values;
+  }
+
+  private value(rule: Key, operator: Operator): string {
+    const { kind, text, column } = this.word;
+    const keyword = kind === 'word' && keywords.has(text.toLowerCase());
+    if (kind === 'end' || kind === 'sign' || keyword) {
+      throw this.unexpected(
+        `a value after ${operator}${keyword ? ' (a word of the grammar in quotes)' : ''}`,
+      );
+    }
+    if (operator !== '~' && rule.accepts && !rule.accepts(text, operator)) {
+      throw invalid(
+        column,
+        rule.expected ?? 'another value',
+        `"${text}"${didYouMean(text, rule.options ?? [])}`,
+      );
+    }
+    this.at++;
+    return rule.normal?.(text) ?? text;
+  }
+
+  private key(expected: string): { key: string; rule: Key } {
+    const { kind, text, column } = this.word;
+    if (kind !== 'word' || keywords.has(text.toLowerCase())) throw this.unexpected(expected);
+    const own = Object.hasOwn(keys, text) ? keys[text] : undefined;
+    const alike = Object.keys(keys).find((key) => key.toLowerCase() === text.toLowerCase());
+    if (!own && alike) throw invalid(column, `${alike}, or tag.${text} for a tag of that name`, text);
+    const tag = text.startsWith('tag.') ? text.slice('tag.'.length) : text;
+    if (!own && !tagPattern.test(tag)) {
+      throw invalid(column, 'a key of letters, digits, _ . and - that begins with a letter', `"${text}"`);
+    }
+    this.at++;
+    return own ? { key: text, rule: own } : { key: `tag.${tag}`, rule: tagKey(tag) };
+  }
+
+  private takesSign(sign: string): boolean {
+    const { kind, text } = this.word;
+    if (kind !== 'sign' || text !== sign) return false;
+    this.at++;
+    return true;
+  }
+
+  private unexpected(expected: string) {
+    const { kind, text, column } = this.word;
+    return invalid(column, expected, kind === 'end' ? 'the end' : `"${text}"`);
+  }
+}
+
+/** A piece of a selector, and the column that it begins at, from 1. */
+interface Word {
+  kind: 'word' | 'quoted' | 'sign' | 'end';
+  /** Of a quoted one without its quotes. */
+  text: string;
+  column: number;
+}
+
+/** What a value may be without quotes. */
+const plain = /[\p{L}\p{N}_.:@/+*?%-]+/uy;
+
+const signs = ['!=', '<=', '>=', '=', '<', '>', '~', '(', ')', ','];
+export const keywords: ReadonlySet<string> = new Set(['and', 'or', 'not', 'in', 'has', 'all']);
+
+/** The pieces, with one for the end. @throws AIOT_SELECTOR_INVALID */
+function wordsOf(text: string): Word[] {
+  const words: Word[] = [];
+  for (let i = 0; i < text.length; ) {
+    const column = i + 1;
+    const letter = String.fromCodePoint(text.codePointAt(i) ?? 0);
+    const word = plainAt(text, i);
+    const sign = signs.find((each) => text.startsWith(each, i));
+    if (/\s/.test(letter)) i++;
+    else if (sign !== undefined) {
+      words.push({ kind: 'sign', text: sign, column });
+      i += sign.length;
+    } else if (letter === '"' || letter === "'") {
+      const { value, end } = quoted(text, i);
+      words.push({ kind: 'quoted', text: value, column });
+      i = end;
+    } else if (word !== '') {
+      words.push({ kind: 'word', text: word, column });
+      i += word.length;
+    } else throw invalid(column, 'a key, an operator or a value (others in quotes)', `"${letter}"`);
+  }
+  return [...words, { kind: 'end', text: '', column: text.length + 1 }];
+}
+
+function plainAt(text: string, from: number): string {
+  plain.lastIndex = from;
+  return plain.exec(text)?.[0] ?? '';
+}
+
+/** From a quote to its twin; a backslash takes the meaning of the character after it. */
+function quoted(text: string, from: number): { value: string; end: number } {
+  let value = '';
+  for (let i = from + 1; i < text.length; i++) {
+    if (text[i] === text[from]) return { value, end: i + 1 };
+    if (text[i] === '\\') i++;
+    value += text[i] ?? '';
+  }
+  throw invalid(text.length + 1, `the quote ${text[from]} of column ${from + 1} to end`, 'the end');
+}
+
+function invalid(column: number, expected: string, got: string): AiotError {
+  return new AiotError(
+    'AIOT_SELECTOR_INVALID',
+    `the selector, column ${column}: expected ${expected}, got ${got}`,
+  );
+}
+
+/** A value as a selector takes it: in quotes where it needs them. */
+export function valueText(value: string): string {
+  if (value !== '' && plainAt(value, 0) === value && !keywords.has(value.toLowerCase())) return value;
+  return `"${value.replace(/["\\]/g, (each) => `\\${each}`)}"`;
+}
+
+/**
+ * Whether the whole text matches a pattern in which `*` stands for any characters and `?` for one. It goes back to the last
+ * `*` alone, so it takes at most text × pattern steps, whatever somebody writes.
+ */
+export function matchesGlob(text: string, pattern: string): boolean {
+  let at = 0;
+  let want = 0;
+  let star = -1;
+  let from = 0;
+  while (at < text.length) {
+    if (pattern[want] === '*') {
+      star = want++;
+      from = at;
+    } else if (want < pattern.length && (pattern[want] === '?' || pattern[want] === text[at])) {
+      at++;
+      want++;
+    } else if (star >= 0) {
+      want = star + 1;
+      at = ++from;
+    } else return false;
+  }
+  while (pattern[want] === '*') want++;
+  return want === pattern.length;
+}

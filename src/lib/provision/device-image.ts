@@ -1,0 +1,218 @@
+import { randomBytes } from 'node:crypto';
+import { AiotError, hasCode } from '../core/index.js';
+import {
+  type ChipName,
+  checkPartitions,
+  type Envelope,
+  encryptNvs,
+  type NvsEntry,
+  nvsKeyBytes,
+  type Partition,
+  type PartitionTable,
+  parsePartitionsCsv,
+  partitionTableOffset,
+  readPartitionTable,
+  type TrustRoot,
+  writeNvs,
+  writeNvsKeys,
+  writePartitionTable,
+} from '../formats/index.js';
+
+/** Who a device on a chip is, with its secrets. PEM texts. */
+export interface ImageIdentity {
+  name: string;
+  /** `dev_…`, as the platform gave it. */
+  id: string;
+  /** Type that models and firmware are released for. */
+  type: string;
+  chip: ChipName;
+  /** The guide's decimal chip id: the lower three octets of the factory MAC as one number; null = not known yet. */
+  chipId: string | null;
+  /** PKCS#8, ECDSA P-256: it is in no other file. */
+  key: string;
+  certificate: string;
+}
+
+/** What is put into an image besides the identity. */
+export interface ImageOptions {
+  /** null = it is set later, on the board. */
+  wifi: { ssid: string; password: string } | null;
+  /** `https://…` and `mqtts://…` as the device reaches them; PEM of the CA. */
+  platform: { http: string; mqtts: string; ca: string };
+  trust: TrustRoot | null;
+  /** The root that this trust is from, of platforms whose keys are apart. */
+  root?: Envelope | null | undefined;
+  /** No release below `floor`, and none that is not above `sequence`, is ever taken. */
+  release: { sequence: number; floor: number };
+  /** Format of the NVS pages. */
+  version: 1 | 2;
+  /** The partition table as CSV, or as the bytes that a board has; null = the default one (4 MiB, two app slots, two model slots). */
+  table: string | Uint8Array | null;
+  /** Bytes of the board's flash; a table that goes past it is refused. */
+  flashBytes: number;
+  /** Encrypts NVS with keys made here. */
+  encrypt: boolean;
+}
+
+/** One part of an image and its place in flash. */
+export interface ImagePart {
+  offset: number;
+  data: Uint8Array;
+}
+
+/** What makes a chip with firmware the device. */
+export interface DeviceImage {
+  nvs: ImagePart;
+  partitions: ImagePart;
+  /** The nvs_keys partition, where NVS is encrypted. As secret as the key itself. */
+  keys?: ImagePart;
+}
+
+/**
+ * What makes a chip with firmware the device: its NVS partition, its partition table and, encrypted, the nvs_keys partition.
+ * @param random source of the keys that NVS is encrypted with
+ * @throws AIOT_NVS_UNFIT, AIOT_PARTITIONS_MALFORMED, AIOT_CSV_MALFORMED
+ */
+export function deviceImage(
+  identity: ImageIdentity,
+  options: ImageOptions,
+  random: (bytes: number) => Uint8Array = randomBytes,
+): DeviceImage {
+  const table = imageTable(options);
+  const place = partitionOf(table, 'nvs', 2);
+  const plain = nvsOf(identity, options, place.size);
+  const bytes = options.table instanceof Uint8Array ? options.table : writePartitionTable(table);
+  const partitions = { offset: partitionTableOffset, data: bytes };
+  if (!options.encrypt) return { nvs: { offset: place.offset, data: plain }, partitions };
+  const keysPlace = partitionOf(table, 'nvs_keys', 4);
+  const keys = random(nvsKeyBytes);
+  return {
+    nvs: { offset: place.offset, data: encryptNvs(plain, keys) },
+    partitions,
+    keys: { offset: keysPlace.offset, data: writeNvsKeys(keys) },
+  };
+}
+
+function nvsOf(identity: ImageIdentity, options: ImageOptions, size: number): Uint8Array {
+  try {
+    return writeNvs(deviceEntries(identity, options), { size, version: options.version });
+  } catch (error) {
+    if (!hasCode(error, 'AIOT_NVS_UNFIT')) throw error;
+    const next = 'Shorten the values, or give a table with a larger nvs partition: --partitions FILE.csv';
+    throw new AiotError(error.code, error.message, { next, cause: error });
+  }
+}
+
+/** The table that a board gets: the one given, or the default one. @throws AIOT_PARTITIONS_MALFORMED, AIOT_CSV_MALFORMED */
+export function imageTable({
+  table,
+  flashBytes,
+}: Pick<ImageOptions, 'table' | 'flashBytes'>): PartitionTable {
+  if (table instanceof Uint8Array) {
+    const own = readPartitionTable(table);
+    checkPartitions(own, flashBytes);
+    return own;
+  }
+  const file = table === null ? 'the default partition table' : 'the partition table';
+  return parsePartitionsCsv(table ?? defaultTable, { flashBytes, file });
+}
+
+/** The partition that is called as its subtype is, or the first of that subtype. */
+function partitionOf({ partitions }: PartitionTable, name: string, subtype: number): Partition {
+  const of = partitions.filter((row) => row.type === 1 && row.subtype === subtype);
+  const found = of.find(({ label }) => label === name) ?? of[0];
+  if (found) return found;
+  throw new AiotError(
+    'AIOT_PARTITIONS_MALFORMED',
+    `the partition table has no partition of type data, ${name}`,
+    {
+      next: `Add a row to it: ${name},data,${name},,${name === 'nvs' ? '0x5000' : '0x1000'}`,
+    },
+  );
+}
+
+/** Of the layout below. A firmware that finds a greater one than it knows asks to be updated. */
+const layout = 1;
+
+/** What firmware finds in NVS; docs/nvs.md is written for who reads it there. */
+function deviceEntries(identity: ImageIdentity, options: ImageOptions): NvsEntry[] {
+  const { platform, wifi, trust, root, release } = options;
+  const aiot = 'aiot';
+  return [
+    number(aiot, 'layout', 'u8', layout),
+    text(aiot, 'name', identity.name),
+    text(aiot, 'id', identity.id),
+    text(aiot, 'type', identity.type),
+    text(aiot, 'chip', identity.chip),
+    ...(identity.chipId === null ? [] : [text(aiot, 'chip_id', identity.chipId)]),
+    number(aiot, 'model_slot', 'u8', 0),
+    text(aiot, 'http', platform.http),
+    text(aiot, 'mqtts', platform.mqtts),
+    text(aiot, 'ca', platform.ca),
+    text(aiot, 'certificate', identity.certificate),
+    text(aiot, 'key', identity.key),
+    ...(trust ? trustEntries(trust) : []),
+    ...(root ? rootEntries(root) : []),
+    { namespace: 'aiot_update', key: 'sequence', type: 'u64', value: BigInt(release.sequence) },
+    { namespace: 'aiot_update', key: 'floor', type: 'u64', value: BigInt(release.floor) },
+    ...(wifi ? [text('wifi', 'ssid', wifi.ssid), text('wifi', 'password', wifi.password)] : []),
+  ];
+}
+
+/** The keys that may sign a release, numbered; those without the right to are left out. */
+function trustEntries(trust: TrustRoot): NvsEntry[] {
+  const { keyids, threshold } = trust.roles.release;
+  const keys = keyids.flatMap((id) => (trust.keys[id] ? [{ id, key: trust.keys[id].publicKey }] : []));
+  return [
+    number('aiot_trust', 'version', 'u32', trust.version),
+    number('aiot_trust', 'threshold', 'u8', threshold),
+    number('aiot_trust', 'keys', 'u8', keys.length),
+    ...keys.flatMap(({ id, key }, i): NvsEntry[] => [
+      text('aiot_trust', `id${i}`, id),
+      { namespace: 'aiot_trust', key: `key${i}`, type: 'blob', value: Buffer.from(key, 'base64') },
+    ]),
+  ];
+}
+
+/** A blob of NVS in its older version ends with its page: so it is cut into pieces that fit. */
+const pieceBytes = 1500;
+
+/** The root's envelope, from which firmware walks to newer ones. */
+function rootEntries(root: Envelope): NvsEntry[] {
+  const bytes = Buffer.from(JSON.stringify(root));
+  return Array.from({ length: Math.ceil(bytes.length / pieceBytes) }, (_, i) => ({
+    namespace: 'aiot_trust',
+    key: `root${i}`,
+    type: 'blob',
+    value: bytes.subarray(i * pieceBytes, (i + 1) * pieceBytes),
+  }));
+}
+
+function text(namespace: string, key: string, value: string): NvsEntry {
+  return { namespace, key, type: 'string', value };
+}
+
+function number(namespace: string, key: string, type: 'u8' | 'u32', value: number): NvsEntry {
+  return { namespace, key, type, value };
+}
+
+/**
+ * The partition table of a new board: 4 MiB, two app slots, two model slots with their records. otadata and the first app
+ * are where Arduino and PlatformIO upload to (0xe000, 0x10000). 0x9000 to 0xe000 stays free: tables of earlier versions
+ * have an NVS of 20 KiB there, which an upload for such a board must not find taken. Every other partition that earlier
+ * tables have is where it was. Model slots are of a type of our own: the numbers of `data` belong to ESP-IDF. See docs/nvs.md.
+ */
+export const defaultTable = `# name, type, subtype, offset, size, flags
+otadata,  data, ota,      0xe000,   0x2000,
+ota_0,    app,  ota_0,    0x10000,  0x180000,
+ota_1,    app,  ota_1,    0x190000, 0x180000,
+model_0,  0x40, 0x00,     0x310000, 0x60000,
+model_1,  0x40, 0x01,     0x370000, 0x60000,
+nvs_keys, data, nvs_keys, 0x3d0000, 0x1000, encrypted
+phy_init, data, phy,      0x3d1000, 0x1000,
+records,  0x40, 0x10,     0x3d2000, 0x4000,
+config,   0x40, 0x11,     0x3d6000, 0x4000,
+trust,    0x40, 0x12,     0x3da000, 0x2000,
+nvs,      data, nvs,      0x3dc000, 0xc000,
+coredump, data, coredump, 0x3e8000, 0x18000,
+`;

@@ -1,4 +1,0 @@
-/** Labels for printing. */
-export { deviceLabels, labelFormatOf } from './labels.js';
-export { labelContent } from './layout.js';
-export * from './types.js';
