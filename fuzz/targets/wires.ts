@@ -1,8 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { readControl, readSensorMessage } from '../../src/lib/device/guide/messages.js';
-import { decodeMessage } from '../../src/lib/device/protocol/codec.js';
+import { decodeMessage, parseTopic } from '../../src/lib/device/protocol/codec.js';
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
-import { parseTopic } from '../../src/lib/device/protocol/topics.js';
 import { readBootText } from '../../src/lib/flash/diagnosis.js';
 import { SlipReader, slipFrame } from '../../src/lib/flash/loader/wire.js';
 import { subnegotiation, TelnetReader } from '../../src/lib/flash/port/telnet.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mostBytes, runCommand } from '../../src/lib/cli/mcp/call.js';
-import { createHttpSource } from '../../src/lib/device/link/http.js';
+import { createHttpSource } from '../../src/lib/device/virtual/http-link.js';
 import { readHeader } from '../../src/lib/formats/csv/header.js';
 import { readZip, writeArchive, writeZip } from '../../src/lib/formats/index.js';
 import { names } from '../../src/lib/platform/backup/format.js';

@@ -8,8 +8,7 @@ import {
   readSensorMessage,
   sensorMessage,
 } from '../../src/lib/device/guide/messages.js';
-import { createRule } from '../../src/lib/device/guide/rule.js';
-import { simulateGuideBoard } from '../../src/lib/device/guide/simulate.js';
+import { createRule, simulateGuideBoard } from '../../src/lib/device/guide/simulate.js';
 import { controlMessage, longestControl } from '../../src/lib/platform/compat/relay/control.js';
 import { guideBoardSuite } from '../support/guide-boards.js';
 

@@ -1,17 +1,16 @@
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, onAbort, systemClock, timeLimit } from '../../core/index.js';
-import type { MotorState, Recording } from '../../data/index.js';
-import type { DeviceEvent } from '../events.js';
-import { type DeviceIdentity, readIdentity } from '../identity/identity.js';
-import type { Reported } from '../protocol/messages.js';
-import { createFlash } from '../sim/flash.js';
-import { flashBytesFor } from '../sim/store.js';
-import type { Sensor } from '../telemetry/sensor.js';
-import { trustInFile } from '../trust/memory.js';
-import { createVirtualDevice } from '../virtual/device.js';
-import { configFlashBytes, defaultSlotBytes, type VirtualDevice } from '../virtual/types.js';
-import { lockDevice } from './lock.js';
-import { motorSensor, readRecording } from './sensors.js';
+import { AiotError, onAbort, systemClock, systemCode, takeLock, timeLimit } from '../core/index.js';
+import type { MotorState, Recording } from '../data/index.js';
+import type { DeviceEvent } from './events.js';
+import { type DeviceIdentity, readIdentity } from './identity/identity.js';
+import type { Reported } from './protocol/messages.js';
+import { motorSensor, readRecording, type Sensor } from './telemetry/sensor.js';
+import { createVirtualDevice } from './virtual/device.js';
+import { createFlash } from './virtual/flash.js';
+import { flashBytesFor } from './virtual/store.js';
+import { trustInFile } from './virtual/trust.js';
+import { configFlashBytes, defaultSlotBytes, type VirtualDevice } from './virtual/types.js';
 
 export interface SimulateOptions {
   /** Folder of `aiot device provision`; the device's flash is kept in it too. */
@@ -72,6 +71,7 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
 type Simulated = Pick<VirtualDevice, 'name' | 'connect' | 'replay' | 'sense'> & {
   readonly reported: Reported | null;
 };
+
 type Task = (device: Simulated) => Promise<void>;
 
 async function runVirtual(
@@ -108,8 +108,8 @@ async function runNative(
   sensor: Sensor | undefined,
   task: Task,
 ): Promise<void> {
-  const { createNativeDevice } = await import('../native/device.js');
-  const { programAt } = await import('../native/build.js');
+  const { createNativeDevice } = await import('./native/device.js');
+  const { programAt } = await import('./native/build.js');
   const device = await createNativeDevice({
     ...{ identityDir, sensor, onEvent },
     ...(program === undefined ? {} : { program: await programAt(program) }),
@@ -166,4 +166,31 @@ async function firstModel(device: Simulated, options: SimulateOptions, end: Abor
 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => onAbort(signal, resolve));
+}
+
+/**
+ * Takes a device's folder for this process, and notes in device.pid which one that is. Returns what gives it back.
+ * @throws AIOT_DEVICE_BUSY, AIOT_FILE_NOT_WRITABLE
+ */
+async function lockDevice(folder: string): Promise<() => Promise<void>> {
+  const note = join(folder, 'device.pid');
+  const release = await takeLock(join(folder, 'device.lock'));
+  if (!release) {
+    const owner = (await readFile(note, 'utf8').catch(() => '')).trim();
+    throw new AiotError(
+      'AIOT_DEVICE_BUSY',
+      `the device in ${folder} is run by ${owner ? `process ${owner}` : 'another process'}`,
+    );
+  }
+  try {
+    await writeFile(note, `${process.pid}\n`);
+  } catch (error) {
+    release();
+    const reason = systemCode(error) ?? 'unknown error';
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${note} (${reason})`, { cause: error });
+  }
+  return async () => {
+    await rm(note, { force: true });
+    release();
+  };
 }

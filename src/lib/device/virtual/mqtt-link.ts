@@ -1,8 +1,8 @@
 import type { MqttClient } from 'mqtt';
 import { brokerError, connectBroker, disconnectBroker } from '../../stream/index.js';
 import type { DeviceIdentity } from '../identity/identity.js';
-import { encodeMessage } from '../protocol/codec.js';
-import { type DeviceChannel, topicOf } from '../protocol/topics.js';
+import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js';
+import { deferred } from './deferred.js';
 
 /** A device's connection to its broker. */
 export interface DeviceLink {
@@ -106,6 +106,50 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
       client.off('close', options.onOffline);
       client.stream.destroy();
       client.end(true);
+    },
+  };
+}
+
+type Publish = DeviceLink['publish'];
+
+/** The line to the broker as the rest of the device sees it: it may not be there yet, or be away for a reboot. */
+export interface Radio {
+  readonly link: DeviceLink | null;
+  /** Waits for the line, then for the PUBACK. */
+  publish: Publish;
+  /** For what is only worth saying now: nothing without a line, and no error. */
+  tell(channel: DeviceChannel, message: object, options?: { retain?: boolean }): void;
+  attach(link: DeviceLink): void;
+  /** The line is gone, and another may come. */
+  detach(): void;
+  /** There will be no other. */
+  fail(error: unknown): void;
+}
+
+export function createRadio(): Radio {
+  let link: DeviceLink | null = null;
+  let linked = deferred<DeviceLink>();
+  return {
+    get link() {
+      return link;
+    },
+    publish: async (...message) => (await linked.promise).publish(...message),
+    tell(...message) {
+      link?.publish(...message).catch(() => {});
+    },
+    attach(opened) {
+      link = opened;
+      linked.resolve(opened);
+    },
+    detach() {
+      link = null;
+      linked = deferred<DeviceLink>();
+    },
+    fail(error) {
+      link = null;
+      linked.reject(error);
+      linked = deferred<DeviceLink>();
+      linked.reject(error);
     },
   };
 }

@@ -1,13 +1,14 @@
 import { AiotError, type Clock, httpAgent, systemClock, systemCode } from '../../core/index.js';
 import type { DeviceIdentity } from '../identity/identity.js';
-import type { TrustSource } from '../trust/keeper.js';
-import type { UpdateCheck } from '../update/checks.js';
-import type { BundleSource } from '../update/ports.js';
+import type { BundleSource, UpdateCheck } from '../update/types.js';
+import type { TrustSource } from './trust.js';
 
 /** Largest manifest envelope that is read, bytes. */
 const manifestBytes = 64 * 1024;
+
 /** Longest silence of the platform, ms. */
 const silenceMs = 20_000;
+
 /** Longest time from the first byte of a manifest, root or timestamp to its last one, ms. */
 const documentMs = 60_000;
 

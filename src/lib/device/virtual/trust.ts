@@ -1,4 +1,6 @@
-import { AiotError, type Clock } from '../../core/index.js';
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { AiotError, type Clock, systemCode, writeFileAtomic } from '../../core/index.js';
 import {
   type Envelope,
   type HeldRoot,
@@ -6,13 +8,13 @@ import {
   nextRoot,
   roleReplaced,
   rootIn,
+  rootSchema,
   type Timestamp,
   type TrustRoot,
   trustOf,
   verifyTimestamp,
 } from '../../formats/index.js';
-import type { UpdateCheck } from '../update/checks.js';
-import { blankTrust, type TrustMemory, type TrustState } from './memory.js';
+import type { UpdateCheck } from '../update/types.js';
 
 /** Roots and timestamps, from wherever; null = there is none. Not checked. */
 export interface TrustSource {
@@ -21,7 +23,7 @@ export interface TrustSource {
 }
 
 /** Whom a device goes by at this moment. */
-export interface Trusted {
+interface Trusted {
   trust: TrustRoot;
   /** Sequences of an earlier one count no longer. */
   epoch: number;
@@ -38,7 +40,7 @@ export interface TrustKeeper {
   readonly stamped: boolean;
 }
 
-export interface KeeperOptions {
+interface KeeperOptions {
   /** As it was provisioned. */
   trust: TrustRoot;
   /** The root that this came from, if there was one. */
@@ -141,5 +143,58 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
       tail = done.catch(() => {});
       return done;
     },
+  };
+}
+
+/** What a device remembers of whom it trusts. */
+const trustStateSchema = z.object({
+  /** The newest root that it has walked to; null = none yet, only what it was provisioned with. */
+  root: rootSchema.nullable(),
+  /** Version of the newest timestamp seen, and when it was made, ms since 1970: its clock is never behind that. */
+  timestamp: z.object({ version: z.int(), issued: z.int() }),
+  /** The root with which all keys that sign releases were last replaced: sequences begin anew then. */
+  epoch: z.int(),
+});
+
+type TrustState = z.output<typeof trustStateSchema>;
+
+const blankTrust: TrustState = { root: null, timestamp: { version: 0, issued: 0 }, epoch: 0 };
+
+/** Where it is kept over restarts. */
+export interface TrustMemory {
+  read(): TrustState | null;
+  write(state: TrustState): Promise<void>;
+}
+
+export function trustInMemory(): TrustMemory {
+  let kept: TrustState | null = null;
+  return {
+    read: () => kept,
+    write: async (state) => {
+      kept = state;
+    },
+  };
+}
+
+/** @throws AIOT_FILE_MALFORMED when read: a device that forgot whom it trusts must not begin anew by itself */
+export function trustInFile(file: string): TrustMemory {
+  return {
+    read() {
+      let text: string;
+      try {
+        text = readFileSync(file, 'utf8');
+      } catch (error) {
+        if (systemCode(error) === 'ENOENT') return null;
+        throw error;
+      }
+      try {
+        return trustStateSchema.parse(JSON.parse(text));
+      } catch (cause) {
+        throw new AiotError('AIOT_FILE_MALFORMED', `${file} is not a device's memory of its trust`, {
+          cause,
+        });
+      }
+    },
+    write: (state) => writeFileAtomic(file, `${JSON.stringify(state)}\n`),
   };
 }

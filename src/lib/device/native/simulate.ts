@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { AiotError, dataFolder, makeFolder, unless } from '../../core/index.js';
 import { provisionDevice, readIdentity } from '../../provision/index.js';
 import { contextFor, type RegistryClient, withClient } from '../../registry/index.js';
-import { nativeProgram, programAt } from '../native/build.js';
-import { type SimulateOptions, simulateDevice } from './simulate.js';
+import { type SimulateOptions, simulateDevice } from '../simulate.js';
+import { nativeProgram, programAt } from './build.js';
 
-export interface NativesOptions extends Omit<SimulateOptions, 'identityDir' | 'native'> {
+interface NativesOptions extends Omit<SimulateOptions, 'identityDir' | 'native'> {
   /** Name of the platform's context; the one in use when absent. */
   context?: string | undefined;
   /** Folder of the identities, native-1 and so on; default: one of the context in the user's data folder. */
