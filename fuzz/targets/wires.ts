@@ -1,8 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { readControl, readSensorMessage } from '../../src/lib/device/guide/messages.js';
-import { decodeMessage } from '../../src/lib/device/protocol/codec.js';
+import { decodeMessage, parseTopic } from '../../src/lib/device/protocol/codec.js';
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
-import { parseTopic } from '../../src/lib/device/protocol/topics.js';
 import { Frames as BrokerFrames, readConnect, readPublish, readSubscribe, readUnsubscribe } from '../../src/lib/platform/broker/wire.js';
 import { parseAttributes, parseFeedback, parseInstalled } from '../../src/lib/platform/ddi/bodies.js';
 import { parseLine } from '../../src/lib/platform/journal/entry.js';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createVirtualDevice, type DeviceEvent } from '../../src/lib/device/index.js';
-import { trustInMemory } from '../../src/lib/device/trust/memory.js';
+import { trustInMemory } from '../../src/lib/device/virtual/trust.js';
 import { forged, json, type Lab, newFlash, openLab, someBytes } from '../support/attacker.js';
 import { rootAttacks } from '../support/root-attacks.js';
 import { hour, newKey, rootsKit } from '../support/roots-kit.js';

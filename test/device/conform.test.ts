@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { addContext } from '../../src/lib/core/index.js';
 import type { Bench } from '../../src/lib/device/conform/bench.js';
-import { activeChecks, passiveChecks } from '../../src/lib/device/conform/checks/index.js';
-import { conformWith } from '../../src/lib/device/conform/conform.js';
+import { activeChecks, conformWith, passiveChecks } from '../../src/lib/device/conform/conform.js';
 import type { Seen } from '../../src/lib/device/conform/listen.js';
 import {
   type Conformity,

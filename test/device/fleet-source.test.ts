@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { AiotError, digestOf } from '../../src/lib/core/index.js';
 import { fleetSource } from '../../src/lib/device/fleet/source.js';
-import type { BundleSource } from '../../src/lib/device/update/ports.js';
+import type { BundleSource } from '../../src/lib/device/update/types.js';
 
 const bytes = Buffer.from('a blob');
 

@@ -15,8 +15,8 @@ import {
   type ModelRuntime,
   PowerCut,
 } from '../../src/lib/device/index.js';
-import { createHttpSource } from '../../src/lib/device/link/http.js';
-import { createInFlight } from '../../src/lib/device/telemetry/window.js';
+import { createInFlight } from '../../src/lib/device/telemetry/feed.js';
+import { createHttpSource } from '../../src/lib/device/virtual/http-link.js';
 import { openAuthority } from '../../src/lib/provision/authority.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { startBroker, type TestBroker } from '../support/broker.js';

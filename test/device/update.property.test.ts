@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Desired } from '../../src/lib/device/index.js';
-import { bootUpdate } from '../../src/lib/device/update/boot.js';
+import { bootUpdate } from '../../src/lib/device/update/ending.js';
 import { blankRecord, type DeviceRecord, type SlotIndex } from '../../src/lib/device/update/record.js';
 import { updateStep } from '../../src/lib/device/update/step.js';
 import type { UpdateEffect, UpdateEvent, UpdateMachine } from '../../src/lib/device/update/types.js';

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openGuideNetwork } from '../../src/lib/device/guide/network.js';
-import { simulateGuideBoard } from '../../src/lib/device/guide/simulate.js';
+import { openGuideNetwork, simulateGuideBoard } from '../../src/lib/device/guide/simulate.js';
 import { decode, encodeInput } from '../../src/lib/model/bundle/ends.js';
 import { createPredictor, packBundle } from '../../src/lib/model/index.js';
 import { createGuideClient } from '../../src/lib/registry/index.js';

@@ -15,9 +15,9 @@ import {
   flashBytesFor,
   type Reported,
 } from '../../src/lib/device/index.js';
-import type { TrustMemory } from '../../src/lib/device/trust/memory.js';
-import type { UpdateCheck } from '../../src/lib/device/update/checks.js';
+import type { UpdateCheck } from '../../src/lib/device/update/types.js';
 import { deferred } from '../../src/lib/device/virtual/deferred.js';
+import type { TrustMemory } from '../../src/lib/device/virtual/trust.js';
 import { type Envelope, signManifest, type UnsignedManifest } from '../../src/lib/formats/index.js';
 import { readIdentity } from '../../src/lib/provision/held-identity.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';

@@ -1,5 +1,5 @@
 import { type DeviceChannel, encodeMessage, topicOf } from '../../src/lib/device/index.js';
-import type { DeviceLink, LinkOptions } from '../../src/lib/device/link/mqtt.js';
+import type { DeviceLink, LinkOptions } from '../../src/lib/device/virtual/mqtt-link.js';
 import { connectBroker, disconnectBroker } from '../../src/lib/stream/index.js';
 
 export interface Outgoing {

@@ -1,5 +1,5 @@
 import { AiotError, digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
-import { judgeManifest } from '../../src/lib/device/update/judge.js';
+import { judgeManifest } from '../../src/lib/device/update/downloading.js';
 import { blankRecord, type DeviceRecord } from '../../src/lib/device/update/record.js';
 import {
   type Envelope,

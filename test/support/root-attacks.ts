@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
-import { trustInMemory } from '../../src/lib/device/trust/memory.js';
-import type { UpdateCheck } from '../../src/lib/device/update/checks.js';
+import type { UpdateCheck } from '../../src/lib/device/update/types.js';
+import { trustInMemory } from '../../src/lib/device/virtual/trust.js';
 import { type Answer, type Attempt, forged, type Lab, someBytes } from './attacker.js';
 import { hour, type RootsKit } from './roots-kit.js';
 

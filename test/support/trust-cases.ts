@@ -6,8 +6,7 @@ import {
   publicKeyOf,
   seededRandom,
 } from '../../src/lib/core/index.js';
-import { createTrustKeeper } from '../../src/lib/device/trust/keeper.js';
-import { trustInMemory } from '../../src/lib/device/trust/memory.js';
+import { createTrustKeeper, trustInMemory } from '../../src/lib/device/virtual/trust.js';
 import {
   cosign,
   type Envelope,

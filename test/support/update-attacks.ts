@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import { digestOf, generateKeyPair, keyIdOf, publicKeyOf } from '../../src/lib/core/index.js';
 import type { DeviceEvent, Reported } from '../../src/lib/device/index.js';
 import type { SimulatedDevice } from '../../src/lib/device/native/device.js';
-import type { UpdateCheck } from '../../src/lib/device/update/checks.js';
+import type { UpdateCheck } from '../../src/lib/device/update/types.js';
 import { deferred } from '../../src/lib/device/virtual/deferred.js';
 import { cosign, createDelta, type TrustRoot, type UnsignedManifest } from '../../src/lib/formats/index.js';
 import { type Answer, type Attempt, type Forged, forged, json, type Lab, raw } from './attacker.js';

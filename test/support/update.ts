@@ -1,6 +1,12 @@
 import { AiotError, type Clock, digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
-import type { BundleSource, Desired, ModelRuntime, Reported } from '../../src/lib/device/index.js';
-import { createDeviceStore, type Flash } from '../../src/lib/device/index.js';
+import {
+  type BundleSource,
+  createDeviceStore,
+  type Desired,
+  type Flash,
+  type ModelRuntime,
+  type Reported,
+} from '../../src/lib/device/index.js';
 import { startUpdater, type Updater } from '../../src/lib/device/update/updater.js';
 import { type FirmwareTraits, ownFirmware } from '../../src/lib/device/virtual/firmware.js';
 import {

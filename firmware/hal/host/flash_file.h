@@ -3,7 +3,7 @@
 
 #include "aiot/ports.h"
 
-/* A flash that is kept in a file, as src/lib/device/sim/flash.ts keeps it: either side reads the other's. */
+/* A flash that is kept in a file, as src/lib/device/virtual/flash.ts keeps it: either side reads the other's. */
 typedef struct {
   aiot_flash flash;
   int file;

@@ -1,6 +1,6 @@
 /*
  * Signed manifests (docs/protocol.md, "Manifest"): first the envelope's form, then the signatures over the payload's exact bytes, and only
- * then the payload. The verdicts and their order are those of src/lib/formats/manifest and src/lib/device/update/judge.ts.
+ * then the payload. The verdicts and their order are those of src/lib/formats/manifest and src/lib/device/update/downloading.ts.
  */
 #ifndef AIOT_MANIFEST_H
 #define AIOT_MANIFEST_H

@@ -1,6 +1,6 @@
 /*
  * What a device keeps of one kind (model, firmware or configuration): a record in two sectors, and two slots. The layout is that of
- * docs/protocol.md, "Flash"; a flash that src/lib/device/sim/store.ts wrote is read here, and the other way round.
+ * docs/protocol.md, "Flash"; a flash that src/lib/device/virtual/store.ts wrote is read here, and the other way round.
  */
 #ifndef AIOT_STORE_H
 #define AIOT_STORE_H

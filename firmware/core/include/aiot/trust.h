@@ -1,6 +1,6 @@
 /*
  * Whom a device trusts, kept up to date over the air by the rules of docs/trust.md: one root after the other, then the timestamp. The verdicts and their
- * order are those of src/lib/formats/manifest and src/lib/device/trust.
+ * order are those of src/lib/formats/manifest and src/lib/device/virtual/trust.ts.
  */
 #ifndef AIOT_TRUST_H
 #define AIOT_TRUST_H

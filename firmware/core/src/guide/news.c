@@ -1,4 +1,4 @@
-/* What a board tells of itself: src/lib/device/guide/events.ts has the form. */
+/* What a board tells of itself: src/lib/device/guide/simulate.ts has the form. */
 #include <string.h>
 
 #include "parts.h"

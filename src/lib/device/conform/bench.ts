@@ -3,8 +3,25 @@ import type { DeviceInfo, DeviceTwin, ModelId, RegistryClient } from '../../regi
 import { encodeMessage } from '../protocol/codec.js';
 import type { Reply } from '../protocol/control.js';
 import type { Desired, Reported } from '../protocol/messages.js';
-import { NotHeld } from './check.js';
 import type { Listener, Seen } from './listen.js';
+
+/** One thing that docs/protocol.md asks of a device. */
+export interface Check {
+  /** Stays the same from version to version: scripts name it. */
+  id: string;
+  /** An anchor of docs/protocol.md. */
+  section: string;
+  /** What a device does that passes. */
+  rule: string;
+  /** @throws NotHeld, NotLooked */
+  run(bench: Bench): Promise<void>;
+}
+
+/** The device does not do what the check is about. */
+export class NotHeld extends Error {}
+
+/** The check says nothing about this device, or cannot be made here. */
+export class NotLooked extends Error {}
 
 /** What a check works with: a device that is connected, and the operator's side of it. */
 export interface Bench {
@@ -30,6 +47,7 @@ export interface Bench {
 
 /** How long an answer may take at most, ms. */
 const mostAnswerMs = 5000;
+
 /** Rollouts and commands of a conformance run begin so. */
 export const ownPrefix = 'conform-';
 

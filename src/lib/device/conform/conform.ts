@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { AiotError, readText } from '../../core/index.js';
 import {
   contextFor,
@@ -8,12 +9,38 @@ import {
   withClient,
 } from '../../registry/index.js';
 import type { Desired, Reported } from '../protocol/messages.js';
-import { type Bench, createBench, ends } from './bench.js';
-import { type Check, NotHeld, NotLooked } from './check.js';
-import { activeChecks, passiveChecks } from './checks/index.js';
-import { listenOn } from './checks/messages.js';
+import { type Bench, type Check, createBench, ends, NotHeld, NotLooked } from './bench.js';
 import { type ListenOptions, listen } from './listen.js';
-import type { Conformity } from './result.js';
+import { listenOn, messageChecks, restartChecks, retainedChecks } from './message-checks.js';
+import { manifestChecks, updateChecks } from './update-checks.js';
+import { commandChecks, wishChecks } from './wish-checks.js';
+
+const checkStates = ['passed', 'failed', 'skipped'] as const;
+
+/** What `aiot device conform` found: each check by an id that stays, and the section of docs/protocol.md that it holds. */
+export const conformitySchema = z.object({
+  device: z.string(),
+  /** No check failed. What was skipped was not looked at. */
+  conforms: z.boolean(),
+  passed: z.int(),
+  failed: z.int(),
+  skipped: z.int(),
+  seconds: z.number(),
+  checks: z.array(
+    z.object({
+      id: z.string(),
+      /** An anchor of docs/protocol.md. */
+      section: z.string(),
+      /** What a device does that passes. */
+      rule: z.string(),
+      state: z.enum(checkStates),
+      /** Why it failed or was skipped. */
+      reason: z.string().nullable(),
+    }),
+  ),
+});
+
+export type Conformity = z.output<typeof conformitySchema>;
 
 export interface ConformOptions {
   device: string;
@@ -126,3 +153,16 @@ async function putBack(bench: Bench): Promise<void> {
     // The broker is gone: whoever connects next is told by what it has retained, which was never changed.
   }
 }
+
+/** Those that make the device do something, in the order in which they are made. */
+export const activeChecks: readonly Check[] = [
+  ...retainedChecks,
+  ...commandChecks,
+  ...wishChecks,
+  ...manifestChecks,
+  ...updateChecks,
+  ...restartChecks,
+];
+
+/** Those that look at what was heard meanwhile. */
+export const passiveChecks: readonly Check[] = messageChecks;

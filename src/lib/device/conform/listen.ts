@@ -2,10 +2,9 @@ import type { MqttClient } from 'mqtt';
 import type { ZodType } from 'zod';
 import { AiotError, untilAborted } from '../../core/index.js';
 import { brokerError, connectBroker, disconnectBroker } from '../../stream/index.js';
-import { decodeMessage } from '../protocol/codec.js';
+import { type DeviceChannel, decodeMessage, parseTopic, topicOf } from '../protocol/codec.js';
 import { logSchema, replySchema } from '../protocol/control.js';
 import { inferenceSchema, presenceSchema, reportedSchema, telemetrySchema } from '../protocol/messages.js';
-import { type DeviceChannel, parseTopic, topicOf } from '../protocol/topics.js';
 
 /** A message of the device. */
 export interface Seen {

@@ -1,10 +1,11 @@
 import { AiotError } from '../../core/index.js';
-import type { ShadowFigures } from '../protocol/messages.js';
-import { bootUpdate } from '../update/boot.js';
-import type { DeviceRecord, SlotContent } from '../update/record.js';
+import type { Desired, ShadowFigures } from '../protocol/messages.js';
+import { bootUpdate } from '../update/ending.js';
+import { blankRecord, type DeviceRecord, type SlotContent } from '../update/record.js';
 import { updateStep } from '../update/step.js';
-import type { UpdateEffect, UpdateEvent, UpdateMachine } from '../update/types.js';
-import type { Kind } from './blank.js';
+import type { DeviceTraits, UpdateEffect, UpdateEvent, UpdateMachine } from '../update/types.js';
+import { ownFirmware } from '../virtual/firmware.js';
+import { configFlashBytes, defaultSlotBytes } from '../virtual/types.js';
 import type { FaultKind } from './network.js';
 import type { FleetSource, Program } from './source.js';
 
@@ -180,4 +181,20 @@ export class Part {
     if (this.kind === 'firmware') return new AiotError('AIOT_UPDATE_TRIAL', "the program's self-test failed");
     return new AiotError('AIOT_CONFIG_UNFIT', 'the device does not work with it');
   }
+}
+
+export type Kind = Desired['kind'];
+
+/** Bytes of one slot: of firmware as many as the largest flash of an ESP32 has. */
+const slotBytes = { model: defaultSlotBytes, firmware: 16 * 1024 ** 2, config: configFlashBytes / 4 };
+
+/** Devices as they leave the factory, a machine for each kind: plain data that all of a fleet share until something happens to them. */
+export function blankMachines(type: string): Record<Kind, UpdateMachine> {
+  const { interface: needed, modes, features, firmware } = ownFirmware;
+  const blank = (kind: Kind) => {
+    const runs = { interface: needed, modes, features, firmware };
+    const traits: DeviceTraits = { type, kind, slotBytes: slotBytes[kind], ...runs };
+    return bootUpdate(blankRecord, [], traits).state;
+  };
+  return { model: blank('model'), firmware: blank('firmware'), config: blank('config') };
 }

@@ -1,17 +1,12 @@
-import { AiotError } from '../../core/index.js';
-import { decodeMessage } from '../protocol/codec.js';
-import { type Desired, desiredSchema, type Reported } from '../protocol/messages.js';
-import { topicOf } from '../protocol/topics.js';
+import { AiotError, dictionary } from '../../core/index.js';
+import { decodeMessage, topicOf } from '../protocol/codec.js';
+import { type Desired, desiredSchema, type Reported, type ShadowFigures } from '../protocol/messages.js';
 import { Prover } from '../update/prover.js';
-import type { SlotContent } from '../update/record.js';
-import { reportOfAll, runningOf } from '../update/report.js';
+import { reportOfAll, runningOf, type SlotContent } from '../update/record.js';
 import type { UpdateMachine } from '../update/types.js';
-import type { Kind } from './blank.js';
-import { asks, chanceOf } from './chance.js';
 import { type Door, Line } from './line.js';
-import { Part, type PartPorts } from './member-part.js';
-import { MemberShadow } from './member-shadow.js';
-import { delayOf, type FaultKind, isRigged, type Network } from './network.js';
+import { type Kind, Part, type PartPorts } from './member-part.js';
+import { asks, chanceOf, delayOf, type FaultKind, isRigged, type Network } from './network.js';
 import type { FleetSource, Program } from './source.js';
 
 /** What all devices of a fleet have in common. */
@@ -29,6 +24,7 @@ export interface Shared {
 
 /** The wait before a device asks for its connection again, ms of its time: it grows to a minute. */
 const reconnectMs = [1000, 2000, 5000, 10_000, 20_000, 60_000];
+
 /** A restart takes so long, and up to as long again. */
 const bootMs = 2000;
 
@@ -269,4 +265,73 @@ export class Member implements PartPorts {
     this.off = false;
     this.open();
   }
+}
+
+interface MemberShadowPorts {
+  /** How much faster the device's time goes. */
+  speed: number;
+  /** One pass over the windows that there are; null = there is nothing to compare with. */
+  measure(): Promise<ShadowFigures | null>;
+  report(): void;
+  fail(error: unknown): void;
+}
+
+/** However fast its time goes, ms. */
+const leastMs = 50;
+
+/** The shadow of a device of a fleet: it has no sensor, so it passes over the same windows again with each report. */
+class MemberShadow {
+  private everyMs = 10_000;
+  private timer: NodeJS.Timeout | undefined;
+  private figures: ShadowFigures | null = null;
+
+  constructor(private readonly ports: MemberShadowPorts) {}
+
+  wish({ shadow }: Desired): void {
+    if (shadow) this.everyMs = shadow.everyMs;
+  }
+
+  run(isOn: boolean): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
+    this.figures = null;
+    if (!isOn) return;
+    const pass = () => this.pass(timer);
+    const timer = setInterval(pass, Math.max(leastMs, this.everyMs / this.ports.speed)).unref();
+    this.timer = timer;
+    pass();
+  }
+
+  told(reported: Reported): Reported {
+    return this.figures ? { ...reported, shadow: this.figures } : reported;
+  }
+
+  private pass(timer: NodeJS.Timeout): void {
+    this.ports.measure().then(
+      (figures) => {
+        if (this.timer !== timer || !figures) return;
+        this.figures = this.figures ? sum(this.figures, figures) : figures;
+        this.ports.report();
+      },
+      (error: unknown) => {
+        if (this.timer !== timer) return;
+        this.run(false);
+        this.ports.fail(error);
+      },
+    );
+  }
+}
+
+function sum(before: ShadowFigures, more: ShadowFigures): ShadowFigures {
+  const side = (which: 'active' | 'candidate') => {
+    const labels = Object.assign(dictionary<number>(), before[which].labels);
+    for (const [label, count] of Object.entries(more[which].labels))
+      labels[label] = (labels[label] ?? 0) + count;
+    return { ...more[which], labels };
+  };
+  return {
+    windows: before.windows + more.windows,
+    disagreements: before.disagreements + more.disagreements,
+    ...{ active: side('active'), candidate: side('candidate') },
+  };
 }

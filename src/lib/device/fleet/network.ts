@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { AiotError, parseDuration } from '../../core/index.js';
-import { asks, chanceOf } from './chance.js';
 
 /** How well a fleet is connected, and what is wrong with it. Shares are 0 to 1. */
 export interface Network {
@@ -19,9 +18,12 @@ export interface Network {
 const resendMs = 1000;
 
 /** What is wrong with one device. `golden`: its vectors do not match; `download`: no bytes come; `silent`: it stops in its trial; `power`: it is cut in its first trial; `offline`: it is never there. */
-export const faultKinds = ['golden', 'download', 'silent', 'power', 'offline'] as const;
+const faultKinds = ['golden', 'download', 'silent', 'power', 'offline'] as const;
+
 export type FaultKind = (typeof faultKinds)[number];
+
 export const faultsSchema = z.strictObject({ devices: z.record(z.string(), z.enum(faultKinds)) });
+
 export type Faults = z.output<typeof faultsSchema>['devices'];
 
 /** How long a message is on its way, ms, resending included. @param count the how many-th of the device */
@@ -71,3 +73,21 @@ export function parseClock(text: string): number {
   if (factor >= 0.001 && factor <= 100_000) return factor;
   throw new AiotError('AIOT_USAGE', `--clock: expected a factor such as x60, got "${text}"`);
 }
+
+/**
+ * A number in [0, 1) that is the same for the same seed and the same place: chance that does not depend on who asks first, so that
+ * a run of ten thousand devices is repeated whatever the network does.
+ */
+export function chanceOf(seed: number, ...place: number[]): number {
+  let hash = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
+  for (const part of place) {
+    hash = Math.imul(hash ^ (part + 0x7f4a7c15), 0xc2b2ae35);
+    hash ^= hash >>> 15;
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) / 4294967296;
+}
+
+/** What chance is asked about: the second place of `chanceOf`, after the device's. */
+export const asks = { fail: 1, latency: 2, loss: 3, offline: 4, retry: 5, power: 6, restart: 7 } as const;

@@ -1,13 +1,11 @@
 import type { Manifest } from '../../formats/index.js';
 import type { Desired, Reported } from '../protocol/messages.js';
-import { bootUpdate } from '../update/boot.js';
-import { blankRecord } from '../update/record.js';
-import { reportOf } from '../update/report.js';
+import { bootUpdate } from '../update/ending.js';
+import { blankRecord, reportOf } from '../update/record.js';
 import { updateStep } from '../update/step.js';
 import type { DeviceTraits, UpdateEffect, UpdateEvent, UpdateMachine } from '../update/types.js';
-import type { Kind } from './blank.js';
-import { asks, chanceOf } from './chance.js';
-import { delayOf, isRigged, type Network } from './network.js';
+import type { Kind } from './member-part.js';
+import { asks, chanceOf, delayOf, isRigged, type Network } from './network.js';
 
 /** How it is with all devices of a rehearsal. */
 export interface RehearsedNetwork extends Network {

@@ -1,26 +1,112 @@
+import { createHmac, randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import { isIP } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createSecureContext, type SecureContext } from 'node:tls';
+import { z } from 'zod';
 import {
   AiotError,
+  generateKeyPair,
+  hasCode,
   inParallel,
   issueText,
+  namePattern,
   onAbort,
   preload,
   readJson,
   readText,
   residentBytes,
+  sha256Hex,
   systemClock,
 } from '../../core/index.js';
+import { certificateRequest } from '../../provision/index.js';
 import { contextFor, mostSimulated, type RegistryClient, withClient } from '../../registry/index.js';
-import { createHttpSource } from '../link/http.js';
+import type { Signer } from '../protocol/proof.js';
 import { laterParts } from '../runtime.js';
-import { blankMachines, type Kind } from './blank.js';
-import { enlist } from './enlist.js';
-import type { FleetEvent } from './events.js';
-import { keepAliveS } from './line.js';
+import { createHttpSource } from '../virtual/http-link.js';
+import { type Door, keepAliveS } from './line.js';
 import { Member, type Shared } from './member.js';
+import { blankMachines, type Kind } from './member-part.js';
 import { type Faults, faultsSchema, isAway, type Network } from './network.js';
 import { type Download, fleetSource } from './source.js';
-import { parseTemplate } from './template.js';
+
+const t = z.int();
+const count = z.int().min(0);
+
+/** How a fleet is: what `aiot device simulate --count` tells from time to time. */
+const summary = {
+  devices: count,
+  online: count,
+  /** Devices by the state of their update. */
+  states: z.record(z.string(), count),
+  /** Devices by what they run of each kind, `none` = no model, the firmware they came with, the usual configuration. */
+  models: z.record(z.string(), count),
+  firmware: z.record(z.string(), count),
+  configs: z.record(z.string(), count),
+  /** Messages either way since the start, and a second since the last summary. */
+  messages: z.object({ sent: count, heard: count }),
+  messagesPerSecond: z.number(),
+  /** Blobs that came over the wire. */
+  downloads: count,
+  /** Of this process, MiB. */
+  memoryMb: count,
+};
+
+export const fleetEventSchema = z.discriminatedUnion('event', [
+  z.object({
+    event: z.literal('enlisted'),
+    t,
+    devices: count,
+    /** Of them new to the platform. */
+    made: count,
+    /** By a certificate, by a secret over TLS, by a secret at the plain listener. */
+    mutual: count,
+    tls: count,
+    plain: count,
+    seconds: z.number(),
+  }),
+  z.object({ event: z.literal('connected'), t, devices: count, refused: count, seconds: z.number() }),
+  z.object({ event: z.literal('summary'), t, ...summary }),
+  z.object({ event: z.literal('stopped'), t, ...summary, removed: count, seconds: z.number() }),
+]);
+
+export type FleetEvent = z.output<typeof fleetEventSchema>;
+
+/** One line for a person, without the time. */
+export function describeFleetEvent(event: FleetEvent): string {
+  switch (event.event) {
+    case 'enlisted': {
+      const { devices, made, mutual, tls, plain, seconds } = event;
+      const ways = [`${mutual} with a certificate`, `${tls} over TLS`, `${plain} plain`];
+      return `${devices} devices, ${made} of them new: ${ways.join(', ')} (${seconds.toFixed(1)} s)`;
+    }
+    case 'connected': {
+      const { devices, refused, seconds } = event;
+      const told = refused > 0 ? `, ${refused} not yet` : '';
+      return `${devices} connected${told} (${seconds.toFixed(1)} s)`;
+    }
+    case 'summary':
+      return summaryText(event);
+    case 'stopped':
+      return `stopped after ${event.seconds.toFixed(1)} s: ${summaryText(event)}${event.removed > 0 ? `, ${event.removed} devices removed` : ''}`;
+  }
+}
+
+type Summary = Extract<FleetEvent, { event: 'summary' | 'stopped' }>;
+
+function summaryText(summary: Summary): string {
+  const { online, devices, states, models, firmware, configs, messagesPerSecond, memoryMb } = summary;
+  const counted = (counts: Record<string, number>) =>
+    Object.entries(counts)
+      .map(([what, many]) => `${many} ${what}`)
+      .join(', ');
+  /** Told of once one of them has something of it. */
+  const besides = (what: string, counts: Record<string, number>) =>
+    counts.none === devices ? '' : `; ${what} ${counted(counts)}`;
+  const more = `${besides('firmware', firmware)}${besides('configuration', configs)}`;
+  const flow = `${Math.round(messagesPerSecond)} messages/s, ${memoryMb} MiB`;
+  return `${online} of ${devices} online; ${counted(states)}; runs ${counted(models)}${more}; ${flow}`;
+}
 
 export interface FleetOptions {
   /** Name of the platform's context; the one in use when absent. */
@@ -46,6 +132,7 @@ export interface FleetOptions {
 
 /** Connections that are made at a time; ms between two looks at the fleet, and longest silence about one that stays as it is. */
 const connecting = 100;
+
 const lookMs = 1000;
 const silenceMs = 30_000;
 const minuteMs = 60_000;
@@ -138,7 +225,7 @@ async function run(
   }
 }
 
-type Summary = Extract<FleetEvent, { event: 'summary' }>;
+type FinalSummary = Extract<FleetEvent, { event: 'summary' }>;
 
 function teller(
   members: readonly Member[],
@@ -147,7 +234,7 @@ function teller(
   online: () => number,
 ) {
   let [last, lastTotal, told, toldAt] = [performance.now(), 0, '', performance.now()];
-  const summary = (): Summary => {
+  const summary = (): FinalSummary => {
     const states: Record<string, number> = {};
     for (const { phase } of members) states[phase] = (states[phase] ?? 0) + 1;
     const runs = (kind: Kind) => running(members, kind);
@@ -241,4 +328,124 @@ function ended(signal: AbortSignal | undefined, forMs: number | undefined): Prom
       resolve();
     });
   });
+}
+
+/** Certificates that are asked for at a time, and addresses of the loopback that the connections are spread over. */
+const asked = 8;
+
+const addresses = 5;
+
+/** A fleet that was ended a moment ago is online until the platform has heard of its last connection; ms. */
+const leavingMs = 5000;
+
+const askAgainMs = 500;
+
+interface EnlistOptions {
+  client: RegistryClient;
+  names: readonly string[];
+  type: string;
+  tags: Record<string, string>;
+  /** Of the devices: who shows a certificate. */
+  mutual: number;
+  urls: { mqtts: string; mqtt?: string | undefined };
+  /** PEM */
+  ca: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+interface Enlisted {
+  doors: Door[];
+  made: number;
+  mutual: number;
+  plain: number;
+}
+
+/**
+ * Registers the devices that are not there yet, and gives all of them new credentials that nobody keeps: a secret each, or a
+ * certificate. Where the platform has a plain listener, which is on the loopback alone, those with a secret come by it.
+ * @throws AIOT_DEVICE_EXISTS, AIOT_DEVICE_ONLINE where another simulation runs them
+ */
+async function enlist(options: EnlistOptions): Promise<Enlisted> {
+  const { client, names, type, tags, mutual, urls, ca, signal } = options;
+  const seed = randomBytes(32);
+  const secretOf = (name: string) => createHmac('sha256', seed).update(name).digest('base64url');
+  let made = 0;
+  for (let i = 0; i < names.length; i += mostSimulated) {
+    signal?.throwIfAborted();
+    const devices = names
+      .slice(i, i + mostSimulated)
+      .map((name) => ({ name, digest: sha256Hex(secretOf(name)) }));
+    made += (await onceGone(() => client.devices.simulate({ type, tags, devices }), signal)).made;
+  }
+  const trusted = ca === undefined ? {} : { ca };
+  const contexts = new Map<string, SecureContext>();
+  const signers = new Map<string, Signer>();
+  const withCertificate = names.filter((_, i) => Math.floor((i + 1) * mutual) > Math.floor(i * mutual));
+  await inParallel(
+    withCertificate,
+    asked,
+    async (name) => {
+      const key = generateKeyPair().privatePem;
+      const { certificate } = await client.devices.rotate(name, await certificateRequest(key, name), true);
+      signers.set(name, { name, key, certificate });
+      contexts.set(name, createSecureContext({ key, cert: certificate, ...trusted }));
+    },
+    signal,
+  );
+  const everybody = urls.mqtt === undefined ? createSecureContext(trusted) : null;
+  const doors = names.map((name, index): Door => {
+    const context = contexts.get(name) ?? everybody;
+    const { hostname, port } = new URL(context ? urls.mqtts : urls.mqtt!);
+    const own = contexts.has(name) ? {} : { secret: secretOf(name) };
+    const secure = context ? { secure: { servername: isIP(hostname) ? '' : hostname, context } } : {};
+    const at = { host: hostname, port: Number(port), ...addressOf(hostname, index) };
+    return { ...at, ...secure, ...own, signer: signers.get(name) };
+  });
+  const plain = urls.mqtt === undefined ? 0 : names.length - contexts.size;
+  return { doors, made, mutual: contexts.size, plain };
+}
+
+async function onceGone<T>(ask: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  for (const until = performance.now() + leavingMs; ; ) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!hasCode(error, 'AIOT_DEVICE_ONLINE') || performance.now() > until) throw error;
+    }
+    await delay(askAgainMs, undefined, { signal });
+  }
+}
+
+/** Each address of the loopback has ports of its own; Linux alone has more than one. */
+function addressOf(host: string, index: number): Pick<Door, 'localAddress'> {
+  if (process.platform !== 'linux' || (host !== '127.0.0.1' && host !== 'localhost')) return {};
+  return { localAddress: `127.0.0.${1 + (index % addresses)}` };
+}
+
+/** How the devices of a fleet are called, and the tags that they have. */
+interface FleetTemplate {
+  nameOf(index: number): string;
+  tags: Record<string, string>;
+}
+
+export const usualTemplate = 'sim-#####';
+
+/** `press-####,site=lab,line=2`: the number of each stands for the #s, from 1; then tags. @throws AIOT_USAGE */
+export function parseTemplate(text: string): FleetTemplate {
+  const [pattern = '', ...rest] = text.split(',').map((part) => part.trim());
+  const [, before = '', digits = '', after = ''] = /^([^#]*)(#+)([^#]*)$/.exec(pattern) ?? [];
+  const nameOf = (index: number) => `${before}${String(index + 1).padStart(digits.length, '0')}${after}`;
+  if (digits === '' || !namePattern.test(nameOf(0))) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--template: expected a name with #s such as press-####, got "${text}"`,
+    );
+  }
+  const tags = rest.map((part) => {
+    const [tag = '', ...value] = part.split('=');
+    if (tag === '' || value.length === 0)
+      throw new AiotError('AIOT_USAGE', `--template: expected TAG=VALUE after the name, got "${part}"`);
+    return [tag, value.join('=')] as const;
+  });
+  return { nameOf, tags: Object.fromEntries(tags) };
 }

@@ -5,9 +5,9 @@ import { type Reported, reportedSchema, type ShadowFigures } from '../protocol/m
 import { interpreterRuntime } from '../runtime.js';
 import { Shadow } from '../telemetry/shadow.js';
 import { retrying } from '../update/download.js';
-import type { BundleSource } from '../update/ports.js';
 import type { SlotContent } from '../update/record.js';
-import { tryConfig } from '../virtual/config.js';
+import type { BundleSource } from '../update/types.js';
+import { tryConfig } from '../virtual/firmware.js';
 
 /** How often releases come over the wire: once for all devices of the process, or by each of them. */
 export type Download = 'once' | 'all';

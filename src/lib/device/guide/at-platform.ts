@@ -1,6 +1,6 @@
 import { AiotError, readText } from '../../core/index.js';
 import { contextFor, createGuideClient, withClient } from '../../registry/index.js';
-import { motorSensor } from '../simulate/sensors.js';
+import { motorSensor } from '../telemetry/sensor.js';
 import { type GuideServices, type SimulateGuideOptions, simulateGuideBoard } from './simulate.js';
 
 export interface GuideBoardOptions

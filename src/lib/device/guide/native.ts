@@ -8,9 +8,8 @@ import { type NativeProcess, startNative } from '../native/process.js';
 import type { Sensor } from '../telemetry/sensor.js';
 import { deferred } from '../virtual/deferred.js';
 import type { GuidePlaces } from './at-platform.js';
-import { type GuideEvent, guideEventSchema } from './events.js';
 import { guideFields } from './messages.js';
-import type { SimulateGuideOptions } from './simulate.js';
+import { type GuideEvent, guideEventSchema, type SimulateGuideOptions } from './simulate.js';
 
 export interface NativeGuideOptions
   extends Pick<

@@ -1,9 +1,12 @@
+import { z } from 'zod';
 import { AiotError, type Clock, systemClock, timeLimit } from '../../core/index.js';
+import { elementCount, readTflite } from '../../formats/index.js';
+import { createInterpreter, floatView } from '../../runtime/index.js';
 import { connectBroker, disconnectBroker } from '../../stream/index.js';
 import type { Sensor } from '../telemetry/sensor.js';
-import type { GuideEvent, GuideNews } from './events.js';
 import {
   type GuideReading,
+  guideFields,
   guideTopics,
   level1Message,
   level2Message,
@@ -12,12 +15,57 @@ import {
   readSensorMessage,
   sensorMessage,
 } from './messages.js';
-import { type GuideNetwork, openGuideNetwork } from './network.js';
-import { createRule, usualRule } from './rule.js';
+
+const at = { board: z.string(), t: z.int() };
+
+/** What happens at a board of the guide's kind. `t`: ms since 1970. */
+export const guideEventSchema = z.discriminatedUnion('event', [
+  /** The registry does not know it yet: it asks again. */
+  z.object({ event: z.literal('waiting'), ...at }),
+  z.object({ event: z.literal('activated'), ...at }),
+  z.object({ event: z.literal('connected'), ...at, broker: z.string() }),
+  z.object({ event: z.literal('sent'), ...at, topic: z.string(), payload: z.string() }),
+  z.object({ event: z.literal('model'), ...at, name: z.string(), bytes: z.int() }),
+  z.object({ event: z.literal('inference'), ...at, of: z.string(), value: z.number() }),
+  z.object({ event: z.literal('servo'), ...at, on: z.boolean() }),
+  /** A message or a model that it could not use. */
+  z.object({ event: z.literal('refused'), ...at, message: z.string() }),
+  z.object({ event: z.literal('ended'), ...at, messages: z.int() }),
+]);
+
+export type GuideEvent = z.output<typeof guideEventSchema>;
+
+/** An event without what each has. */
+type GuideNews = GuideEvent extends infer E ? (E extends GuideEvent ? Omit<E, 'board' | 't'> : never) : never;
+
+/** One line that tells a person what happened, without the time. */
+export function describeGuideEvent(event: GuideEvent): string {
+  switch (event.event) {
+    case 'waiting':
+      return `board ${event.board} is not activated: asking again in 3 s`;
+    case 'activated':
+      return `board ${event.board} is activated`;
+    case 'connected':
+      return `connected to ${event.broker}`;
+    case 'sent':
+      return `→ ${event.topic}  ${event.payload}`;
+    case 'model':
+      return `took the model ${event.name}, ${event.bytes} bytes`;
+    case 'inference':
+      return `${event.of}: ${event.value.toFixed(6)}`;
+    case 'servo':
+      return `servo ${event.on ? 'on' : 'off'}`;
+    case 'refused':
+      return `refused: ${event.message}`;
+    case 'ended':
+      return `ended after ${event.messages} messages`;
+  }
+}
 
 /** `level-1` reads sensors, acts and tells; `level-2` looks at the readings of others once more. */
 export const guideRoles = ['level-1', 'level-2'] as const;
-export type GuideRole = (typeof guideRoles)[number];
+
+type GuideRole = (typeof guideRoles)[number];
 
 /** The guide's HTTP services, as a board asks them. */
 export interface GuideServices {
@@ -47,6 +95,7 @@ export interface SimulateGuideOptions {
 
 /** Between two questions to the registry, ms, as the guide's firmware waits. */
 const askEveryMs = 3000;
+
 /** A value above it makes level 2 tell; the guide's bands are 0.5 for possible and 0.8 for immediate failure. */
 const alertAbove = 0.5;
 
@@ -163,4 +212,75 @@ async function sense(
     const due = started + (readings * 1000) / sensor.rateHz - clock.now();
     if (due > 0 && readings < count) await clock.sleep(due, end).catch(() => {});
   }
+}
+
+/** The guide's network: four readings in, as they are, and the probability of a failure out. */
+interface GuideNetwork {
+  name: string;
+  infer(reading: GuideReading): number;
+}
+
+/** @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, AIOT_MODEL_UNFIT (other inputs or outputs) */
+export function openGuideNetwork(name: string, bytes: Uint8Array): GuideNetwork {
+  const graph = readTflite(bytes);
+  const interpreter = createInterpreter(floatView(graph));
+  const [inputs, outputs] = [interpreter.inputTensor, interpreter.outputTensor].map(({ shape }) =>
+    elementCount(shape),
+  );
+  if (inputs !== guideFields.length || outputs !== 1) {
+    const message = `${name}: expected ${guideFields.length} values in and 1 out, got ${inputs} and ${outputs}`;
+    throw new AiotError('AIOT_MODEL_UNFIT', message);
+  }
+  return {
+    name,
+    infer(reading) {
+      const [value = Number.NaN] = interpreter.invoke(
+        Float32Array.from(guideFields, (field) => reading[field]),
+      );
+      return value;
+    },
+  };
+}
+
+/** An actuator with hysteresis and shortest times, as firmware/core's aiot_rule has it. */
+interface RuleSpec {
+  onAbove: number;
+  offBelow: number;
+  /** Shortest time in a position, ms. */
+  leastMs: number;
+  /** Without an answer for longer it is off, ms. */
+  lossMs: number;
+}
+
+const usualRule: RuleSpec = { onAbove: 0.8, offBelow: 0.7, leastMs: 5000, lossMs: 30_000 };
+
+interface Rule {
+  readonly on: boolean;
+  /** An answer, or null where there is none. True when the position changed. */
+  step(answer: number | null, nowMs: number): boolean;
+}
+
+/** Off at first; what it was at the start nobody chose, so a first fault is acted upon at once. */
+export function createRule(spec: RuleSpec = usualRule): Rule {
+  let on = false;
+  let since = Number.NEGATIVE_INFINITY;
+  let answered: number | null = null;
+  const turn = (to: boolean, at: number) => {
+    if (to === on) return false;
+    on = to;
+    since = at;
+    return true;
+  };
+  return {
+    get on() {
+      return on;
+    },
+    step(answer, at) {
+      answered ??= at;
+      if (answer === null || Number.isNaN(answer)) return at - answered > spec.lossMs && turn(false, at);
+      answered = at;
+      const wanted = on ? !(answer < spec.offBelow) : answer > spec.onAbove;
+      return wanted !== on && at - since >= spec.leastMs && turn(wanted, at);
+    },
+  };
 }

@@ -1,12 +1,10 @@
-import type { Clock } from '../../core/index.js';
-import type { DeviceConfig } from '../../formats/index.js';
+import { type Clock, onAbort } from '../../core/index.js';
+import { type DeviceConfig, sampleGroup } from '../../formats/index.js';
 import type { Inference, Telemetry } from '../protocol/messages.js';
-import { type ActiveModel, inferenceOf, type ShadowRun } from './answer.js';
+import { type ActiveModel, type Answer, createAnswerer, inferenceOf, type ShadowRun } from './answer.js';
 import type { Sensor } from './sensor.js';
-import { useOf } from './use.js';
-import { createInFlight } from './window.js';
 
-export interface FeedOptions {
+interface FeedOptions {
   stream: string;
   /** Unique name of the take. */
   recordingId: string;
@@ -31,7 +29,7 @@ export interface FeedResult {
   seconds: number;
 }
 
-export interface FeedPorts {
+interface FeedPorts {
   clock: Clock;
   /** The model in use at this moment: an update may replace it in the middle of a take. */
   model(): ActiveModel | null;
@@ -120,4 +118,89 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
     inFlight.end();
   }
   return { ...result, seconds: (clock.now() - started) / 1000 };
+}
+
+/** What becomes of a sensor's samples under one configuration. */
+interface SampleUse {
+  config: DeviceConfig;
+  /** Samples a second that are used. */
+  rateHz: number;
+  /** Whether samples are published, and how many of them a message holds. */
+  telemetry: boolean;
+  batchSamples: number;
+  /** The mean of each group of samples, null within one. */
+  grouped(sample: ArrayLike<number>): ArrayLike<number> | null;
+  answer: ((sample: ArrayLike<number>) => Answer | null) | null;
+}
+
+/** A rate that the sensor's is no multiple of is not used. @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT */
+function useOf(sensor: Sensor, options: FeedOptions, ports: FeedPorts): SampleUse {
+  const config = ports.config();
+  const group = sampleGroup(config, sensor.rateHz) ?? 1;
+  const rateHz = sensor.rateHz / group;
+  return {
+    config,
+    rateHz,
+    telemetry: options.telemetry && config.telemetry.publish,
+    batchSamples: Math.max(1, Math.round((rateHz * config.telemetry.intervalMs) / 1000)),
+    grouped: group === 1 ? (sample) => sample : meansOf(sensor.fields.length, group),
+    answer: options.predict
+      ? createAnswerer({ ...sensor, rateHz }, () => ports.model(), options.endless ?? false, ports.shadow)
+      : null,
+  };
+}
+
+function meansOf(fields: number, group: number): SampleUse['grouped'] {
+  let sums = new Float64Array(fields);
+  let count = 0;
+  return (sample) => {
+    for (let f = 0; f < fields; f++) sums[f] = (sums[f] as number) + (sample[f] as number);
+    if (++count < group) return null;
+    const means = sums.map((sum) => sum / group);
+    sums = new Float64Array(fields);
+    count = 0;
+    return means;
+  };
+}
+
+/** Bounds how many publishes are unacknowledged at a time; the next one waits. */
+interface InFlight {
+  /** Starts `send` when there is room, and resolves then, not when it is acknowledged. Rejects once any send has failed. */
+  add(send: () => Promise<void>): Promise<void>;
+  /** Resolves when all are acknowledged. */
+  drained(): Promise<void>;
+  /** Lets go of the signal, which may outlive many of these. */
+  end(): void;
+}
+
+/** Waiting ends with the signal's reason when it is aborted. */
+export function createInFlight(limit: number, signal?: AbortSignal): InFlight {
+  const running = new Set<Promise<void>>();
+  let failure: { error: unknown } | undefined;
+  let stop = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal?.reason);
+  });
+  const leave = onAbort(signal, stop);
+  aborted.catch(() => {});
+  const check = () => {
+    if (failure) throw failure.error;
+  };
+  return {
+    async add(send) {
+      while (running.size >= limit) await Promise.race([...running, aborted]);
+      check();
+      const sent: Promise<void> = send()
+        .catch((error: unknown) => {
+          failure ??= { error };
+        })
+        .finally(() => running.delete(sent));
+      running.add(sent);
+    },
+    async drained() {
+      await Promise.race([Promise.all(running), aborted]);
+      check();
+    },
+    end: () => leave(),
+  };
 }

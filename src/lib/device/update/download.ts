@@ -1,7 +1,7 @@
 import { AiotError, type Clock } from '../../core/index.js';
-import type { DeviceStore } from '../sim/store.js';
-import type { BundleSource } from './ports.js';
+import type { DeviceStore } from '../virtual/store.js';
 import type { SlotIndex } from './record.js';
+import type { BundleSource } from './types.js';
 
 /** Attempts in a row that bring no byte before a download is given up; waits between them grow from 200 ms to 5 s. */
 const attempts = 6;

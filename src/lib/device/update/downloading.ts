@@ -1,8 +1,9 @@
-import { chooseDelta, deltaFailed, deltaOf } from './delta.js';
+import type { ErrorCode } from '../../core/index.js';
+import type { Manifest } from '../../formats/index.js';
+import type { Desired } from '../protocol/messages.js';
 import { refuse } from './ending.js';
-import { judgeManifest } from './judge.js';
-import { type DeviceRecord, withSlot } from './record.js';
-import type { JobEvent, UpdateMachine, UpdateStep } from './types.js';
+import { type DeviceRecord, type Refusal, withSlot } from './record.js';
+import type { Delta, DeviceTraits, JobEvent, UpdateCheck, UpdateMachine, UpdateStep } from './types.js';
 
 /** Manifest, erased slot, bytes: until all of them are in the slot. */
 export function downloading(state: UpdateMachine, event: JobEvent): UpdateStep {
@@ -118,4 +119,160 @@ export function verified(state: UpdateMachine, digest: string): UpdateStep {
     state: { ...state, phase: 'STAGED', record },
     effects: [{ type: 'persist', record }, { type: 'report' }, { type: 'beginTrial', attempt }],
   };
+}
+
+type Artifact = Manifest['artifacts'][number];
+
+/** The patch of a job that is made by one. */
+function deltaOf({ job, record }: UpdateMachine): Delta | null {
+  const offer = job?.desired?.delta;
+  const content = record.active === null ? null : record.slots[record.active];
+  if (!job?.byDelta || !offer || !content || record.active === null) return null;
+  const { digest, bytes } = offer;
+  return { base: record.active, baseBytes: content.bytes, digest, bytes };
+}
+
+/**
+ * Whether the patch that was offered is used, and what is told of that. Nobody has signed the offer: what the patch makes is held
+ * against the manifest, and one that would be longer than half of the whole is not begun.
+ */
+function chooseDelta(
+  state: UpdateMachine,
+  { digest, bytes }: Artifact,
+): { delta: Delta | null; told: UpdateMachine['delta'] } {
+  const { job, record, traits } = state;
+  const offer = job?.desired?.delta;
+  // What was begun as a whole goes on so.
+  const whole = record.download?.slot === job?.slot && record.download?.digest === digest;
+  if (!job || !offer || !traits.deltas || whole) return { delta: null, told: null };
+  const about = { bytes: offer.bytes, of: bytes };
+  const refused = (code: ErrorCode, message: string) => ({
+    delta: null,
+    told: { ...about, error: { code, message } },
+  });
+  const active = record.active === null ? null : record.slots[record.active];
+  if (active?.digest !== offer.base) {
+    return refused('AIOT_DELTA_BASE', `expected ${offer.base}, got ${active?.digest ?? 'none'}`);
+  }
+  if (2 * offer.bytes > bytes) {
+    return refused('AIOT_DELTA_MALFORMED', `expected half of ${bytes} bytes at most, got ${offer.bytes}`);
+  }
+  const delta = deltaOf({ ...state, job: { ...job, byDelta: true } });
+  return { delta, told: { ...about, error: null } };
+}
+
+/** The slot is erased again, and the whole downloaded into it. */
+function deltaFailed(
+  state: UpdateMachine,
+  { digest, bytes }: Artifact,
+  { code, message }: { code: ErrorCode; message: string },
+): UpdateStep {
+  const { job, attempt, delta } = state;
+  if (!job?.byDelta || !delta) return { state, effects: [] };
+  const record = { ...state.record, download: null };
+  const error = { code, message: message.slice(0, 300) };
+  return {
+    state: {
+      ...state,
+      phase: 'DOWNLOADING',
+      record,
+      job: { ...job, byDelta: false },
+      download: { bytes: 0, total: bytes },
+      delta: { ...delta, error },
+    },
+    effects: [
+      { type: 'persist', record },
+      { type: 'report' },
+      { type: 'fetchBundle', attempt, slot: job.slot, digest, bytes, resume: false, delta: null },
+    ],
+  };
+}
+
+/**
+ * Whether a device may take a manifest whose signatures are valid. The order is that of docs/protocol.md; the first
+ * check that says no is the answer, null = may be taken.
+ *
+ * @param now ms since 1970, or null without a clock: then the newest signed time seen stands for it. A clock that is
+ *   behind that time is wrong, so the later of the two counts.
+ */
+export function judgeManifest(
+  manifest: Manifest,
+  desired: Desired,
+  record: DeviceRecord,
+  traits: DeviceTraits,
+  now: number | null,
+): Refusal | null {
+  const { sequence, name, version, deviceTypes, expires } = manifest;
+  const checked = (check: UpdateCheck) => !traits.unchecked?.has(check);
+  const other =
+    manifest.kind !== desired.kind ||
+    name !== desired.name ||
+    version !== desired.version ||
+    sequence !== desired.sequence;
+  if (other && checked('announced')) {
+    return {
+      code: 'AIOT_UPDATE_MISMATCH',
+      message: `expected ${desired.kind} ${desired.name}@${desired.version} (sequence ${desired.sequence}), got ${manifest.kind} ${name}@${version} (sequence ${sequence})`,
+    };
+  }
+  if (!deviceTypes.includes(traits.type) && checked('deviceType')) {
+    return {
+      code: 'AIOT_UPDATE_DEVICE_TYPE',
+      message: `expected ${traits.type} among the device types, got ${deviceTypes.join(', ')}`,
+    };
+  }
+  const unable = inability(manifest, traits);
+  if (unable !== null && checked('interface')) return { code: 'AIOT_UPDATE_INTERFACE', message: unable };
+  if (sequence < record.floor && checked('floor')) {
+    return {
+      code: 'AIOT_UPDATE_FLOOR',
+      message: `expected a sequence of at least ${record.floor}, got ${sequence}`,
+    };
+  }
+  if (sequence <= record.sequence && checked('sequence')) {
+    return {
+      code: 'AIOT_UPDATE_SEQUENCE',
+      message: `expected a sequence above ${record.sequence}, got ${sequence}`,
+    };
+  }
+  if (manifest.floor > sequence && checked('floor')) {
+    return {
+      code: 'AIOT_UPDATE_FLOOR',
+      message: `expected a floor of at most its own sequence ${sequence}, got ${manifest.floor}`,
+    };
+  }
+  const time = Math.max(record.newestSigned, manifest.issued, now ?? 0);
+  if (expires !== null && expires <= time && checked('expiry')) {
+    return {
+      code: 'AIOT_UPDATE_EXPIRED',
+      message: `expected a manifest valid at ${new Date(time).toISOString()}, got one that ended ${new Date(expires).toISOString()}`,
+    };
+  }
+  const [artifact, ...others] = manifest.artifacts;
+  if (!artifact || (others.length > 0 && checked('artifacts'))) {
+    return {
+      code: 'AIOT_UPDATE_MISMATCH',
+      message: `expected one artifact, got ${manifest.artifacts.length}`,
+    };
+  }
+  if (artifact.bytes < 1 || artifact.bytes > traits.slotBytes) {
+    return {
+      code: 'AIOT_UPDATE_SIZE',
+      message: `expected 1 to ${traits.slotBytes} bytes, got ${artifact.bytes}`,
+    };
+  }
+  return null;
+}
+
+/** Why this device's firmware cannot run it, or null. What it would run is not known before the trial. */
+function inability({ kind, interface: needed, model }: Manifest, traits: DeviceTraits): string | null {
+  const own = traits.kind ?? 'model';
+  if (kind !== own) return `expected a ${own}, got ${kind}: this device updates no other kind`;
+  if (model?.kind === 'network') return 'expected a model with a signal part, got a network alone';
+  if (needed > traits.interface) {
+    return `expected a model for firmware of interface ${traits.interface} at most, got one for ${needed}`;
+  }
+  const mode = model?.quantization.mode;
+  if (mode === undefined || traits.modes.includes(mode)) return null;
+  return `expected a network of ${traits.modes.join(', ')}, got ${mode}`;
 }

@@ -1,7 +1,7 @@
-import { begin, withdraw } from './begin.js';
+import type { Desired } from '../protocol/messages.js';
 import { downloading, verified } from './downloading.js';
-import { refuse } from './ending.js';
-import { beginTrial, onShadow, onTrial } from './trial.js';
+import { commit, refuse } from './ending.js';
+import { type DeviceRecord, otherSlot, withSlot } from './record.js';
 import type { JobEvent, UpdateEvent, UpdateMachine, UpdateStep } from './types.js';
 
 /**
@@ -35,4 +35,172 @@ function jobStep(state: UpdateMachine, event: JobEvent): UpdateStep {
     default:
       return { state, effects: [] };
   }
+}
+
+/** A new wish of the platform. A rollout that has ended here is only reported again, never begun again. */
+function begin(state: UpdateMachine, desired: Desired): UpdateStep {
+  const { phase, record } = state;
+  const shadow = record.trial?.shadow ?? false;
+  if ((phase === 'STAGED' || phase === 'TRIAL') && !shadow) {
+    const pending = desired.rollout === state.job?.rollout ? null : desired;
+    return { state: { ...state, pending }, effects: [] };
+  }
+  if (state.job?.rollout === desired.rollout) return { state, effects: [] };
+  if (!state.job && record.last?.rollout === desired.rollout) return { state, effects: [{ type: 'report' }] };
+
+  const abort: UpdateStep['effects'] = [
+    ...(state.job ? [{ type: 'abort' as const }] : []),
+    ...(shadow ? [{ type: 'shadow' as const, slot: null }] : []),
+  ];
+  const active = record.active === null ? null : record.slots[record.active];
+  if (
+    active?.sequence === desired.sequence &&
+    active.name === desired.name &&
+    active.version === desired.version
+  )
+    return alreadyThere(state, desired, abort);
+
+  if (desired.kind !== (state.traits.kind ?? 'model')) return otherKind(state, desired, abort);
+
+  const attempt = state.attempt + 1;
+  return {
+    state: {
+      ...state,
+      phase: 'DOWNLOADING',
+      attempt,
+      job: { rollout: desired.rollout, desired, manifest: null, slot: otherSlot(record.active) },
+      rollout: desired.rollout,
+      pending: null,
+      download: null,
+      golden: null,
+      delta: null,
+      error: null,
+    },
+    effects: [...abort, { type: 'report' }, { type: 'fetchManifest', attempt, path: desired.manifest }],
+  };
+}
+
+/** Refused at once: whoever made the wish need not wait for its deadline. */
+function otherKind(state: UpdateMachine, desired: Desired, abort: UpdateStep['effects']): UpdateStep {
+  const { rollout, kind } = desired;
+  const job = { rollout, desired, manifest: null, slot: otherSlot(state.record.active) };
+  const about = {
+    phase: 'IDLE' as const,
+    attempt: state.attempt + 1,
+    rollout,
+    pending: null,
+    golden: null,
+    delta: null,
+  };
+  const own = state.traits.kind ?? 'model';
+  const message = `expected a ${own}, got ${kind}: this device does not update that`;
+  const refused = refuse({ ...state, ...about, job }, { code: 'AIOT_UPDATE_INTERFACE', message });
+  return { state: refused.state, effects: [...abort, ...refused.effects] };
+}
+
+function alreadyThere(state: UpdateMachine, desired: Desired, abort: UpdateStep['effects']): UpdateStep {
+  const last = { rollout: desired.rollout, state: 'COMMITTED' as const, error: null };
+  const record = { ...withoutShadow(state.record), last };
+  return {
+    state: {
+      ...state,
+      phase: 'COMMITTED',
+      attempt: state.attempt + 1,
+      record,
+      job: null,
+      rollout: desired.rollout,
+      download: null,
+      delta: null,
+      error: null,
+    },
+    effects: [...abort, { type: 'persist', record }, { type: 'report' }],
+  };
+}
+
+/** The wish is taken back: a download or a shadow ends, a trial runs to its end. */
+function withdraw(state: UpdateMachine): UpdateStep {
+  const shadow = state.record.trial?.shadow ?? false;
+  if (state.phase !== 'DOWNLOADING' && state.phase !== 'VERIFYING' && !shadow)
+    return { state: { ...state, pending: null }, effects: [] };
+  const record = withoutShadow(state.record);
+  const idle = { phase: 'IDLE' as const, job: null, rollout: null, download: null };
+  const ended: UpdateStep['effects'] = shadow
+    ? [
+        { type: 'persist', record },
+        { type: 'shadow', slot: null },
+      ]
+    : [];
+  return {
+    state: { ...state, ...idle, attempt: state.attempt + 1, record },
+    effects: [{ type: 'abort' }, ...ended, { type: 'report' }],
+  };
+}
+
+/** The slot of a shadow was never committed: nothing may fall back on it. */
+function withoutShadow(record: DeviceRecord): DeviceRecord {
+  if (!record.trial?.shadow) return record;
+  return { ...record, slots: withSlot(record.slots, record.trial.slot, null), trial: null };
+}
+
+/** A trial that power cuts ended this often is given up: the model may be what brings the device down. */
+const maxTrials = 3;
+
+/**
+ * Counted before it runs, so that a device which dies of its trial knows when it boots again. @param entered firmware was
+ * restarted into: whoever did that has counted it
+ */
+function beginTrial(state: UpdateMachine, entered = false): UpdateStep {
+  const { trial } = state.record;
+  if (!trial) return { state, effects: [] };
+  if (!entered && trial.tries >= maxTrials) {
+    return refuse(state, {
+      code: 'AIOT_UPDATE_TRIAL',
+      message: `expected the trial to end, got ${trial.tries} restarts during it`,
+    });
+  }
+  const tries = entered ? trial.tries : trial.tries + 1;
+  const record = { ...state.record, trial: { ...trial, tries } };
+  const { attempt } = state;
+  return {
+    state: { ...state, phase: trial.shadow ? 'SHADOW' : 'TRIAL', record, golden: null },
+    effects: [
+      { type: 'persist', record },
+      { type: 'report' },
+      { type: 'runGolden', attempt, slot: trial.slot },
+    ],
+  };
+}
+
+/** Golden vectors first, or the program's self-test, or that the configuration can be used; then the heartbeat; both well = committed. */
+function onTrial(state: UpdateMachine, event: JobEvent): UpdateStep {
+  const isModel = (state.traits.kind ?? 'model') === 'model';
+  if (event.type === 'golden' && !isModel) {
+    return { state, effects: [{ type: 'report' }, { type: 'sendHeartbeat', attempt: state.attempt }] };
+  }
+  if (event.type === 'golden') {
+    const heartbeat = { type: 'sendHeartbeat' as const, attempt: state.attempt };
+    return withGolden(state, event, [{ type: 'report' }, heartbeat]);
+  }
+  if (event.type === 'heartbeat' && (state.golden || !isModel)) return commit(state);
+  return { state, effects: [] };
+}
+
+/** Golden vectors here too; then it runs beside the active model until there is another wish. */
+function onShadow(state: UpdateMachine, event: JobEvent): UpdateStep {
+  const { trial } = state.record;
+  if (event.type !== 'golden' || !trial) return { state, effects: [] };
+  return withGolden(state, event, [{ type: 'report' }, { type: 'shadow', slot: trial.slot }]);
+}
+
+function withGolden(
+  state: UpdateMachine,
+  { vectors, passed }: Extract<JobEvent, { type: 'golden' }>,
+  effects: UpdateStep['effects'],
+): UpdateStep {
+  const known = { ...state, golden: { vectors, passed } };
+  if (vectors > 0 && passed === vectors) return { state: known, effects };
+  return refuse(known, {
+    code: 'AIOT_GOLDEN_MISMATCH',
+    message: `expected all golden vectors to match, got ${passed} of ${vectors}`,
+  });
 }

@@ -1,8 +1,10 @@
-import type { ErrorCode } from '../../core/index.js';
-import type { Manifest, NetworkMode } from '../../formats/index.js';
+import type { Clock, ErrorCode } from '../../core/index.js';
+import type { Manifest, NetworkMode, TrustRoot } from '../../formats/index.js';
 import type { Desired, Reported, UpdateState } from '../protocol/messages.js';
-import type { UpdateCheck } from './checks.js';
-import type { DeviceRecord, Refusal, SlotIndex } from './record.js';
+import type { ModelRuntime } from '../runtime.js';
+import type { DeviceStore } from '../virtual/store.js';
+import type { TrustKeeper } from '../virtual/trust.js';
+import type { DeviceRecord, Refusal, SlotContent, SlotIndex } from './record.js';
 
 /** What never changes while a device runs. */
 export interface DeviceTraits {
@@ -26,7 +28,7 @@ export interface DeviceTraits {
 }
 
 /** The one update that is under way. */
-export interface UpdateJob {
+interface UpdateJob {
   rollout: string;
   /** What was asked for; null when the job was found in the flash after a reboot. */
   desired: Desired | null;
@@ -128,4 +130,76 @@ export type UpdateEffect =
 export interface UpdateStep {
   state: UpdateMachine;
   effects: UpdateEffect[];
+}
+
+/**
+ * What a device checks before it takes an update, each by the name under which tests switch it off. An attack that is refused
+ * must succeed once its check is off: otherwise nothing shows that this check is what refuses it.
+ */
+const updateChecks = [
+  /** The envelope's signatures. */
+  'signature',
+  /** That there are as many of them as the trust root wants; off = one is enough. */
+  'threshold',
+  /** Manifests are asked of the device's own platform alone. */
+  'origin',
+  /** The manifest is the one that was announced. */
+  'announced',
+  'deviceType',
+  'interface',
+  'floor',
+  'sequence',
+  'expiry',
+  /** One artifact, and no other beside it. */
+  'artifacts',
+  /** As many bytes as promised, of manifests and of bundles. */
+  'length',
+  'digest',
+  /** A root is signed by the root keys before it and by its own. */
+  'rootSignature',
+  /** Roots come one after the other. */
+  'rootVersion',
+  'rootExpiry',
+  /** No newer root is kept back. */
+  'rootNewest',
+  'timestampSignature',
+  'timestampVersion',
+  'timestampExpiry',
+  /** The timestamp knows of this release. */
+  'published',
+] as const;
+
+export type UpdateCheck = (typeof updateChecks)[number];
+
+/** Manifests and bundles, from wherever. Errors are AiotErrors; `retryable` ones are tried again. */
+export interface BundleSource {
+  /** The signed envelope, not checked. */
+  manifest(path: string, signal: AbortSignal): Promise<unknown>;
+  /** A blob's bytes from an offset on. */
+  blob(digest: string, from: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+/** What an updater works with. */
+export interface UpdatePorts {
+  store: DeviceStore;
+  traits: Omit<DeviceTraits, 'slotBytes'>;
+  clock: Clock;
+  /** null = the device trusts nobody yet, and takes nothing. */
+  trust: TrustRoot | null;
+  /** Keeps that trust up to date; absent = it stays as it is. */
+  keeper?: TrustKeeper | undefined;
+  source: BundleSource;
+  /** The trial of a slot's content; of a configuration the numbers mean nothing. */
+  runtime: Pick<ModelRuntime, 'checkGolden'>;
+  report(reported: Reported): void;
+  /** Resolves once the broker has acknowledged this report. */
+  heartbeat(reported: Reported, signal: AbortSignal): Promise<void>;
+  /** Use this bundle from now on. */
+  activate(bundle: Uint8Array, content: SlotContent): Promise<void>;
+  /** A configuration on trial was given up: use the active one's bytes again, or the usual one. */
+  abandon?(active: Uint8Array | null): Promise<void>;
+  /** Run this bundle beside the active one; null = no longer. */
+  shadow?(bundle: Uint8Array | null, content: SlotContent | null): Promise<void>;
+  /** The flash failed (or its power was cut): the device is dead until it boots again. */
+  onDead(error: unknown): void;
 }

@@ -2,20 +2,19 @@ import { AiotError, preload, systemClock } from '../../core/index.js';
 import { type DeviceConfig, defaultDeviceConfig } from '../../formats/index.js';
 import type { DeviceEvent } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
-import { createHttpSource } from '../link/http.js';
-import { openLink } from '../link/mqtt.js';
-import type { Inference } from '../protocol/messages.js';
+import { decodeMessage, topicOf } from '../protocol/codec.js';
+import { type Command, type CommandName, commandSchema, type Reply } from '../protocol/control.js';
+import { desiredSchema, type Inference } from '../protocol/messages.js';
 import { interpreterRuntime, laterParts } from '../runtime.js';
-import { createFlash } from '../sim/flash.js';
-import { createDeviceStore, flashBytesFor } from '../sim/store.js';
 import { feed } from '../telemetry/feed.js';
 import { checkSensor, recordingSensor, type Sensor } from '../telemetry/sensor.js';
-import { createTrustKeeper } from '../trust/keeper.js';
-import { trustInMemory } from '../trust/memory.js';
 import { deferred } from './deferred.js';
-import { boot, codeOf, type Hardware, ownFirmware } from './firmware.js';
-import { createInbox } from './inbox.js';
-import { createRadio } from './radio.js';
+import { boot, codeOf, type Firmware, type Hardware, ownFirmware } from './firmware.js';
+import { createFlash } from './flash.js';
+import { createHttpSource } from './http-link.js';
+import { createRadio, openLink } from './mqtt-link.js';
+import { createDeviceStore, flashBytesFor } from './store.js';
+import { createTrustKeeper, trustInMemory } from './trust.js';
 import {
   configFlashBytes,
   defaultSlotBytes,
@@ -26,6 +25,7 @@ import {
 
 /** How often a device that is online looks at the timestamp, and how long it waits for it, ms. */
 const lookEveryMs = 3600_000;
+
 const lookTimeoutMs = 60_000;
 
 /** Boots a device from its flash. It is not online yet. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the identity) */
@@ -216,4 +216,87 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     },
   };
   return device;
+}
+
+/** What comes in over the line, and what it sets off. A payload that makes no sense is logged, never fatal. */
+function createInbox(
+  hardware: Hardware,
+  firmware: () => Firmware,
+  reboot: () => Promise<void>,
+): (channel: 'desired' | 'command', payload: Uint8Array) => void {
+  const { identity, clock, radio, emit, log } = hardware;
+  const now = () => clock.now();
+  const answer = createCommander({
+    topic: topicOf(identity.name, 'command'),
+    now,
+    handlers: {
+      ping: async () => ({ t: now() }),
+      status: async () => ({ id: identity.id, ...firmware().reported, t: now() }),
+      reboot: async () => ({}),
+    },
+  });
+  const command = async (payload: Uint8Array) => {
+    const answered = await answer(payload);
+    if (!answered) return;
+    const [asked, reply] = answered;
+    await radio.publish('reply', reply);
+    emit({ event: 'command', command: asked.command, ok: reply.ok });
+    if (asked.command === 'reboot') await reboot();
+  };
+  const desired = async (payload: Uint8Array) => {
+    const withdrawn = payload.length === 0;
+    const topic = topicOf(identity.name, 'desired');
+    firmware().desire(withdrawn ? null : decodeMessage(desiredSchema, topic, payload));
+  };
+  return (channel, payload) => {
+    (channel === 'command' ? command(payload) : desired(payload)).catch((error: unknown) => {
+      log('warn', error instanceof Error ? error.message : String(error), error);
+    });
+  };
+}
+
+/** What each command does; its value is the reply's `result`. */
+type CommandHandlers = Record<CommandName, () => Promise<Record<string, unknown>>>;
+
+interface CommandOptions {
+  topic: string;
+  handlers: CommandHandlers;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** Ids of commands that are remembered, so that one sent twice is done once. */
+const remembered = 256;
+
+/**
+ * Answers commands: null for one that has expired or was answered before.
+ * @throws AIOT_MESSAGE_MALFORMED where there is no id to answer to
+ */
+function createCommander(options: CommandOptions): (payload: Uint8Array) => Promise<[Command, Reply] | null> {
+  const { topic, handlers, now } = options;
+  const answered = new Set<string>();
+  return async (payload) => {
+    const command = decodeMessage(commandSchema, topic, payload);
+    if (answered.has(command.id) || (command.expires !== undefined && command.expires <= now())) return null;
+    answered.add(command.id);
+    if (answered.size > remembered) answered.delete(answered.values().next().value as string);
+    return [command, await answer(command, handlers, now)];
+  };
+}
+
+async function answer(command: Command, handlers: CommandHandlers, now: () => number): Promise<Reply> {
+  const { id } = command;
+  const known = Object.hasOwn(handlers, command.command);
+  if (!known) {
+    const message = `expected one of ${Object.keys(handlers).join(', ')}, got ${command.command}`;
+    return { id, t: now(), ok: false, error: { code: 'AIOT_COMMAND_UNKNOWN', message } };
+  }
+  try {
+    const result = await handlers[command.command as CommandName]();
+    return { id, t: now(), ok: true, result };
+  } catch (error) {
+    const code = error instanceof AiotError ? error.code : 'AIOT_COMMAND_FAILED';
+    const message = error instanceof Error ? error.message : String(error);
+    return { id, t: now(), ok: false, error: { code, message } };
+  }
 }

@@ -1,24 +1,25 @@
 import { AiotError, aiotVersion, type Clock, type ErrorCode, untilAborted } from '../../core/index.js';
-import { type DeviceConfig, defaultDeviceConfig } from '../../formats/index.js';
+import {
+  type DeviceConfig,
+  defaultDeviceConfig,
+  readDeviceConfig,
+  sampleGroup,
+} from '../../formats/index.js';
 import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { LogLevel } from '../protocol/control.js';
-import type { Desired, Reported } from '../protocol/messages.js';
-import type { ModelRuntime } from '../runtime.js';
-import type { DeviceStore } from '../sim/store.js';
+import type { Desired, Reported, ShadowFigures } from '../protocol/messages.js';
+import type { LoadedModel, ModelRuntime } from '../runtime.js';
 import type { ActiveModel, ShadowRun } from '../telemetry/answer.js';
 import { Shadow } from '../telemetry/shadow.js';
-import type { TrustKeeper } from '../trust/keeper.js';
-import type { UpdateCheck } from '../update/checks.js';
-import type { BundleSource } from '../update/ports.js';
 import { Prover } from '../update/prover.js';
-import { reportOfAll } from '../update/report.js';
-import type { DeviceTraits } from '../update/types.js';
+import { reportOfAll } from '../update/record.js';
+import type { BundleSource, DeviceTraits, UpdateCheck } from '../update/types.js';
 import { startUpdater } from '../update/updater.js';
-import { type ConfiguredUse, configIn, tryConfig } from './config.js';
 import { deferred } from './deferred.js';
-import type { Radio } from './radio.js';
-import { createShadowing } from './shadowing.js';
+import type { Radio } from './mqtt-link.js';
+import type { DeviceStore } from './store.js';
+import type { TrustKeeper } from './trust.js';
 
 /** What stays the same over reboots. */
 export interface Hardware {
@@ -201,4 +202,78 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
 /** The code of an error, where it has one. */
 export function codeOf(error: unknown): { code?: ErrorCode } {
   return error instanceof AiotError ? { code: error.code } : {};
+}
+
+/** How often a shadow is told of where the wish is not known: it was before the device started, ms. */
+const usualMs = 10_000;
+
+/** The shadow of a device, and when it is told of. */
+interface Shadowing {
+  readonly now: ShadowRun | null;
+  readonly figures: ShadowFigures | null;
+  wish(desired: Desired | null): void;
+  /** Another one, or none, from now on. */
+  run(next: ShadowRun | null): void;
+}
+
+/** `again`: report once more. */
+function createShadowing({ again }: { again: () => void }): Shadowing {
+  let now: ShadowRun | null = null;
+  let everyMs = usualMs;
+  let timer: NodeJS.Timeout | undefined;
+  const start = () => {
+    clearInterval(timer);
+    if (now) timer = setInterval(again, everyMs).unref();
+  };
+  return {
+    get now() {
+      return now;
+    },
+    get figures() {
+      return now?.shadow.figures ?? null;
+    },
+    wish(desired) {
+      if (!desired?.shadow) return;
+      everyMs = desired.shadow.everyMs;
+      start();
+    },
+    run(next) {
+      now = next;
+      start();
+    },
+  };
+}
+
+/** What a device does at this moment that a configuration must not end. */
+interface ConfiguredUse {
+  /** The take that is under way, samples a second of its sensor. */
+  take: { sensorHz: number; predict: boolean } | null;
+  model: Pick<LoadedModel, 'rateHz'> | null;
+}
+
+/** Reads a configuration and holds it against sensor and model, as far as they are known. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
+export function tryConfig(bytes: Uint8Array, { take, model }: ConfiguredUse): DeviceConfig {
+  const config = readDeviceConfig(bytes, 'the configuration');
+  const unfit = (message: string) => new AiotError('AIOT_CONFIG_UNFIT', `sampleHz: ${message}`);
+  const group = take ? sampleGroup(config, take.sensorHz) : 1;
+  if (group === null) {
+    throw unfit(
+      `expected a rate that the sensor's ${Math.round(take?.sensorHz ?? 0)} Hz are a multiple of, got ${config.sampleHz}`,
+    );
+  }
+  const needed = model?.rateHz ?? null;
+  const rate = take ? take.sensorHz / group : config.sampleHz;
+  if (needed === null || rate === undefined || (take && !take.predict) || rate === needed) return config;
+  throw unfit(`expected ${needed} Hz as the model in use takes, got ${rate}`);
+}
+
+/** What a slot holds; the usual one where that cannot be read, which is told. */
+function configIn(bytes: Uint8Array | null, tell: (error: unknown) => void): DeviceConfig {
+  if (bytes === null) return defaultDeviceConfig;
+  try {
+    return readDeviceConfig(bytes, 'the active configuration');
+  } catch (error) {
+    tell(error);
+    return defaultDeviceConfig;
+  }
 }

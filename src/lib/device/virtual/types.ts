@@ -2,17 +2,15 @@ import type { Clock } from '../../core/index.js';
 import type { Recording } from '../../data/index.js';
 import type { DeviceEvent } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
-import type { openLink } from '../link/mqtt.js';
 import type { Reported } from '../protocol/messages.js';
 import type { ModelRuntime } from '../runtime.js';
-import type { Flash } from '../sim/flash.js';
 import type { FeedResult } from '../telemetry/feed.js';
 import type { Sensor } from '../telemetry/sensor.js';
-import type { TrustSource } from '../trust/keeper.js';
-import type { TrustMemory } from '../trust/memory.js';
-import type { UpdateCheck } from '../update/checks.js';
-import type { BundleSource } from '../update/ports.js';
+import type { BundleSource, UpdateCheck } from '../update/types.js';
 import type { FirmwareTraits } from './firmware.js';
+import type { Flash } from './flash.js';
+import type { openLink } from './mqtt-link.js';
+import type { TrustMemory, TrustSource } from './trust.js';
 
 /** Bytes of one model slot, where no flash is given. */
 export const defaultSlotBytes = 1024 ** 2;

@@ -1,0 +1,144 @@
+import { z } from 'zod';
+import { type Clock, seededRandom, systemClock, timeLimit } from '../core/index.js';
+import { connectBroker, disconnectBroker } from '../stream/index.js';
+
+/** What happens at a board of the kit. `t`: ms since 1970. */
+export const kitEventSchema = z.discriminatedUnion('event', [
+  z.object({ event: z.literal('connected'), t: z.number(), board: z.string(), broker: z.string() }),
+  z.object({
+    event: z.literal('sent'),
+    t: z.number(),
+    board: z.string(),
+    topic: z.string(),
+    payload: z.string(),
+  }),
+  /** What came for its actors: a servo's place, 0 to 1. */
+  z.object({
+    event: z.literal('actor'),
+    t: z.number(),
+    board: z.string(),
+    topic: z.string(),
+    payload: z.string(),
+  }),
+  z.object({ event: z.literal('ended'), t: z.number(), board: z.string(), messages: z.int() }),
+]);
+
+export type KitEvent = z.output<typeof kitEventSchema>;
+
+interface SimulateKitOptions {
+  /** The broker: `mqtt://HOST:PORT`. */
+  to: string;
+  /** Loops a second; the kit's own takes 1.5 s. */
+  rateHz?: number;
+  /** Ends after so many loops. */
+  count?: number;
+  /** Ends after this time, ms. */
+  forMs?: number;
+  seed: number;
+  /** Its client id and user. */
+  mac?: string;
+  clock?: Clock;
+  signal?: AbortSignal;
+  onEvent: (event: KitEvent) => void;
+}
+
+/**
+ * A board of the IoT kit as a broker sees one: MQTT 3.1, its MAC address as client id and user, a password that means nothing,
+ * QoS 0, and a NUL at the end of each payload. Runs until its loops or its time are over, or the signal is aborted.
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
+ */
+export async function simulateKit(options: SimulateKitOptions): Promise<void> {
+  const { to, rateHz = 1 / 1.5, count = Number.POSITIVE_INFINITY, forMs, seed, signal, onEvent } = options;
+  const { clock = systemClock, mac = 'aa:bb:cc:dd:ee:ff' } = options;
+  const client = await connectBroker(to, {
+    clientId: mac,
+    username: mac,
+    password: 'password',
+    old: true,
+    signal,
+  });
+  const at = () => ({ t: clock.now(), board: mac });
+  const end = timeLimit(forMs, signal);
+  let messages = 0;
+  try {
+    onEvent({ event: 'connected', ...at(), broker: to.replace(/\/\/[^/]*@/, '//') });
+    client.on('message', (topic, payload) => {
+      onEvent({ event: 'actor', ...at(), topic, payload: payload.toString().replace(/\0+$/, '') });
+    });
+    await client.subscribeAsync('iotkit/actors/#', { qos: 0 });
+    const started = performance.now();
+    let loop = 0;
+    for (const group of kitMessages(seed)) {
+      if (loop >= count || end.aborted) break;
+      for (const { topic, text } of group) {
+        await client.publishAsync(topic, `${text}\0`, { qos: 0 });
+        messages++;
+        onEvent({ event: 'sent', ...at(), topic, payload: text });
+      }
+      loop++;
+      const due = started + (loop * 1000) / rateHz - performance.now();
+      if (due > 0 && loop < count) await clock.sleep(due, end).catch(() => {});
+    }
+  } finally {
+    await disconnectBroker(client);
+  }
+  onEvent({ event: 'ended', ...at(), messages });
+}
+
+/** One line that tells a person what happened, without the time. */
+export function describeKitEvent(event: KitEvent): string {
+  switch (event.event) {
+    case 'connected':
+      return `board ${event.board} is connected to ${event.broker} (MQTT 3.1)`;
+    case 'sent':
+      return `→ ${event.topic}  ${event.payload}`;
+    case 'actor':
+      return `← ${event.topic}  ${event.payload}`;
+    case 'ended':
+      return `ended after ${event.messages} messages`;
+  }
+}
+
+/** What a board of the IoT kit publishes, as text without the NUL that it ends with. */
+interface KitMessage {
+  topic: string;
+  text: string;
+}
+
+/** How hard the machine works that the kit's board sits on; the word is the class in its readings. */
+const loads = [
+  { name: 'low', celsius: 24, humidity: 46 },
+  { name: 'middle', celsius: 30, humidity: 40 },
+  { name: 'high', celsius: 38, humidity: 33 },
+] as const;
+
+/** Readings in a row under one load, and those of one loop in which something else happens. */
+const readingsPerLoad = 20;
+
+const eventEvery = 7;
+
+/**
+ * The messages of one loop after the other, without an end: a reading each time, and now and then a magnet at the Hall sensor, the
+ * button, a card or the encoder. Temperature and humidity follow the load with a delay, so that there is something to learn; the
+ * same seed gives the same messages.
+ */
+export function* kitMessages(seed: number): Generator<KitMessage[]> {
+  const random = seededRandom(seed);
+  let [celsius, humidity, turns] = [24, 46, 0];
+  for (let loop = 0; ; loop++) {
+    const load = loads[Math.floor(loop / readingsPerLoad) % loads.length]!;
+    celsius += (load.celsius - celsius) * 0.35 + (random() - 0.5) * 1.2;
+    humidity += (load.humidity - humidity) * 0.35 + (random() - 0.5) * 1.6;
+    const text = `0xBC,${celsius.toFixed(2)},${humidity.toFixed(1)},${load.name}`;
+    const messages: KitMessage[] = [{ topic: 'iotkit/sensor', text }];
+    if (loop % eventEvery === eventEvery - 1) messages.push(event(random(), () => ++turns));
+    yield messages;
+  }
+}
+
+function event(chance: number, turn: () => number): KitMessage {
+  if (chance < 0.25) return { topic: 'iotkit/alert', text: 'alert: hall' };
+  if (chance < 0.5) return { topic: 'iotkit/button', text: 'ON' };
+  if (chance < 0.75) return { topic: 'iotkit/rfid', text: '3A:7F:11:C4:' };
+  return { topic: 'iotkit/encoder', text: String(turn()) };
+}

@@ -1,0 +1,200 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { AiotError, type Clock, systemCode, writeFileAtomic } from '../../core/index.js';
+import {
+  type Envelope,
+  type HeldRoot,
+  heldTrust,
+  nextRoot,
+  roleReplaced,
+  rootIn,
+  rootSchema,
+  type Timestamp,
+  type TrustRoot,
+  trustOf,
+  verifyTimestamp,
+} from '../../formats/index.js';
+import type { UpdateCheck } from '../update/types.js';
+
+/** Roots and timestamps, from wherever; null = there is none. Not checked. */
+export interface TrustSource {
+  root(version: number, signal: AbortSignal): Promise<unknown | null>;
+  timestamp(signal: AbortSignal): Promise<unknown | null>;
+}
+
+/** Whom a device goes by at this moment. */
+interface Trusted {
+  trust: TrustRoot;
+  /** Sequences of an earlier one count no longer. */
+  epoch: number;
+  /** null = the root knows of none. */
+  timestamp: Timestamp | null;
+  /** ms since 1970; never behind the newest timestamp seen. */
+  now: number;
+}
+
+export interface TrustKeeper {
+  /** Walks to the newest root and looks at the timestamp. @throws the AIOT_TRUST_… and AIOT_TIMESTAMP_… codes, and what the source throws */
+  refresh(signal: AbortSignal): Promise<Trusted>;
+  /** Whether there is a timestamp to look at. */
+  readonly stamped: boolean;
+}
+
+interface KeeperOptions {
+  /** As it was provisioned. */
+  trust: TrustRoot;
+  /** The root that this came from, if there was one. */
+  root?: Envelope | undefined;
+  memory: TrustMemory;
+  source: TrustSource;
+  clock: Clock;
+  unchecked: ReadonlySet<UpdateCheck>;
+}
+
+/** As many roots in one go; more than that is an attack on the device's time. */
+const mostRoots = 64;
+
+/** Keeps a device's trust by TUF's rules: one root after the other, then the timestamp. */
+export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
+  const { memory, source, clock, unchecked } = options;
+  const checked = (check: UpdateCheck) => !unchecked.has(check);
+  const first: HeldRoot = options.root ? rootIn(options.root) : heldTrust(options.trust);
+  let state: TrustState = memory.read() ?? blankTrust;
+  let tail: Promise<unknown> = Promise.resolve();
+  /** An identity made anew may know of a newer root than the memory of the one before. */
+  const held = (): HeldRoot => (state.root && state.root.version >= first.version ? state.root : first);
+  const keep = async (next: TrustState) => {
+    await memory.write(next);
+    state = next;
+  };
+
+  async function walk(signal: AbortSignal): Promise<void> {
+    for (let count = 0; count < mostRoots; count++) {
+      const before = held();
+      const offered = await source.root(before.version + 1, signal);
+      if (offered === null) return;
+      const rules = { signatures: checked('rootSignature'), version: checked('rootVersion') };
+      const root = nextRoot(offered, before, rules);
+      // Off, a root may be any: then it must not be asked for again and again.
+      if (root.version <= before.version) return;
+      const fresh = roleReplaced(before.roles.timestamp, root.roles.timestamp);
+      await keep({
+        root,
+        timestamp: fresh ? blankTrust.timestamp : state.timestamp,
+        epoch: roleReplaced(before.roles.targets, root.roles.targets) ? root.version : state.epoch,
+      });
+    }
+    throw new AiotError('AIOT_TRUST_VERSION', `expected at most ${mostRoots} new roots, got more`);
+  }
+
+  async function stamp(signal: AbortSignal): Promise<Timestamp | null> {
+    const root = held();
+    if (root.roles.timestamp === null) return null;
+    const offered = await source.timestamp(signal);
+    if (offered === null) throw new AiotError('AIOT_TIMESTAMP_INVALID', 'expected a timestamp, got none');
+    const timestamp = verifyTimestamp(offered, root, checked('timestampSignature'));
+    const { version, issued, expires } = timestamp;
+    const seen = state.timestamp;
+    if (version < seen.version && checked('timestampVersion')) {
+      throw new AiotError(
+        'AIOT_TIMESTAMP_ROLLBACK',
+        `expected timestamp ${seen.version} or a later one, got ${version}`,
+      );
+    }
+    const time = Math.max(clock.now(), seen.issued, issued);
+    if (expires <= time && checked('timestampExpiry')) {
+      throw new AiotError(
+        'AIOT_TIMESTAMP_EXPIRED',
+        `expected a timestamp valid at ${new Date(time).toISOString()}, got one that ended ${new Date(expires).toISOString()}`,
+      );
+    }
+    if (timestamp.root.version > root.version && checked('rootNewest')) {
+      throw new AiotError(
+        'AIOT_TRUST_ROOT_BEHIND',
+        `expected root ${timestamp.root.version}, as the timestamp says, got none after root ${root.version}`,
+      );
+    }
+    if (version > seen.version)
+      await keep({ ...state, timestamp: { version, issued: Math.max(issued, seen.issued) } });
+    return timestamp;
+  }
+
+  async function refresh(signal: AbortSignal): Promise<Trusted> {
+    await walk(signal);
+    const timestamp = await stamp(signal);
+    const root = held();
+    const now = Math.max(clock.now(), state.timestamp.issued);
+    if (root.expires !== null && root.expires <= now && checked('rootExpiry')) {
+      throw new AiotError(
+        'AIOT_TRUST_ROOT_EXPIRED',
+        `root ${root.version} ended ${new Date(root.expires).toISOString()}`,
+      );
+    }
+    return { trust: trustOf(root), epoch: state.epoch, timestamp, now };
+  }
+
+  return {
+    get stamped() {
+      return held().roles.timestamp !== null;
+    },
+    // Both kinds of update ask, and there is one memory.
+    refresh(signal) {
+      const done = tail.then(() => refresh(signal));
+      tail = done.catch(() => {});
+      return done;
+    },
+  };
+}
+
+/** What a device remembers of whom it trusts. */
+const trustStateSchema = z.object({
+  /** The newest root that it has walked to; null = none yet, only what it was provisioned with. */
+  root: rootSchema.nullable(),
+  /** Version of the newest timestamp seen, and when it was made, ms since 1970: its clock is never behind that. */
+  timestamp: z.object({ version: z.int(), issued: z.int() }),
+  /** The root with which all keys that sign releases were last replaced: sequences begin anew then. */
+  epoch: z.int(),
+});
+
+type TrustState = z.output<typeof trustStateSchema>;
+
+const blankTrust: TrustState = { root: null, timestamp: { version: 0, issued: 0 }, epoch: 0 };
+
+/** Where it is kept over restarts. */
+export interface TrustMemory {
+  read(): TrustState | null;
+  write(state: TrustState): Promise<void>;
+}
+
+export function trustInMemory(): TrustMemory {
+  let kept: TrustState | null = null;
+  return {
+    read: () => kept,
+    write: async (state) => {
+      kept = state;
+    },
+  };
+}
+
+/** @throws AIOT_FILE_MALFORMED when read: a device that forgot whom it trusts must not begin anew by itself */
+export function trustInFile(file: string): TrustMemory {
+  return {
+    read() {
+      let text: string;
+      try {
+        text = readFileSync(file, 'utf8');
+      } catch (error) {
+        if (systemCode(error) === 'ENOENT') return null;
+        throw error;
+      }
+      try {
+        return trustStateSchema.parse(JSON.parse(text));
+      } catch (cause) {
+        throw new AiotError('AIOT_FILE_MALFORMED', `${file} is not a device's memory of its trust`, {
+          cause,
+        });
+      }
+    },
+    write: (state) => writeFileAtomic(file, `${JSON.stringify(state)}\n`),
+  };
+}

@@ -1,0 +1,141 @@
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AiotError } from '../../core/index.js';
+import { createImage } from '../../flash/images/image-info.js';
+import { cmakeBuild, install } from './cmake.js';
+import type { FirmwareFolder } from './folder.js';
+import { requireBuilt, runTool, type ToolOptions } from './run-tool.js';
+
+export const firmwareTargets = ['host', 'rv32', 'c3', 'esp32', 'esp32s3', 'esp32c3'] as const;
+export type FirmwareTarget = (typeof firmwareTargets)[number];
+export const vendorTools = ['idf.py', 'pio'] as const;
+export type VendorTool = (typeof vendorTools)[number];
+
+/** What a build made: `main` is what is pushed or flashed, the others lie beside it. */
+export interface Built {
+  tool: 'cmake' | VendorTool;
+  main: string;
+  others: string[];
+}
+
+export interface BuildRequest extends ToolOptions {
+  folder: FirmwareFolder;
+  version: string;
+  tool?: VendorTool | undefined;
+}
+
+type ChipTarget = 'esp32' | 'esp32s3' | 'esp32c3';
+
+/** Environments of firmware/hal/esp32/platformio.ini. */
+const environments: Record<ChipTarget, string> = {
+  esp32: 'esp32dev',
+  esp32s3: 'esp32-s3-devkitc-1',
+  esp32c3: 'esp32-c3-devkitm-1',
+};
+
+/** @throws AIOT_PROGRAM_NOT_FOUND with the line that installs it, AIOT_FIRMWARE_BUILD */
+export async function buildTarget(target: FirmwareTarget, request: BuildRequest): Promise<Built> {
+  if (target === 'host') return await buildHost(request);
+  if (target === 'rv32') return await buildRv32(request);
+  if (target === 'c3') return await buildC3(request);
+  const tool = request.tool ?? (await toolHere());
+  return tool === 'pio' ? await buildByPio(target, request) : await buildByIdf(target, request);
+}
+
+function placesOf({ folder }: BuildRequest, name: string) {
+  const build = join(folder.dir, 'build', name);
+  return { sources: folder.dir, build, log: join(folder.dir, 'build', `${name}.log`) };
+}
+
+const release = ['-DCMAKE_BUILD_TYPE=Release', '-DAIOT_SANITIZE=OFF'];
+
+async function buildHost(request: BuildRequest): Promise<Built> {
+  const places = placesOf(request, 'host');
+  const settings = [...release, `-DAIOT_FIRMWARE_VERSION=${request.version}`];
+  const needs = { what: 'OpenSSL 3 and libmosquitto', next: install.host };
+  await cmakeBuild(
+    { ...places, settings, targets: ['aiot-device'], what: 'the program for this machine', needs },
+    request,
+  );
+  return { tool: 'cmake', main: join(places.build, 'aiot-device'), others: [] };
+}
+
+const rv32Needs = { what: 'riscv64-unknown-elf-gcc, picolibc and qemu-system-riscv32', next: install.rv32 };
+
+async function buildRv32(request: BuildRequest): Promise<Built> {
+  const places = placesOf(request, 'rv32');
+  await cmakeBuild(
+    { ...places, settings: release, targets: ['rv32'], what: 'the core for RV32', needs: rv32Needs },
+    request,
+  );
+  const programs = (await readdir(places.build)).filter((name) => name.endsWith('_rv32.elf')).sort();
+  const all = programs.map((name) => join(places.build, name));
+  // The whole way from samples to answers; the others are parts of it.
+  const main = all.find((file) => file.endsWith('predictor_rv32.elf')) ?? all[0] ?? places.build;
+  return { tool: 'cmake', main, others: all.filter((file) => file !== main) };
+}
+
+async function buildC3(request: BuildRequest): Promise<Built> {
+  const places = placesOf(request, 'c3');
+  await cmakeBuild(
+    { ...places, settings: release, targets: ['c3'], what: 'the core for a bare ESP32-C3', needs: rv32Needs },
+    request,
+  );
+  const elf = join(places.build, 'aiot_c3.elf');
+  const main = join(places.build, 'aiot_c3.bin');
+  await createImage({ elf, out: main, chip: 'esp32c3', mode: 'dio', size: '4MB' });
+  return { tool: 'cmake', main, others: [elf] };
+}
+
+/** ESP-IDF where its export.sh was sourced, else PlatformIO. @throws AIOT_PROGRAM_NOT_FOUND */
+async function toolHere(): Promise<VendorTool> {
+  for (const tool of vendorTools) {
+    const found = await runTool(tool, ['--version'], '').catch(() => null);
+    if (found?.code === 0) return tool;
+  }
+  throw new AiotError(
+    'AIOT_PROGRAM_NOT_FOUND',
+    'an ESP32 takes ESP-IDF (idf.py) or PlatformIO (pio), and neither is here',
+    { next: vendorNext },
+  );
+}
+
+const vendorNext =
+  'pipx install platformio (it fetches the compilers at the first build), or ESP-IDF 5.3 to 5.5, its install.sh, and in this shell: . $IDF_PATH/export.sh';
+
+async function buildByPio(target: ChipTarget, request: BuildRequest): Promise<Built> {
+  const { log } = placesOf(request, target);
+  const project = join(request.folder.dir, 'hal', 'esp32');
+  const environment = environments[target];
+  const ran = await runTool('pio', ['run', '-d', project, '-e', environment], vendorNext, request);
+  await requireBuilt([ran], `the firmware for ${target}`, log);
+  const made = join(project, '.pio', 'build', environment);
+  return found('pio', made, 'firmware.bin', ['firmware.elf', 'bootloader.bin', 'partitions.bin']);
+}
+
+async function buildByIdf(target: ChipTarget, request: BuildRequest): Promise<Built> {
+  const { build, log } = placesOf(request, target);
+  const project = join(request.folder.dir, 'hal', 'esp32');
+  // Each chip has its own folder and its own sdkconfig: none undoes another's build.
+  const settings = [`-DIDF_TARGET=${target}`, `-DSDKCONFIG=${join(build, 'sdkconfig')}`];
+  const ran = await runTool(
+    'idf.py',
+    ['-C', project, '-B', build, ...settings, 'build'],
+    vendorNext,
+    request,
+  );
+  await requireBuilt([ran], `the firmware for ${target}`, log);
+  const others = ['aiot.elf', 'bootloader/bootloader.bin', 'partition_table/partition-table.bin'];
+  return found('idf.py', build, 'aiot.bin', others);
+}
+
+/** @throws AIOT_FIRMWARE_BUILD where the tool said that all went well, and nothing is there */
+function found(tool: VendorTool, folder: string, name: string, others: string[]): Built {
+  const main = join(folder, name);
+  if (!existsSync(main))
+    throw new AiotError('AIOT_FIRMWARE_BUILD', `${tool} ended well, but made no ${main}`, {
+      next: 'Run it by hand, and look at what it says.',
+    });
+  return { tool, main, others: others.map((path) => join(folder, path)).filter((path) => existsSync(path)) };
+}
