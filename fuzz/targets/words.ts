@@ -1,7 +1,7 @@
 import { parseCron } from '../../src/lib/core/cron.js';
 import { parseDuration } from '../../src/lib/core/duration.js';
 import { parseProject } from '../../src/lib/core/project/load.js';
-import { parseValues } from '../../src/lib/deploy/values/load.js';
+import { parseValues } from '../../src/lib/deploy/values.js';
 import { parseTemplate } from '../../src/lib/device/fleet/template.js';
 import { parsePattern } from '../../src/lib/flash/monitor/pattern.js';
 import { parsePlaced } from '../../src/lib/flash/plan/place.js';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { platformUnit } from '../../src/lib/core/index.js';
-import { renderDeployment } from '../../src/lib/deploy/index.js';
+import { renderDeployment } from '../../src/lib/deploy/render.js';
 import { devicesFor, loopUnit } from '../../src/lib/loop/operate/install.js';
 import { unitText } from '../../src/lib/stream/bridge/unit.js';
 import { hostileLines as lines } from '../support/hostile-texts.js';
