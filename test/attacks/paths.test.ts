@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { namePattern } from '../../src/lib/core/index.js';
 import { listingSchema } from '../../src/lib/data/dataset/listing.js';
-import { parseValues } from '../../src/lib/deploy/values/load.js';
+import { parseValues } from '../../src/lib/deploy/values.js';
 import { readArchive, readZip, writeArchive, writeZip } from '../../src/lib/formats/index.js';
 import { isKnown } from '../../src/lib/platform/backup/format.js';
 import { parseModelReference } from '../../src/lib/registry/reference.js';

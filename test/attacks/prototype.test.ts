@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parseProject } from '../../src/lib/core/project.js';
 import { datasetSummary } from '../../src/lib/data/dataset/summary.js';
 import type { Dataset } from '../../src/lib/data/types.js';
-import { parseValues } from '../../src/lib/deploy/values/load.js';
+import { parseValues } from '../../src/lib/deploy/values.js';
 import { decodeMessage } from '../../src/lib/device/protocol/codec.js';
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
 import { numbersOf } from '../../src/lib/flash/monitor/board-text.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { fillTemplate } from '../../src/lib/deploy/template/index.js';
+import { fillTemplate } from '../../src/lib/deploy/template.js';
 
 const filled = (template: string, scope: object) => parse(fillTemplate(template, scope as never)) as unknown;
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { checkDeployment } from '../../src/lib/deploy/index.js';
+import { checkDeployment } from '../../src/lib/deploy/check/check.js';
 import { root, runCli } from '../support/cli.js';
 import { folderStore, runWorkflow, type Template } from '../support/workflow-runner.js';
 import { loose } from './systems.js';

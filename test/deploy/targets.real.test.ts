@@ -3,7 +3,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { renderDeployment, type TargetName } from '../../src/lib/deploy/index.js';
+import { renderDeployment } from '../../src/lib/deploy/render.js';
+import type { TargetName } from '../../src/lib/deploy/targets.js';
 import { root } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
 

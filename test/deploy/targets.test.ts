@@ -3,12 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import {
-  checkDeployment,
-  renderDeployment,
-  renderPipeline,
-  targetNames,
-} from '../../src/lib/deploy/index.js';
+import { renderPipeline } from '../../src/lib/deploy/argo.js';
+import { checkDeployment } from '../../src/lib/deploy/check/check.js';
+import { renderDeployment } from '../../src/lib/deploy/render.js';
+import { targetNames } from '../../src/lib/deploy/targets.js';
 import { root, runCli } from '../support/cli.js';
 import { loose, systems } from './systems.js';
 

@@ -4,7 +4,9 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { renderDeployment, renderPipeline, type TargetName } from '../../src/lib/deploy/index.js';
+import { renderPipeline } from '../../src/lib/deploy/argo.js';
+import { renderDeployment } from '../../src/lib/deploy/render.js';
+import type { TargetName } from '../../src/lib/deploy/targets.js';
 import { root } from '../support/cli.js';
 import {
   argoEventsLintProgram,

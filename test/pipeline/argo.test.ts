@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { runOnCluster } from '../../src/lib/deploy/index.js';
+import { runOnCluster } from '../../src/lib/deploy/argo.js';
 import type { RunRecord } from '../../src/lib/pipeline/run/record.js';
 import { type RunResult, runResultSchema } from '../../src/lib/pipeline/run/result.js';
 import { cancelPipeline, pipelineStatus, resumePipeline } from '../../src/lib/pipeline/status.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { register } from 'tsx/esm/api';
 
 register();
-const { openModel } = await import('../../src/lib/loop/model/index.ts');
+const { openModel } = await import('../../src/lib/loop/model/open-model.ts');
 
 const [name, versions, cache] = process.argv.slice(2);
 for (let i = 0; ; i++) {

@@ -1,6 +1,8 @@
 /** Renders installations as files to look at, checks them, and has the programs apply them that do. */
-export * from './argo/index.js';
-export { type CheckedDeployment, checkDeployment, checkedDeploymentSchema } from './check/index.js';
-export * from './operate/index.js';
-export { type Rendered, type RenderOptions, renderDeployment, renderedSchema } from './render.js';
-export { type TargetName, targetNames } from './targets.js';
+export { type Applied, appliedSchema, applyDeployment } from './apply.js';
+export { renderPipeline, runOnCluster } from './argo.js';
+export { type CheckedDeployment, checkDeployment, checkedDeploymentSchema } from './check/check.js';
+export { type DeployDiff, deployDiffSchema, diffDeployment } from './diff.js';
+export { type Rendered, renderDeployment, renderedSchema } from './render.js';
+export { type DeployStatus, deploymentStatus, deployStatusSchema } from './status.js';
+export { targetNames } from './targets.js';

@@ -3,11 +3,11 @@ import { z } from 'zod';
 import { AiotError, loadProject, type Project, plural, readText, unless } from '../core/index.js';
 import { motionStreams } from '../loop/index.js';
 import { parseCreateFile, type TopicSpec } from '../stream/index.js';
-import { pipelineFiles } from './argo/template.js';
+import { pipelineFiles } from './argo-template.js';
 import { compareWith, type FileState, fileStates, writeFiles } from './folder.js';
 import { deployTargets, type TargetName } from './targets.js';
 import type { RenderedFile } from './types.js';
-import { loadValues, type Values } from './values/index.js';
+import { loadValues, type Values } from './values.js';
 
 export const renderedSchema = z.object({
   target: z.string(),

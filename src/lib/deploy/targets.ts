@@ -1,10 +1,10 @@
-import { argocdTarget } from './argocd/target.js';
-import { cloudInitTarget } from './cloud-init/target.js';
-import { composeTarget } from './compose/target.js';
-import { k3sTarget } from './k3s/target.js';
-import { natsTarget } from './nats/target.js';
-import { nodesTarget } from './nodes/target.js';
-import { systemdTarget } from './systemd/target.js';
+import { argocdTarget } from './targets/argocd.js';
+import { cloudInitTarget } from './targets/cloud-init.js';
+import { composeTarget } from './targets/compose.js';
+import { k3sTarget } from './targets/k3s.js';
+import { natsTarget } from './targets/nats.js';
+import { nodesTarget } from './targets/nodes.js';
+import { systemdTarget } from './targets/systemd.js';
 import type { DeployTarget } from './types.js';
 
 /** One entry a target: the only place that knows which there are. */

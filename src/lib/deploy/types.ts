@@ -1,6 +1,6 @@
 import type { Project } from '../core/index.js';
 import type { TopicSpec } from '../stream/index.js';
-import type { Usual, Values } from './values/index.js';
+import type { Usual, Values } from './values.js';
 
 /** What a target is rendered from. */
 export interface RenderInput {

@@ -1,12 +1,10 @@
 import { z } from 'zod';
+import { podFindings, portFindings } from './containers.js';
+import { cloudInitFindings, composeFindings } from './machines.js';
 import { type DeployFolder, type Finding, readDeployFolder } from './objects.js';
-import { cloudInitFindings } from './rules/cloud-init.js';
-import { composeFindings } from './rules/compose.js';
-import { podFindings } from './rules/pods.js';
-import { portFindings } from './rules/ports.js';
-import { referenceFindings } from './rules/references.js';
-import { secretFindings } from './rules/secrets.js';
-import { versionFindings } from './rules/versions.js';
+import { referenceFindings } from './references.js';
+import { secretFindings } from './secrets.js';
+import { versionFindings } from './versions.js';
 
 export const checkedDeploymentSchema = z.object({
   /** Absolute folder. */

@@ -1,0 +1,197 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { AiotError, canonicalJson, digestOf, type Project, readBytes } from '../core/index.js';
+import { type PipelinePlan, type PipelineStep, planPipeline, type StepInput } from '../pipeline/index.js';
+import { secure } from './targets/k3s-environment.js';
+import { fillTemplate, templateText } from './template.js';
+import type { RenderedFile, RenderedPipeline } from './types.js';
+import type { Values } from './values.js';
+
+/** What is larger is no part of a template. */
+const largestText = 64 * 1024;
+
+/** The WorkflowTemplate of a project as text, with what it was made of. @throws AIOT_PROJECT_INVALID, AIOT_USAGE */
+export async function pipelineTemplate(project: Project, values: Values) {
+  const plan = await planPipeline(project, { kind: 'platform' });
+  const texts = await textsOf(plan, project.dir);
+  const { cron } = project.config.pipeline.on;
+  const scope = {
+    ...{ secure, namespace: values.namespace, image: values.image, project: values.name },
+    name: values.argo ? values.argo.workflow : 'pipeline',
+    steps: argoSteps(plan, texts),
+    schedules: cron === undefined ? [] : [cron],
+  };
+  const source = templateText('argo/workflow-template.yaml');
+  const { spec } = templateObject(fillTemplate(source, { ...scope, digest: '' }));
+  const digest = digestOf(canonicalJson(spec));
+  const template = fillTemplate(source, { ...scope, digest });
+  return { plan, texts, scope, digest, template };
+}
+
+/** The same as files, with its schedule where there is one. @throws as pipelineTemplate */
+export async function pipelineFiles(project: Project, values: Values) {
+  const { scope, template, plan, texts } = await pipelineTemplate(project, values);
+  const cron = { path: 'cron-workflow.yaml', about: 'when they run by themselves' };
+  const files: RenderedFile[] = [
+    { path: 'workflow-template.yaml', text: template, about: 'the steps of the pipeline' },
+    ...(scope.schedules.length > 0
+      ? [{ ...cron, text: fillTemplate(templateText('argo/cron-workflow.yaml'), scope) }]
+      : []),
+  ];
+  const bucket = values.objects ? values.objects.bucket : 'aiot';
+  const large = [...pathsOf(plan)]
+    .filter((path) => !texts.has(path))
+    .map((path) => ({ path, url: `s3://${bucket}/${projectKey(plan, path)}` }));
+  return { plan, name: scope.name, files, large };
+}
+
+/** A rendered template as an object. */
+export function templateObject(text: string): { spec: unknown } {
+  // Each step has the same program as an artifact: an alias each, beyond what the parser takes for an attack.
+  return parse(text, { maxAliasCount: -1, logLevel: 'error' }) as { spec: unknown };
+}
+
+/** Files of the project that steps take, where they are small and text. */
+async function textsOf(plan: PipelinePlan, dir: string): Promise<ProjectTexts> {
+  const paths = pathsOf(plan);
+  const texts = new Map<string, string>();
+  for (const path of paths) {
+    const found = await stat(join(dir, path)).catch(() => null);
+    if (!found?.isFile() || found.size > largestText) continue;
+    const bytes = await readBytes(join(dir, path));
+    const text = bytes.toString('utf8');
+    if (!text.includes('\0') && !text.includes('{{') && Buffer.from(text).equals(bytes))
+      texts.set(path, text);
+  }
+  return texts;
+}
+
+const pathsOf = ({ steps }: PipelinePlan) =>
+  new Set(
+    steps.flatMap(({ inputs }) => inputs.flatMap(({ from }) => (from.kind === 'path' ? [from.path] : []))),
+  );
+
+/** What is to be done about the project's large files, as items of a list. */
+export const largeFilesText = (large: RenderedPipeline['large']) =>
+  large
+    .map(
+      ({ path, url }) =>
+        `- \`${path}\` of the project is too large to stand here: put it into the bucket as \`${url}\`, where the step does not take it from the platform.\n`,
+    )
+    .join('');
+
+type Artifact = Record<string, unknown>;
+
+/** Files of the project by path, where they are small enough to stand in the template. */
+type ProjectTexts = ReadonlyMap<string, string>;
+
+const work = '/pipeline';
+const asIs = { none: {} };
+
+/** Each step as templates/deploy/argo/workflow-template.yaml wants it. @throws AIOT_USAGE text that Argo would take for its own */
+function argoSteps(plan: PipelinePlan, texts: ProjectTexts) {
+  return plan.steps.map((step) => {
+    const asked = [...new Set(step.when.map((term) => term.step))];
+    const kept = step.keeps.map((keep) => ({ ...keep, path: pathOfKept(step, keep) }));
+    const inputs = [
+      { name: 'step', path: '/step/step.mjs', raw: { data: plain(templateText('argo/step.mjs')) } },
+      ...step.inputs.map((input) => inputOf(input, plan, texts)),
+      ...asked.map((name) => ({
+        ...{ name: `result-of-${name}`, path: `${work}/results/${name}.json`, optional: true },
+      })),
+    ];
+    return {
+      name: step.name,
+      depends: step.needs.length === 0 ? null : step.needs.join(' && '),
+      arguments: nullIfNone([
+        ...step.inputs.flatMap(({ name, from }) =>
+          from.kind === 'output' ? [given(nameOf(name), from.step, from.output)] : [],
+        ),
+        ...asked.map((name) => given(`result-of-${name}`, name, 'result')),
+      ]),
+      seconds: step.timeoutMs === null ? null : Math.ceil(step.timeoutMs / 1000),
+      retry: retryOf(step),
+      inputs,
+      outputs: [
+        ...step.outputs.map(({ name, path }) => ({
+          ...{ name: nameOf(name), path: plain(`${work}/${path}`), optional: true, archive: asIs },
+        })),
+        { name: 'result', path: `${work}/result.json`, optional: true, archive: asIs },
+        ...kept.map(({ name, path }) => ({
+          ...{ name: `kept-${nameOf(name)}`, path, optional: true, archive: asIs },
+          s3: { key: keptKey(plan, name) },
+        })),
+      ],
+      spec: plain(
+        JSON.stringify({
+          ...{ command: step.command, needed: neededBy(step), when: step.when },
+          outputs: step.outputs.map(({ path }) => path),
+        }),
+      ),
+    };
+  });
+}
+
+/** An artifact that the step before has left. What was skipped has left none. */
+const given = (name: string, step: string, output: string): Artifact => ({
+  ...{ name, optional: true, from: `{{tasks.${step}.outputs.artifacts.${nameOf(output)}}}` },
+});
+
+function inputOf({ name, from }: StepInput, plan: PipelinePlan, texts: ProjectTexts): Artifact {
+  const at = { name: nameOf(name), path: plain(`${work}/${name}`) };
+  if (from.kind === 'settings') return { ...at, raw: { data: plain(from.text) } };
+  if (from.kind === 'output') return { ...at, optional: true };
+  if (from.kind === 'kept')
+    return { ...at, optional: true, archive: asIs, s3: { key: keptKey(plan, from.name) } };
+  const text = texts.get(from.path);
+  if (text !== undefined) return { ...at, raw: { data: plain(text) } };
+  return { ...at, optional: true, archive: asIs, s3: { key: plain(projectKey(plan, from.path)) } };
+}
+
+/** Where files of the project that are too large to stand in the template are put by hand. */
+const projectKey = ({ project }: PipelinePlan, path: string) => `pipeline/${project}/project/${path}`;
+
+const keptKey = ({ project }: PipelinePlan, name: string) => `pipeline/${project}/kept/${name}`;
+
+/** The step has it as an input, under a name of its own. */
+function pathOfKept({ inputs }: PipelineStep, keep: PipelineStep['keeps'][number]): string {
+  const input = inputs.find(
+    ({ from }) => from.kind === 'output' && from.step === keep.step && from.output === keep.output,
+  );
+  return `${work}/${input?.name ?? keep.output}`;
+}
+
+/** Without these it is skipped, with the reason. */
+function neededBy({ inputs }: PipelineStep) {
+  return inputs.flatMap(({ name, from }) => {
+    if (from.kind === 'kept') return [{ path: name, why: from.missing }];
+    if (from.kind === 'output') return [{ path: name, why: `${from.step} left no ${from.output}` }];
+    return [];
+  });
+}
+
+/** What a gate refuses (6), and what is wrong with the command line (2), is not tried again. */
+function retryOf({ retries, waitMs }: PipelineStep) {
+  if (retries === 0) return null;
+  return {
+    limit: String(retries),
+    retryPolicy: 'Always',
+    expression: "lastRetry.exitCode != '6' && lastRetry.exitCode != '2'",
+    backoff: { duration: String(Math.max(1, Math.round(waitMs / 1000))), factor: '2' },
+  };
+}
+
+/** Names of artifacts have letters, digits, dashes and underscores. */
+const nameOf = (path: string) => path.replaceAll(/[^A-Za-z0-9_-]+/g, '-').replace(/^-+/, '');
+
+function plain(text: string): string {
+  if (!text.includes('{{')) return text;
+  const at = text.slice(text.indexOf('{{')).slice(0, 40);
+  throw new AiotError(
+    'AIOT_USAGE',
+    `expected no {{ in what a step is given, for Argo takes it for its own: ${at}`,
+  );
+}
+
+const nullIfNone = <Item>(list: Item[]) => (list.length === 0 ? null : list);

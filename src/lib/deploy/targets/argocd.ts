@@ -1,0 +1,21 @@
+import { fillTemplate, templateText } from '../template.js';
+import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
+import { nothing } from '../values.js';
+
+/** What Argo CD is told: keep the cluster as a repository has the k3s rendering. */
+export const argocdTarget: DeployTarget = {
+  name: 'argocd',
+  about: 'An Application of Argo CD, for a k3s rendering in a repository.',
+  next: 'kubectl apply -f application.yaml',
+  usual: () => nothing,
+  render: ({ values }: RenderInput): RenderedFile[] => {
+    const { name, namespace, argocd } = values;
+    return [
+      {
+        path: 'application.yaml',
+        text: fillTemplate(templateText('argocd/application.yaml'), { name, namespace, argocd }),
+        about: 'the Application',
+      },
+    ];
+  },
+};

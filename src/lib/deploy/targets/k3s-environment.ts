@@ -1,0 +1,137 @@
+import type { Values } from '../values.js';
+
+export type Variable =
+  | { name: string; value: string }
+  | { name: string; valueFrom: { secretKeyRef: { name: string; key: string } } };
+
+export const said = (name: string, value: string | number): Variable => ({ name, value: String(value) });
+
+/** From a Secret that secrets.sh, or a user of Strimzi, has made. */
+export const secret = (name: string, object: string, key: string): Variable => ({
+  name,
+  valueFrom: { secretKeyRef: { name: object, key } },
+});
+
+/** Folders of aiot in a container whose root file system is read-only. */
+export const folders: Variable[] = [
+  said('HOME', '/tmp'),
+  said('AIOT_DATA_DIR', '/var/lib/aiot'),
+  said('AIOT_CONFIG_DIR', '/var/lib/aiot/config'),
+  said('AIOT_CACHE_DIR', '/var/lib/aiot/cache'),
+];
+
+export const bucketUrl = ({ objects }: Values) =>
+  objects
+    ? `s3://${objects.bucket}?endpoint=${objects.endpoint ?? 'http://objects:9000'}&region=${objects.region}`
+    : undefined;
+
+/** PostgreSQL and what seals the CA in it: of each process that opens the platform's state. */
+export function stateVariables(values: Values): Variable[] {
+  const own = values.database
+    ? [
+        secret('DATABASE_PASSWORD', 'database', 'password'),
+        said('AIOT_DATABASE', 'postgres://aiot:$(DATABASE_PASSWORD)@database:5432/aiot'),
+      ]
+    : [secret('AIOT_DATABASE', 'platform', 'database')];
+  const blobs = bucketUrl(values);
+  return [
+    ...own,
+    secret('AIOT_PLATFORM_SECRET', 'platform', 'secret'),
+    ...(blobs === undefined
+      ? []
+      : [
+          said('AIOT_BLOBS', blobs),
+          secret('AWS_ACCESS_KEY_ID', 'objects', 'user'),
+          secret('AWS_SECRET_ACCESS_KEY', 'objects', 'password'),
+        ]),
+  ];
+}
+
+/** What `aiot up` is told; each flag has a variable. */
+export function platformVariables(values: Values, bootstrap: string | null): Variable[] {
+  const { platform, broker, kafka, hosts } = values;
+  if (!platform) return [];
+  const guide = platform.compat !== undefined;
+  return [
+    ...folders,
+    said('AIOT_DATA', '/var/lib/aiot/platform'),
+    said('AIOT_HOST', '0.0.0.0'),
+    said('AIOT_PUBLIC', hosts.join(',')),
+    said('AIOT_HTTP_PORT', 8443),
+    // The port that devices come to, here or at the other broker.
+    said('AIOT_MQTT_PORT', broker ? platform.mqttPort : 8883),
+    said('AIOT_CERT', '/tls/tls.crt'),
+    said('AIOT_KEY', '/tls/tls.key'),
+    ...stateVariables(values),
+    ...(broker
+      ? [
+          secret('BROKER_PASSWORD', 'broker', 'platform'),
+          said('AIOT_BROKER', 'mqtt://platform:$(BROKER_PASSWORD)@broker:1884'),
+        ]
+      : []),
+    ...(kafka && bootstrap !== null
+      ? guide
+        ? [said('AIOT_EVENTS', `kafka://${bootstrap}`)]
+        : [
+            secret('KAFKA_PASSWORD', 'kafka-platform', 'password'),
+            said('AIOT_EVENTS', `kafka://kafka-platform:$(KAFKA_PASSWORD)@${bootstrap}?sasl=scram-sha-512`),
+          ]
+      : []),
+    ...(guide
+      ? [
+          said('AIOT_COMPAT', platform.compat ?? ''),
+          said('AIOT_COMPAT_PORTS', platform.compatPorts.join(',')),
+        ]
+      : []),
+  ];
+}
+
+/** What Pod Security's profile `restricted` asks for, and a little more; numbers, for the kubelet cannot look up names. */
+const pod = (user: number) => ({
+  runAsNonRoot: true,
+  runAsUser: user,
+  runAsGroup: user,
+  fsGroup: user,
+  fsGroupChangePolicy: 'OnRootMismatch',
+  seccompProfile: { type: 'RuntimeDefault' },
+});
+
+const container = {
+  allowPrivilegeEscalation: false,
+  readOnlyRootFilesystem: true,
+  capabilities: { drop: ['ALL'] },
+};
+
+/** Of distroless images: `nonroot`. */
+const ourUser = 65_532;
+
+export const secure = {
+  pod: pod(ourUser),
+  container,
+  /** Users of the images of PostgreSQL and Mosquitto. */
+  database: pod(999),
+  broker: pod(1883),
+  /** The operator's own images have their user; it is no root. */
+  strimziPod: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+  strimzi: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+};
+
+/** From a node that is lost to another one within half a minute, and not five. */
+export const failover = ['node.kubernetes.io/unreachable', 'node.kubernetes.io/not-ready'].map((key) => ({
+  key,
+  operator: 'Exists',
+  effect: 'NoExecute',
+  tolerationSeconds: 30,
+}));
+
+interface Resources {
+  cpu: string;
+  memory: string;
+  limit: string;
+}
+
+/** No limit of processor time: it slows down what has none to wait for. */
+export const limitsOf = ({ cpu, memory, limit }: Resources, extra: Record<string, number> = {}) => ({
+  requests: { cpu, memory },
+  limits: { memory: limit, ...extra },
+});

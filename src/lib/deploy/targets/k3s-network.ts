@@ -1,0 +1,216 @@
+import type { Values } from '../values.js';
+import { cluster } from './k3s-kafka.js';
+
+/** A policy as templates/deploy/k3s/network.yaml wants it; what is null is left out. */
+interface Policy {
+  name: string;
+  selector: Selector;
+  types: ('Ingress' | 'Egress')[];
+  ingress: object[] | null;
+  egress: object[] | null;
+}
+
+type Selector = { matchLabels: Record<string, string> };
+
+const named = (name: string): Selector => ({ matchLabels: { 'app.kubernetes.io/name': name } });
+const strimzi: Selector = { matchLabels: { 'strimzi.io/cluster': cluster } };
+const steps: Selector = { matchLabels: { 'aiot/step': 'true' } };
+const bus: Selector = { matchLabels: { 'eventbus-name': 'default' } };
+const ports = (...all: number[]) => all.map((port) => ({ protocol: 'TCP', port }));
+
+const from = (selectors: Selector[], ...at: number[]) => ({
+  from: selectors.map((podSelector) => ({ podSelector })),
+  ports: ports(...at),
+});
+
+const to = (selector: Selector, ...at: number[]) => ({
+  to: [{ podSelector: selector }],
+  ports: ports(...at),
+});
+
+/** Anybody, also outside of the cluster. */
+const anybody = (...at: number[]) => ({ ports: ports(...at) });
+
+/** For programs of the cluster: as docs/mosquitto has it beside a platform, and the usual one without. */
+export const brokerPort = ({ platform }: Values) => (platform ? 1884 : 1883);
+
+/** Ports of the parts, inside of their pods. */
+const partPorts: Readonly<Record<string, number>> = {
+  database: 5432,
+  objects: 9000,
+  kafka: 9092,
+  nats: 4222,
+  redis: 7379,
+  platform: 8443,
+};
+
+/** Where the Kubernetes API is behind its Service: the servers' own port. */
+const apiServer = 6443;
+
+/** Who may come to whom. All else is denied. */
+export function policiesOf(values: Values): Policy[] {
+  return [
+    ...platformPolicies(values),
+    ...partPolicies(values),
+    ...kafkaPolicies(values),
+    ...argoPolicies(values),
+    ...Object.keys(values.services).map((name) => servicePolicy(name, values)),
+  ];
+}
+
+function both(name: string, selector: Selector, ingress: object[], egress: object[]): Policy {
+  return { name, selector, types: ['Ingress', 'Egress'], ingress, egress };
+}
+
+/** What opens the platform's state: the platform, and what brings the broker its certificates. */
+function stateEgress({ database, objects }: Values): object[] {
+  return [
+    database ? to(named('database'), 5432) : anybody(5432),
+    ...(objects
+      ? [objects.endpoint === undefined ? to(named('objects'), 9000) : anybody(portOf(objects.endpoint))]
+      : []),
+  ];
+}
+
+const portOf = (url: string) => {
+  const { port, protocol } = new URL(url);
+  return port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port);
+};
+
+function platformPolicies(values: Values): Policy[] {
+  const { platform, broker, kafka } = values;
+  if (!platform) return [];
+  const doors = [
+    8443,
+    ...(broker ? [] : [8883]),
+    ...(platform.compat === undefined ? [] : platform.compatPorts),
+  ];
+  return [
+    both(
+      'platform',
+      named('platform'),
+      [anybody(...doors)],
+      [
+        ...stateEgress(values),
+        ...(broker ? [to(named('broker'), 1884)] : []),
+        ...(kafka ? [to(strimzi, 9092)] : []),
+        // Webhooks go to the internet; never to addresses of the cluster or of the own network.
+        {
+          to: [
+            {
+              ipBlock: {
+                cidr: '0.0.0.0/0',
+                except: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16'],
+              },
+            },
+          ],
+          ports: ports(443),
+        },
+      ],
+    ),
+  ];
+}
+
+/** Services that say that they talk to a part. */
+function talkingTo({ services }: Values, part: string): Selector[] {
+  return Object.entries(services)
+    .filter(([, { talksTo }]) => talksTo.some((target) => target.startsWith(`${part}:`)))
+    .map(([name]) => named(name));
+}
+
+function partPolicies(values: Values): Policy[] {
+  const { platform, database, objects, broker, nats, redis, argo } = values;
+  const state = [...(platform ? [named('platform')] : []), ...(broker && platform ? [named('broker')] : [])];
+  const eventSources: Selector = { matchLabels: { 'eventsource-name': 'control-mqtt' } };
+  const policies = [
+    database && { part: 'database', at: [5432], who: state },
+    objects &&
+      objects.endpoint === undefined && {
+        part: 'objects',
+        at: [9000],
+        who: [...state, ...(argo ? [steps] : [])],
+      },
+    nats && { part: 'nats', at: [4222], who: [] },
+    redis && { part: 'redis', at: [7379], who: [] },
+  ].flatMap((each) => {
+    if (!each) return [];
+    const who = [...each.who, ...talkingTo(values, each.part)];
+    return [both(each.part, named(each.part), who.length === 0 ? [] : [from(who, ...each.at)], [])];
+  });
+  if (!broker) return policies;
+  const programs = [
+    ...(platform ? [named('platform')] : []),
+    ...(argo ? [eventSources] : []),
+    ...talkingTo(values, 'broker'),
+  ];
+  return [
+    ...policies,
+    both(
+      'broker',
+      named('broker'),
+      [anybody(8883), from(programs, brokerPort(values))],
+      platform ? stateEgress(values) : [],
+    ),
+  ];
+}
+
+/** Besides what Strimzi lets in to its own pods by policies of its own. */
+function kafkaPolicies({ kafka }: Values): Policy[] {
+  if (!kafka) return [];
+  return [
+    {
+      name: 'kafka',
+      selector: strimzi,
+      types: ['Ingress', 'Egress'],
+      ingress: [from([strimzi], 9090, 9091, 9092), anybody(9092, 9094)],
+      egress: [to(strimzi, 9090, 9091, 9092), anybody(apiServer, 443)],
+    },
+  ];
+}
+
+function argoPolicies({ argo, broker, kafka, objects, platform }: Values): Policy[] {
+  if (!argo) return [];
+  const events: Selector[] = ['eventsource-name', 'sensor-name'].map((key) => ({
+    matchLabels: { 'aiot/events': key },
+  }));
+  const [sources, sensors] = events as [Selector, Selector];
+  const stepsTo = [
+    anybody(apiServer, 443),
+    ...(objects
+      ? [objects.endpoint === undefined ? to(named('objects'), 9000) : anybody(portOf(objects.endpoint))]
+      : []),
+    ...(platform ? [to(named('platform'), 8443)] : []),
+    ...(kafka ? [to(strimzi, 9092)] : []),
+  ];
+  return [
+    both('eventbus', bus, [from([bus, sources, sensors], 4222, 6222, 8222)], [to(bus, 4222, 6222)]),
+    both('event-sources', sources, argo.webhook ? [anybody(12_000)] : [], [
+      to(bus, 4222),
+      ...(broker ? [to(named('broker'), 1884)] : []),
+      ...(kafka ? [to(strimzi, 9092)] : []),
+    ]),
+    both('event-sensors', sensors, [], [to(bus, 4222), anybody(apiServer, 443)]),
+    both('pipeline-steps', steps, [], stepsTo),
+  ];
+}
+
+function servicePolicy(name: string, values: Values): Policy {
+  const service = values.services[name]!;
+  const open = service.ports.filter(({ nodePort }) => nodePort !== undefined).map(({ port }) => port);
+  const inside = service.ports.filter(({ nodePort }) => nodePort === undefined).map(({ port }) => port);
+  const others = talkingTo(values, name);
+  const egress = service.talksTo.map((target) => {
+    const [part = '', port] = target.split(':');
+    if (part === 'kafka') return to(strimzi, partPorts.kafka!);
+    return to(named(part), partPorts[part] ?? Number(port));
+  });
+  return both(
+    name,
+    named(name),
+    [
+      ...(open.length > 0 ? [anybody(...open)] : []),
+      ...(inside.length > 0 && others.length > 0 ? [from(others, ...inside)] : []),
+    ],
+    [...egress, ...(service.outside.length > 0 ? [anybody(...service.outside)] : [])],
+  );
+}

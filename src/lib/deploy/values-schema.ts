@@ -1,0 +1,377 @@
+import { z } from 'zod';
+
+/** `false`: it is not part of this installation. */
+const orNone = <Schema extends z.ZodType>(schema: Schema) => z.union([z.literal(false), schema]);
+
+/** A quantity of Kubernetes, of processor time. */
+const cpu = z.union([
+  z.string().regex(/^([1-9]\d{0,4}m|\d{1,3}(\.\d{1,3})?)$/, 'expected a share such as 250m or 2'),
+  z.number().positive().max(999).transform(String),
+]);
+
+/** A quantity of Kubernetes, of bytes. */
+const bytes = z.string().regex(/^[1-9]\d{0,5}(Ki|Mi|Gi|Ti)$/, 'expected a size such as 10Gi');
+
+const resources = (usual: { cpu: string; memory: string; limit: string }) =>
+  z
+    .strictObject({
+      cpu: cpu.default(usual.cpu),
+      memory: bytes.default(usual.memory),
+      /** Memory beyond which it is started anew. */
+      limit: bytes.default(usual.limit),
+    })
+    .prefault({});
+
+const lastPart = (text: string) => text.slice(text.lastIndexOf('/') + 1);
+
+/** An image with its tag or digest: what has neither is another one tomorrow. */
+const image = z
+  .string()
+  .max(400)
+  .regex(
+    /^[a-z0-9][\w.-]*(:\d+)?(\/[a-z0-9][a-z0-9._-]*)*(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?$/,
+    'expected an image such as registry.internal:5000/aiot:1.2.3',
+  )
+  .refine(
+    (text) => /@sha256:/.test(text) || (/:[\w][\w.-]*$/.test(lastPart(text)) && !text.endsWith(':latest')),
+    'expected a tag or a digest, and not "latest"',
+  );
+
+/** PostgreSQL, MinIO, … as they are pulled; here they can be another registry's. */
+const images = z
+  .strictObject({
+    database: image.default('docker.io/library/postgres:17.6'),
+    objects: image.default('quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z'),
+    broker: image.default('docker.io/library/eclipse-mosquitto:2.0.22'),
+    kafka: image.optional(),
+    nats: image.default('docker.io/library/nats:2.11.9-alpine'),
+    redis: image.default('docker.io/library/redis:8.2.1-alpine'),
+  })
+  .prefault({});
+
+const port = z.int().min(1).max(65_535);
+
+/** K3S gives services of this kind no other port unless told (--service-node-port-range). */
+const nodePort = z
+  .int()
+  .min(30_000, 'expected a node port, 30000 to 32767')
+  .max(32_767, 'expected a node port, 30000 to 32767');
+
+const platform = z.strictObject({
+  replicas: z.int().min(1).max(50).default(2),
+  resources: resources({ cpu: '250m', memory: '384Mi', limit: '1Gi' }),
+  /** Ports outside; a K3S node gives them on all its addresses. */
+  port: port.default(8443),
+  mqttPort: port.default(8883),
+  compat: z.enum(['architects-guide']).optional(),
+  /** Node ports of the guide: MQTT, device registry, model registry, training datastore. */
+  compatPorts: z.tuple([nodePort, nodePort, nodePort, nodePort]).default([30005, 30006, 30007, 30008]),
+});
+
+/** Names of objects and of what they refer to (RFC 1123, 2.1: a label). */
+const label = z
+  .string()
+  .regex(/^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$/, 'expected small letters, digits and dashes, at most 53');
+
+const database = z.strictObject({
+  size: bytes.default('10Gi'),
+  storageClass: label.optional(),
+  resources: resources({ cpu: '250m', memory: '256Mi', limit: '1Gi' }),
+});
+
+const objects = z.strictObject({
+  bucket: z
+    .string()
+    .regex(
+      /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/,
+      'expected a bucket of 3 to 63 small letters, digits and dashes',
+    )
+    .default('aiot'),
+  /** S3 elsewhere: then none is installed here. */
+  endpoint: z
+    .url({ protocol: /^https?$/, error: 'expected an address such as https://s3.example' })
+    .optional(),
+  region: z
+    .string()
+    .regex(/^[a-z0-9-]+$/)
+    .default('us-east-1'),
+  size: bytes.default('20Gi'),
+  storageClass: label.optional(),
+  resources: resources({ cpu: '100m', memory: '256Mi', limit: '1Gi' }),
+});
+
+const broker = z.strictObject({
+  size: bytes.default('1Gi'),
+  storageClass: label.optional(),
+  resources: resources({ cpu: '100m', memory: '64Mi', limit: '512Mi' }),
+});
+
+const kafkaTopic = z.strictObject({
+  name: z.string().regex(/^[\w.-]{1,249}$/, 'expected letters, digits, dots, dashes and underscores'),
+  /** The guide's clients read partition 0 alone; more than one also gives up the order of all messages. */
+  partitions: z.int().min(1).max(1000).default(1),
+});
+
+/** A host name or an address, without a port. */
+const host = z
+  .string()
+  .max(253)
+  .regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, 'expected a host name or an address');
+
+const kafka = z.strictObject({
+  /** Three can lose one of them; two cannot. */
+  brokers: z.union([z.literal(1), z.literal(3)]).default(1),
+  size: bytes.default('10Gi'),
+  /** Kafka copies itself: local-path, or a class with one copy. */
+  storageClass: label.optional(),
+  version: z
+    .string()
+    .regex(/^\d+\.\d+\.\d+$/)
+    .default('4.3.1'),
+  topics: z
+    .array(kafkaTopic)
+    .min(1)
+    .default([
+      { name: 'aiot.telemetry', partitions: 1 },
+      { name: 'aiot.events', partitions: 1 },
+      { name: 'shaded-pole-motor-sensor_data', partitions: 1 },
+      { name: 'control-message', partitions: 1 },
+      { name: 'motor-anomaly-level1-inference', partitions: 1 },
+      { name: 'motor-failure-alert-level2-inference', partitions: 1 },
+    ]),
+  /** From outside of the cluster: the first contact, then each broker at a port of its own. `false`: not at all. */
+  outside: orNone(
+    z.strictObject({
+      bootstrap: nodePort.default(32199),
+      brokers: z.array(nodePort).default([32200, 32201, 32202]),
+      /** What clients are told to come to; the node's own address when absent. */
+      host: host.optional(),
+    }),
+  ).prefault({}),
+  resources: resources({ cpu: '250m', memory: '1Gi', limit: '2Gi' }),
+});
+
+const simple = z.strictObject({ size: bytes.default('1Gi'), storageClass: label.optional() });
+
+/** A word that goes on a command line or into a value: one line. */
+const word = z
+  .string()
+  .max(2000)
+  .regex(/^[^\p{Cc}]*$/u, 'expected text without control characters');
+
+const argo = z.strictObject({
+  /** Copies of its bus, JetStream; odd. */
+  bus: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(3),
+  busSize: bytes.default('1Gi'),
+  /** The WorkflowTemplate that triggers start. */
+  workflow: label.default('pipeline'),
+  /** URL of Argo's server, for `aiot pipeline run --engine argo`. */
+  server: z
+    .url({ protocol: /^https?$/, error: 'expected a URL such as https://argo.internal:2746' })
+    .optional(),
+  /** PEM file of its CA, beside this file or absolute. */
+  ca: word.optional(),
+  /** Control messages, of MQTT and Kafka, that start it. */
+  commands: z
+    .array(z.string().regex(/^[\w-]+$/))
+    .min(1)
+    .default(['extract-data', 'train-model']),
+  webhook: z.boolean().default(true),
+});
+
+/** A variable of a process. */
+const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'expected capitals, digits and underscores');
+
+/** A label or taint of a node, as KEY: its prefix may not be Kubernetes' own. */
+const nodeKey = z
+  .string()
+  .regex(/^([a-z0-9.-]+\/)?[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?$/, 'expected a key such as example.org/role');
+
+const service = z.strictObject({
+  /** What `aiot` is called with. */
+  run: z.array(word).min(1),
+  env: z.record(variable, z.union([word, z.number().transform(String)])).default({}),
+  /** Variables whose values are secrets. */
+  secrets: z.array(variable).default([]),
+  /** It talks to the platform: a context goes along as a secret. */
+  context: z.boolean().default(false),
+  /** Of the motion system's CA, by the name of its client's certificate. */
+  certificate: z.boolean().default(false),
+  ports: z
+    .array(
+      z.strictObject({
+        name: label,
+        port,
+        nodePort: nodePort.optional(),
+        /** By whom: the same namespace alone unless a node port is given. */
+      }),
+    )
+    .default([]),
+  /** Files of the project that it reads, below /project. */
+  files: z
+    .array(z.string().regex(/^[\w][\w.-]*(\/[\w][\w.-]*)*$/, 'expected a path below the project'))
+    .default([]),
+  /** What it keeps below /project/data. */
+  size: bytes.optional(),
+  storageClass: label.optional(),
+  /** A device plugin's resource it needs one of, such as coral. */
+  accelerator: label.optional(),
+  /** A health page at this port: /healthz. */
+  health: port.optional(),
+  nodeSelector: z.record(nodeKey, word).default({}),
+  /** Other services that it talks to: NAME:PORT. */
+  talksTo: z.array(z.string().regex(/^[a-z0-9-]+:\d{1,5}$/, 'expected SERVICE:PORT')).default([]),
+  /** Addresses outside of the cluster, by port alone. */
+  outside: z.array(port).default([]),
+  resources: resources({ cpu: '100m', memory: '192Mi', limit: '512Mi' }),
+});
+
+export type ServiceValues = z.output<typeof service>;
+
+/** An accelerator: what a device plugin calls it, and how its nodes are told. */
+const accelerator = z.strictObject({
+  resource: z.string().regex(/^[a-z0-9.-]+\/[a-z0-9.-]+$/, 'expected a resource such as squat.ai/edgetpu'),
+  label: z.strictObject({ key: nodeKey, value: word }),
+  /** Keeps others off its nodes. */
+  taint: z.boolean().default(true),
+  runtimeClass: label.optional(),
+});
+
+const usualAccelerators = {
+  coral: { resource: 'squat.ai/edgetpu', label: { key: 'accelerator', value: 'coral' }, taint: true },
+  nvidia: {
+    resource: 'nvidia.com/gpu',
+    label: { key: 'accelerator', value: 'nvidia' },
+    taint: true,
+    runtimeClass: 'nvidia',
+  },
+};
+
+const node = z.strictObject({
+  name: label,
+  role: z.enum(['server', 'agent']),
+  /** Its address, for TLS and for the others. */
+  address: host.optional(),
+  arch: z.enum(['amd64', 'arm64']).default('arm64'),
+  pi: z.boolean().default(false),
+  labels: z.record(nodeKey, word).default({}),
+  accelerator: label.optional(),
+});
+
+const nodes = z.strictObject({
+  version: z
+    .string()
+    .regex(/^v\d+\.\d+\.\d+\+k3s\d+$/, 'expected a version such as v1.37.1+k3s1')
+    .default('v1.37.1+k3s1'),
+  list: z
+    .array(node)
+    .min(1)
+    .default([
+      { name: 'server-1', role: 'server', arch: 'arm64', pi: true, labels: {} },
+      { name: 'agent-1', role: 'agent', arch: 'arm64', pi: true, labels: {} },
+      { name: 'agent-2', role: 'agent', arch: 'arm64', pi: true, labels: {}, accelerator: 'coral' },
+    ]),
+  /** HOST:PORT of a registry in the own network, without TLS unless `ca` is a file on each node. */
+  registry: z
+    .strictObject({ host: z.string().regex(/^[\w.-]+:\d+$/), ca: z.string().startsWith('/').optional() })
+    .optional(),
+  /** Addresses of operators, who may reach 6443 and SSH. */
+  operators: z
+    .array(z.string().regex(/^[\d.]+(\/\d{1,2})?$|^[0-9a-f:]+(\/\d{1,3})?$/i))
+    .default(['192.168.0.0/16']),
+  /** No node reaches the internet: nothing is downloaded. */
+  airGap: z.boolean().default(false),
+});
+
+const cloudInit = z.strictObject({
+  /** npm tarball of aiot, which the machine fetches. */
+  package: z
+    .url({ protocol: /^https$/, error: 'expected an https address of aiot-VERSION.tgz' })
+    // It stands in the README, too, and a URL parser forgives line ends.
+    .regex(/^[^\s`\p{C}]+$/u, 'expected an address without spaces, line ends and backquotes')
+    .default('https://files.internal/aiot.tgz'),
+  /** Its digest: what comes is checked. */
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
+    .optional(),
+  /** Who may log in by SSH. */
+  keys: z
+    .array(
+      z
+        .string()
+        .regex(
+          /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-[\w@.-]+) [A-Za-z0-9+/=]+( [^\p{Cc}]*)?$/u,
+          'expected a public key as in ~/.ssh/id_ed25519.pub',
+        ),
+    )
+    .default([]),
+  user: label.default('operator'),
+  /** A certificate by an ACME authority for `host`; `false`: the platform's own CA alone. */
+  acme: orNone(z.strictObject({ email: z.email() })).default(false),
+});
+
+/** Where npm puts aiot, for units of systemd. */
+const systemd = z.strictObject({
+  node: z.string().startsWith('/').default('/usr/bin/node'),
+  package: z.string().startsWith('/').default('/usr/lib/node_modules/aiot'),
+  /** Folder of the project on that machine. */
+  project: z.string().startsWith('/').default('/srv/aiot'),
+  memory: z
+    .string()
+    .regex(/^\d+[KMGT]$/, 'expected a size such as 1G')
+    .default('1G'),
+});
+
+const argocd = z.strictObject({
+  repository: z.url().default('https://git.internal/fleet.git'),
+  path: z
+    .string()
+    .regex(/^[\w.-]+(\/[\w.-]+)*$/)
+    .default('deploy/k3s'),
+  revision: z
+    .string()
+    .regex(/^[\w./-]+$/)
+    .default('main'),
+  project: label.default('default'),
+});
+
+/** deploy.yaml: all that renderings differ by. What is absent follows from aiot.yaml, or is as said here. */
+export const valuesSchema = z.strictObject({
+  name: label.optional(),
+  namespace: label.optional(),
+  /** Names and addresses by which devices and people reach it; the first is in its URLs. */
+  hosts: z.array(host).min(1).optional(),
+  /** The image that Dockerfile makes; the default is in a registry of one's own. */
+  image: image.optional(),
+  pullSecret: label.optional(),
+  images,
+  arch: z
+    .array(z.enum(['amd64', 'arm64']))
+    .min(1)
+    .default(['amd64', 'arm64']),
+  storageClass: label.default('local-path'),
+  platform: orNone(platform).prefault({}),
+  database: orNone(database).prefault({}),
+  objects: orNone(objects).prefault({}),
+  broker: orNone(broker).prefault({}),
+  kafka: orNone(kafka).optional(),
+  nats: orNone(simple).optional(),
+  redis: orNone(simple).optional(),
+  argo: orNone(argo).optional(),
+  ingress: z.boolean().default(true),
+  monitoring: z.boolean().default(false),
+  services: z.record(label, service).default({}),
+  /** Besides coral and nvidia. */
+  accelerators: z
+    .record(label, accelerator)
+    .default({})
+    .transform((given): Record<string, z.output<typeof accelerator>> => ({ ...usualAccelerators, ...given })),
+  nodes: nodes.prefault({}),
+  systemd: systemd.prefault({}),
+  cloudInit: cloudInit.prefault({}),
+  argocd: argocd.prefault({}),
+});
+
+export type Given = z.output<typeof valuesSchema>;
+

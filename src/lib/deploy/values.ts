@@ -1,0 +1,233 @@
+import { join } from 'node:path';
+import { aiotVersion, type Problem, type Project, parseYaml, readText, unless } from '../core/index.js';
+import { type Given, type ServiceValues, valuesSchema } from './values-schema.js';
+
+/** Beside aiot.yaml, unless --values names another. */
+const valuesFile = 'deploy.yaml';
+
+interface ValuesOptions {
+  /** File of values; absent = that of the project, where there is one. */
+  file?: string | undefined;
+  project: Project | null;
+  /** Parts that are there unless told: of the target, some with a project's streams. */
+  usual: () => Usual;
+}
+
+/** @throws AIOT_DEPLOY_VALUES (all that is wrong, each with file:line:column), AIOT_FILE_NOT_FOUND */
+export async function loadValues({ file, project, usual }: ValuesOptions): Promise<Values> {
+  const own = project === null ? undefined : join(project.dir, valuesFile);
+  const text =
+    file === undefined
+      ? own === undefined
+        ? undefined
+        : await unless('AIOT_FILE_NOT_FOUND', readText(own))
+      : await readText(file);
+  // A file of comments alone says nothing.
+  const empty = text === undefined || text.split('\n').every((line) => /^\s*(#|$)/.test(line));
+  const given = empty ? valuesSchema.parse({}) : parseValues(text, file ?? own ?? valuesFile);
+  return resolveValues(given, project, usual());
+}
+
+export function parseValues(text: string, file: string): Given {
+  return parseYaml(text, file, valuesSchema, { code: 'AIOT_DEPLOY_VALUES', check: problemsIn });
+}
+
+/** What one field alone cannot tell. */
+function problemsIn(given: Given): Problem[] {
+  return [...portProblems(given), ...partProblems(given), ...serviceProblems(given), ...nodeProblems(given)];
+}
+
+function portProblems({ platform, kafka, services }: Given): Problem[] {
+  const outside = kafka ? kafka.outside : false;
+  const all: { path: PropertyKey[]; port: number }[] = [
+    ...((platform ? platform.compat : undefined) !== undefined && platform
+      ? platform.compatPorts.map((port, index) => ({ path: ['platform', 'compatPorts', index], port }))
+      : []),
+    ...(outside ? [{ path: ['kafka', 'outside', 'bootstrap'], port: outside.bootstrap }] : []),
+    ...(outside && kafka
+      ? outside.brokers
+          .slice(0, kafka.brokers)
+          .map((port, index) => ({ path: ['kafka', 'outside', 'brokers', index], port }))
+      : []),
+    ...Object.entries(services).flatMap(([name, { ports }]) =>
+      ports.flatMap(({ nodePort }, index) =>
+        nodePort === undefined
+          ? []
+          : [{ path: ['services', name, 'ports', index, 'nodePort'], port: nodePort }],
+      ),
+    ),
+  ];
+  const twice = all.flatMap(({ path, port }, index) => {
+    const first = all.findIndex((other) => other.port === port);
+    return first === index ? [] : [{ path, message: `${port} is ${all[first]?.path.join('.')} already` }];
+  });
+  const few =
+    kafka && outside && outside.brokers.length < kafka.brokers
+      ? [
+          {
+            path: ['kafka', 'outside', 'brokers'],
+            message: `expected a port for each of ${kafka.brokers} brokers; got ${outside.brokers.length}`,
+          },
+        ]
+      : [];
+  return [...twice, ...few];
+}
+
+function partProblems({ platform, broker, objects }: Given): Problem[] {
+  if (!platform) return [];
+  const needs = (path: PropertyKey[], message: string) => [{ path, message }];
+  return [
+    ...(platform.compat && platform.replicas > 1
+      ? needs(
+          ['platform', 'replicas'],
+          'expected 1: the guide’s clients know one broker, which is in the platform',
+        )
+      : []),
+    ...(platform.compat && broker
+      ? needs(['broker'], 'expected false: the guide’s clients know one broker, which is in the platform')
+      : []),
+    ...(objects === false
+      ? needs(['objects'], 'expected S3 for the platform, here or elsewhere (endpoint)')
+      : []),
+  ];
+}
+
+/** Names that installed parts have. */
+const partNames = ['platform', 'database', 'objects', 'broker', 'nats', 'redis'];
+
+function serviceProblems({ services, accelerators }: Given): Problem[] {
+  return Object.entries(services).flatMap(([name, { accelerator, size, files, secrets, env }]) => [
+    ...(partNames.includes(name) ? [{ path: ['services', name], message: 'the name of a part' }] : []),
+    ...(accelerator !== undefined && !Object.hasOwn(accelerators, accelerator)
+      ? [
+          {
+            path: ['services', name, 'accelerator'],
+            message: `none of accelerators: ${Object.keys(accelerators).join(', ')}`,
+          },
+        ]
+      : []),
+    ...Object.entries(env).flatMap(([key, value]) =>
+      secretProblems(['services', name, 'env', key], key, value, secrets),
+    ),
+    ...secrets.flatMap((secret, index) =>
+      Object.hasOwn(env, secret)
+        ? [{ path: ['services', name, 'secrets', index], message: `${secret} stands in env too` }]
+        : [],
+    ),
+    ...files.flatMap((file, index) =>
+      size !== undefined && file.startsWith('data/')
+        ? [{ path: ['services', name, 'files', index], message: 'below data, which is a volume here' }]
+        : [],
+    ),
+  ]);
+}
+
+/** A value that everybody could read. `$(NAME)` of one that is named under secrets is none. */
+function secretProblems(
+  path: PropertyKey[],
+  key: string,
+  value: string,
+  secrets: readonly string[],
+): Problem[] {
+  const unknown = [...value.matchAll(/\$\(([A-Z][A-Z0-9_]*)\)/g)].filter(
+    ([, name = '']) => !secrets.includes(name),
+  );
+  const open = value.replaceAll(/\$\([A-Z][A-Z0-9_]*\)/g, '');
+  const secret =
+    (/(PASSWORD|TOKEN|SECRET|ACCESS_KEY)$/.test(key) && open !== '') || /:\/\/[^/\s:@]*:[^/\s@]+@/.test(open);
+  return [
+    ...unknown.map(([text, name]) => ({ path, message: `${text}: ${name} is not under secrets` })),
+    ...(secret
+      ? [{ path, message: 'a secret in plain text: name its variable under secrets, and write $(NAME) here' }]
+      : []),
+  ];
+}
+
+function nodeProblems({ nodes, accelerators }: Given): Problem[] {
+  const names = nodes.list.map(({ name }) => name);
+  const servers = nodes.list.filter(({ role }) => role === 'server').length;
+  return [
+    ...(servers === 0 || servers === 2
+      ? [
+          {
+            path: ['nodes', 'list'],
+            message: `expected 1, 3 or 5 servers (of two, losing one loses both); got ${servers}`,
+          },
+        ]
+      : []),
+    ...names.flatMap((name, index) =>
+      names.indexOf(name) === index
+        ? []
+        : [{ path: ['nodes', 'list', index, 'name'], message: `${name} stands there twice` }],
+    ),
+    ...nodes.list.flatMap(({ accelerator }, index) =>
+      accelerator !== undefined && !Object.hasOwn(accelerators, accelerator)
+        ? [
+            {
+              path: ['nodes', 'list', index, 'accelerator'],
+              message: `none of accelerators: ${Object.keys(accelerators).join(', ')}`,
+            },
+          ]
+        : [],
+    ),
+  ];
+}
+
+type Optional = 'name' | 'namespace' | 'hosts' | 'image' | 'kafka' | 'nats' | 'redis' | 'argo' | 'pullSecret';
+
+/** deploy.yaml with all that it left out. */
+export interface Values extends Omit<Given, Optional> {
+  name: string;
+  namespace: string;
+  hosts: string[];
+  /** The first of them. */
+  host: string;
+  image: string;
+  pullSecret: string | null;
+  kafka: Exclude<Given['kafka'], undefined>;
+  nats: Exclude<Given['nats'], undefined>;
+  redis: Exclude<Given['redis'], undefined>;
+  argo: Exclude<Given['argo'], undefined>;
+  services: Record<string, ServiceValues>;
+}
+
+/** Parts that are there unless told, by what somebody has. */
+export interface Usual {
+  kafka: Values['kafka'];
+  nats: Values['nats'];
+  redis: Values['redis'];
+  argo: Values['argo'];
+}
+
+/** Of what is asked for alone. */
+export const nothing: Usual = { kafka: false, nats: false, redis: false, argo: false };
+
+/** What deploy.yaml left out follows from the project, and from what the target has usually. */
+function resolveValues(given: Given, project: Project | null, usual: Usual): Values {
+  const name = given.name ?? labelOf(project?.config.name ?? 'aiot');
+  const hosts = given.hosts ?? [`${name}.internal`];
+  return {
+    ...given,
+    name,
+    namespace: given.namespace ?? name,
+    hosts,
+    host: hosts[0] ?? `${name}.internal`,
+    image: given.image ?? `registry.internal:5000/aiot:${aiotVersion()}`,
+    pullSecret: given.pullSecret ?? null,
+    kafka: given.kafka ?? usual.kafka,
+    nats: given.nats ?? usual.nats,
+    redis: given.redis ?? usual.redis,
+    argo: given.argo ?? usual.argo,
+  };
+}
+
+/** A project's name as names of Kubernetes are. */
+function labelOf(name: string): string {
+  const text = name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^[^a-z]+|-+$/g, '')
+    .slice(0, 40)
+    .replace(/-+$/, '');
+  return text === '' ? 'aiot' : text;
+}
