@@ -102,7 +102,7 @@ export async function flash(options: FlashOptions): Promise<FlashedBoards> {
     watch: asked.watch ?? null,
     loader: { ...usualLoader, ...loader, ...(signal ? { signal } : {}) },
   };
-  const { runFlash } = await import('./lib/flash/write/index.js');
+  const { runFlash } = await import('./lib/flash/write/run-flash.js');
   return await runFlash(
     request,
     (board) => onProgress?.(flashProgress(board)),
@@ -138,7 +138,7 @@ export interface ExtractOptions {
 export async function extract(options: ExtractOptions): Promise<Extracted> {
   const { from = 'auto', context, ...rest } = options;
   const { loadProject } = await import('./lib/core/project.js');
-  const { extractData } = await import('./lib/data/extract.js');
+  const { extractData } = await import('./lib/data/sources/extract.js');
   const { withStores } = await import('./lib/registry/context.js');
   const project = await loadProject(options.project ?? '.');
   const take = (stores: DataStores) => extractData({ ...rest, ...stores, from, project });
@@ -200,7 +200,7 @@ export type Quantized = Awaited<ReturnType<typeof quantizeModel>>;
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_QUANTIZE_LOSS (more than `maxLoss`), AIOT_QUANTIZE_UNFIT, AIOT_FILE_NOT_FOUND
  */
 export async function quantize({ onProgress, ...options }: QuantizeOptions = {}): Promise<Quantized> {
-  const { quantizeModel } = await import('./lib/model/quantize/index.js');
+  const { quantizeModel } = await import('./lib/model/quantize/quantize-model.js');
   return await quantizeModel({
     ...options,
     project: options.project ?? '.',

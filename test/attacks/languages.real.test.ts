@@ -8,7 +8,7 @@ import { parse, stringify } from 'yaml';
 import { platformUnit } from '../../src/lib/core/index.js';
 import { renderDeployment } from '../../src/lib/deploy/index.js';
 import { unitText } from '../../src/lib/stream/route/bridge.js';
-import { renderDeployment } from '../../src/lib/deploy/render.js';
+
 import { devicesFor, loopUnit } from '../../src/lib/loop/operate/install.js';
 import { hostileLines as lines } from '../support/hostile-texts.js';
 import { cloudInitSchema, describeReal } from '../support/real.js';

@@ -17,7 +17,7 @@ import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { paceOf } from '../../src/lib/data/drift/effective-count.js';
 import { sortNumbers } from '../../src/lib/data/drift/profile.js';
 import { initProject } from '../../src/lib/project/index.js';
-import { initProject } from '../../src/lib/project/init.js';
+
 import { runCli } from '../support/cli.js';
 import { fc, runs } from '../support/property.js';
 

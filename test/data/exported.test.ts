@@ -6,8 +6,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { addContext } from '../../src/lib/core/index.js';
 import { initProject } from '../../src/lib/project/index.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { initProject } from '../../src/lib/project/init.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+
+
 import { runCli } from '../support/cli.js';
 import { connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

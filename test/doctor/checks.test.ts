@@ -9,7 +9,7 @@ import { openAuthority } from '../../src/lib/provision/authority.js';
 import { checkContexts } from '../../src/lib/doctor/contexts.js';
 import { checkClock, checkFolder, checkNode } from '../../src/lib/doctor/examine.js';
 import { checkPort } from '../../src/lib/doctor/ports.js';
-import { openAuthority } from '../../src/lib/provision/index.js';
+
 
 let folder: string;
 const servers: Server[] = [];

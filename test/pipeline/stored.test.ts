@@ -4,8 +4,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { addContext } from '../../src/lib/core/index.js';
 import { runPipeline } from '../../src/lib/pipeline/index.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+
+
 import { connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { projectOf, tidyProjects } from './project.js';

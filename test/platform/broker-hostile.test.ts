@@ -9,8 +9,8 @@ import { generateKeyPair } from '../../src/lib/core/index.js';
 import { visitorOf } from '../../src/lib/platform/broker/limits.js';
 import { deviceCertificate, selfSignedCa } from '../../src/lib/provision/certificates.js';
 import { certificateRequest, provisionDevice } from '../../src/lib/provision/index.js';
-import { certificateRequest, deviceCertificate, selfSignedCa } from '../../src/lib/provision/certificates.js';
-import { provisionDevice } from '../../src/lib/provision/provision.js';
+
+
 import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
 import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

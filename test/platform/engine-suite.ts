@@ -9,9 +9,9 @@ import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { ModelCards } from '../../src/lib/platform/releases/models.js';
 import { Firmware } from '../../src/lib/platform/releases/releases.js';
 import { rolloutStoreIn } from '../../src/lib/platform/releases/rollout-store.js';
-import { afterStep, rolloutStep } from '../../src/lib/fleet/rollout/step.js';
-import type { RolloutState } from '../../src/lib/fleet/rollout/types.js';
-import { startRollout } from '../../src/lib/fleet/rollout/waves.js';
+
+
+
 import type { Engine } from '../../src/lib/platform/store/engine.js';
 import { rolloutPolicySchema } from '../../src/lib/registry/index.js';
 

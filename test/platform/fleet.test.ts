@@ -7,7 +7,7 @@ import { Devices, type NewDevice } from '../../src/lib/platform/devices/devices.
 import { Fleet } from '../../src/lib/platform/devices/fleet.js';
 import { deviceHistory } from '../../src/lib/platform/devices/talk.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
-import { type DeviceState, mayConnect } from '../../src/lib/fleet/device.js';
+
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
 import type { DeviceAction, DeviceChange } from '../../src/lib/registry/index.js';
 import { fc, runs } from '../support/property.js';

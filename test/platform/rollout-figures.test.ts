@@ -3,7 +3,7 @@ import type { Reported } from '../../src/lib/device/index.js';
 import type { RolloutState } from '../../src/lib/fleet/index.js';
 import { DeviceMemory, type DeviceRecord } from '../../src/lib/platform/devices/records.js';
 import { RolloutFigures } from '../../src/lib/platform/releases/rollouts.js';
-import type { RolloutState } from '../../src/lib/fleet/rollout/types.js';
+
 import { fc } from '../support/property.js';
 
 const members = ['a', 'b', 'c', 'd'];

@@ -2,10 +2,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Sync } from '../../src/lib/platform/index.js';
-import { provisionDevice } from '../../src/lib/provision/provision.js';
 import type { Sync } from '../../src/lib/platform/sync.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
+
+
 import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 

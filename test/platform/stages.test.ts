@@ -9,8 +9,8 @@ import { openStore } from '../../src/lib/platform/store/database.js';
 import { localTurns } from '../../src/lib/platform/store/engine.js';
 import { migrations } from '../../src/lib/platform/store/migrations.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
-import { migrations } from '../../src/lib/platform/store/schema.js';
-import { provisionDevice } from '../../src/lib/provision/provision.js';
+
+
 import type { ModelVersion } from '../../src/lib/registry/index.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';

@@ -3,10 +3,10 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Crowd, limitsFor } from '../../src/lib/platform/connections.js';
-import type { PlatformOptions } from '../../src/lib/platform/index.js';
-import { provisionDevice } from '../../src/lib/provision/provision.js';
 import type { PlatformOptions } from '../../src/lib/platform/options.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
+
+
 import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ask } from '../support/raw-http.js';

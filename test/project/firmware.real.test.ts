@@ -6,9 +6,9 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { addContext } from '../../src/lib/core/index.js';
 import type { FirmwareBuild, FirmwareTest } from '../../src/lib/project/index.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { FirmwareBuild } from '../../src/lib/project/firmware/build.js';
-import type { FirmwareTest } from '../../src/lib/project/firmware/test-run.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+
+
+
 import { runCli } from '../support/cli.js';
 import { testPlatform } from '../support/platform.js';
 import { describeReal } from '../support/real.js';

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { AiotError } from '../../core/index.js';
-import { type BridgeOptions, decoderNames, placeFrom, printFormats } from '../../stream/index.js';
+import { type BridgeOptions, decoderNames, positionFrom, printFormats } from '../../stream/index.js';
 import { duration } from './shared.js';
 
 /** Names in a row: `a,b.c`. */
@@ -39,12 +39,12 @@ export const selectFlags = {
 
 /** Where to begin, and as whom: of everything that reads a stream. */
 export const readFlags = {
-  from: Flags.custom<ReturnType<typeof placeFrom>>({
+  from: Flags.custom<ReturnType<typeof positionFrom>>({
     summary: 'Begin at beginning, latest, an offset or a time.',
     env: 'AIOT_FROM',
     helpValue: 'PLACE',
     helpGroup: 'READING',
-    parse: async (text) => placeFrom(text),
+    parse: async (text) => positionFrom(text),
   })(),
   since: duration({
     summary: 'Begin so long ago, such as 10m.',
@@ -119,7 +119,7 @@ export const viewFlags = {
 };
 
 interface ReadFlags {
-  from?: ReturnType<typeof placeFrom>;
+  from?: ReturnType<typeof positionFrom>;
   since?: number;
   qos?: '0' | '1' | '2';
   group?: string;

@@ -1,11 +1,5 @@
 import type { ReadStream } from 'node:tty';
-import type {
-  CrashFrame,
-  Level,
-  MonitorControl,
-  MonitorEvent,
-  MonitorOptions,
-} from '../../flash/monitor/index.js';
+import type { CrashFrame, Level, MonitorControl, MonitorEvent, MonitorOptions } from '../../flash/index.js';
 import { bold, cyan, dim, forTerminal, green, red, yellow } from '../render/style.js';
 import { timeOfDay } from '../render/time.js';
 import { LivePlot, screenOf } from './plot.js';

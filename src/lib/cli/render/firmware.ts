@@ -2,11 +2,11 @@ import { size, thousands } from '../../core/index.js';
 import type { ImageInfo } from '../../flash/images/image-info.js';
 import type { Merged } from '../../flash/images/merge.js';
 import { relative } from 'node:path';
-import { plural, shellWord, size, thousands } from '../../core/index.js';
+import { plural, shellWord } from '../../core/index.js';
 import { espChips } from '../../formats/index.js';
 import type { FirmwareBuild } from '../../project/firmware/build.js';
 import type { FirmwareTest } from '../../project/firmware/test-run.js';
-import type { Burden } from '../../sensor/analogue/index.js';
+import type { Burden } from '../../sensor/index.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { facts, table } from './text.js';
 

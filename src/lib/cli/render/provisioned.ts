@@ -1,6 +1,6 @@
 import { plural, shellWord, size } from '../../core/index.js';
 import type { Onboarded } from '../../device/index.js';
-import type { NvsMade, NvsRead } from '../../flash/images/index.js';
+import type { NvsMade, NvsRead } from '../../flash/index.js';
 import type { FleetResult, ProvisionedDevice, VerifiedDevice } from '../../provision/index.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';

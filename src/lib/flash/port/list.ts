@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { AiotError, nativePart, systemCode } from '../../core/index.js';
-import { type ChipName, chipNames } from '../../formats/esp-image/index.js';
+import { type ChipName, chipNames } from '../../formats/index.js';
 import { type Holder, holdersOf } from './holders.js';
 import { linuxPorts } from './linux.js';
 

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { type Inspected, inspectedSchema, inspectFirmware } from '../../flash/images/inspect.js';
 import { openFirmware } from './folder.js';
 import { AiotError } from '../../core/index.js';
-import { type FirmwareFolder, openFirmware } from './folder.js';
+import type { FirmwareFolder } from './folder.js';
 import { regenerate } from './headers.js';
 import { sensorNotes } from './sensors.js';
 import { cmakeBuild, install, requireBuilt, runTool, type ToolOptions } from './tools.js';

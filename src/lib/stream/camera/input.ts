@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { z } from 'zod';
 import { AiotError } from '../../core/index.js';
-import { pictureFacts } from '../../vision/facts/index.js';
+import { pictureFacts } from '../../vision/index.js';
 import type { Header, Message } from '../message.js';
 import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 
