@@ -1,5 +1,5 @@
-import { collectGarbage } from '../src/lib/core/process.js';
 import { seededRandom } from '../src/lib/core/numbers.js';
+import { collectGarbage } from '../src/lib/core/process.js';
 import { tried } from './judge.js';
 import { minimized } from './minimize.js';
 import { Mutator } from './mutate.js';

@@ -2,12 +2,18 @@ import { crc32 } from 'node:zlib';
 import { readControl, readSensorMessage } from '../../src/lib/device/guide/messages.js';
 import { decodeMessage, parseTopic } from '../../src/lib/device/protocol/codec.js';
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
-import { Frames as BrokerFrames, readConnect, readPublish, readSubscribe, readUnsubscribe } from '../../src/lib/platform/broker/wire.js';
-import { parseAttributes, parseFeedback, parseInstalled } from '../../src/lib/platform/ddi/bodies.js';
-import { parseLine } from '../../src/lib/platform/journal/entry.js';
 import { readBootText } from '../../src/lib/flash/diagnosis.js';
 import { SlipReader, slipFrame } from '../../src/lib/flash/loader/wire.js';
 import { subnegotiation, TelnetReader } from '../../src/lib/flash/port/telnet.js';
+import {
+  Frames as BrokerFrames,
+  readConnect,
+  readPublish,
+  readSubscribe,
+  readUnsubscribe,
+} from '../../src/lib/platform/broker/wire.js';
+import { parseAttributes, parseFeedback, parseInstalled } from '../../src/lib/platform/ddi/bodies.js';
+import { parseLine } from '../../src/lib/platform/journal/entry.js';
 import { sentEvents } from '../../src/lib/registry/sse.js';
 import { jpegFrames } from '../../src/lib/stream/camera/frames.js';
 import { decodeImage, decoderFor } from '../../src/lib/stream/decode/decoder.js';

@@ -1,7 +1,7 @@
-import { parseCron, parseDuration } from '../../src/lib/core/time.js';
 import { parseProject } from '../../src/lib/core/project.js';
-import { parseTemplate } from '../../src/lib/device/fleet/simulate.js';
+import { parseCron, parseDuration } from '../../src/lib/core/time.js';
 import { parseValues } from '../../src/lib/deploy/values.js';
+import { parseTemplate } from '../../src/lib/device/fleet/simulate.js';
 import { parsePattern } from '../../src/lib/flash/monitor/pattern.js';
 import { parsePlaced } from '../../src/lib/flash/plan/place.js';
 import { parseExpression, parseSelector } from '../../src/lib/fleet/selector.js';

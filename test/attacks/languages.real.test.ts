@@ -7,9 +7,8 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { platformUnit } from '../../src/lib/core/index.js';
 import { renderDeployment } from '../../src/lib/deploy/index.js';
-import { unitText } from '../../src/lib/stream/route/bridge.js';
-
 import { devicesFor, loopUnit } from '../../src/lib/loop/operate/install.js';
+import { unitText } from '../../src/lib/stream/route/bridge.js';
 import { hostileLines as lines } from '../support/hostile-texts.js';
 import { cloudInitSchema, describeReal } from '../support/real.js';
 

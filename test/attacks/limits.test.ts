@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mostBytes, runCommand } from '../../src/lib/cli/mcp.js';
-import { readHeader } from '../../src/lib/formats/csv/cells.js';
 import { createHttpSource } from '../../src/lib/device/virtual/http-link.js';
+import { readHeader } from '../../src/lib/formats/csv/cells.js';
 import { readZip, writeArchive, writeZip } from '../../src/lib/formats/index.js';
 import { names, readBackup } from '../../src/lib/platform/backup/format.js';
 

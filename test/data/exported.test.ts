@@ -7,7 +7,6 @@ import { addContext } from '../../src/lib/core/index.js';
 import { initProject } from '../../src/lib/project/index.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 
-
 import { runCli } from '../support/cli.js';
 import { connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { motorSamples, motorStates, simulateMotor } from '../../src/lib/data/index.js';
-import { createFourier } from '../../src/lib/signal/fourier.js';
 import { endRise, motor, outerRaceHz, runningCurrent, shaftHz } from '../../src/lib/data/motor.js';
+import { createFourier } from '../../src/lib/signal/fourier.js';
 
 const rateHz = 200;
 const take = (state: (typeof motorStates)[number], seed: number, seconds = 20) =>

@@ -8,9 +8,8 @@ import {
   readSensorMessage,
   sensorMessage,
 } from '../../src/lib/device/guide/messages.js';
-import { simulateGuideBoard } from '../../src/lib/device/guide/simulate.js';
+import { createRule, simulateGuideBoard } from '../../src/lib/device/guide/simulate.js';
 import { controlMessage, longestControl } from '../../src/lib/platform/compat/relay.js';
-import { createRule } from '../../src/lib/device/guide/simulate.js';
 import { guideBoardSuite } from '../support/guide-boards.js';
 
 const reading = { current: 0.5, temperature: 24.123, vibration: 1.005, sound: 61 };

@@ -5,11 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeContexts } from '../../src/lib/core/index.js';
-import { openAuthority } from '../../src/lib/provision/authority.js';
 import { checkContexts } from '../../src/lib/doctor/contexts.js';
 import { checkClock, checkFolder, checkNode } from '../../src/lib/doctor/examine.js';
 import { checkPort } from '../../src/lib/doctor/ports.js';
-
+import { openAuthority } from '../../src/lib/provision/authority.js';
 
 let folder: string;
 const servers: Server[] = [];

@@ -3,10 +3,10 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { monitorEventSchema } from '../../src/lib/flash/monitor/events.js';
 import { KeyReader } from '../../src/lib/cli/live/monitor-screen.js';
 import { LivePlot } from '../../src/lib/cli/live/plot.js';
 import { plotText } from '../../src/lib/cli/render/chart.js';
+import { monitorEventSchema } from '../../src/lib/flash/monitor/events.js';
 import { runCli } from '../support/cli.js';
 import { elfOf } from '../support/elf-file.js';
 

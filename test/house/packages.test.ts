@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { controlFile } from '../../scripts/package/deb.js';
-import { unitText } from '../../src/lib/stream/route/bridge.js';
+import { controlFile, unitText } from '../../scripts/package/deb.js';
 import { limits, refuseGrowth } from '../../scripts/package/limits.js';
 import { root, runCli } from '../support/cli.js';
 

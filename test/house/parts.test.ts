@@ -2,8 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { chosen } from '../../src/lib/model/train/folds.js';
-import { type Part, parts, usersOfParts } from '../../scripts/parts/table.js';
+import { chosen, type Part, parts, usersOfParts } from '../../scripts/parts/table.js';
 import { root } from '../support/cli.js';
 
 const all: [name: string, part: Part][] = Object.entries(parts);

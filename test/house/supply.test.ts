@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { installed, isAllowed, verdictOf, withoutDevelopment } from '../../scripts/ci/supply.js';
-import { missingIn } from '../../src/lib/platform/journal/takes.js';
+import { installed, isAllowed, missingIn, verdictOf, withoutDevelopment } from '../../scripts/ci/supply.js';
 import { root } from '../support/cli.js';
 
 const packages = installed(JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')));

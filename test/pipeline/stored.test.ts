@@ -5,7 +5,6 @@ import { addContext } from '../../src/lib/core/index.js';
 import { runPipeline } from '../../src/lib/pipeline/index.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 
-
 import { connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { projectOf, tidyProjects } from './project.js';

@@ -10,7 +10,6 @@ import { visitorOf } from '../../src/lib/platform/broker/limits.js';
 import { deviceCertificate, selfSignedCa } from '../../src/lib/provision/certificates.js';
 import { certificateRequest, provisionDevice } from '../../src/lib/provision/index.js';
 
-
 import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
 import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

@@ -4,11 +4,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
 import { digestOf, readBytes, readContexts } from '../../src/lib/core/index.js';
-import type { Sync } from '../../src/lib/platform/sync.js';
 import { startPlatform } from '../../src/lib/platform/index.js';
+import type { Sync } from '../../src/lib/platform/sync.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-
-
 
 import { clientFor, createClient } from '../../src/lib/registry/index.js';
 import { root, runCli } from '../support/cli.js';

@@ -10,8 +10,6 @@ import { ModelCards } from '../../src/lib/platform/releases/models.js';
 import { Firmware } from '../../src/lib/platform/releases/releases.js';
 import { rolloutStoreIn } from '../../src/lib/platform/releases/rollout-store.js';
 
-
-
 import type { Engine } from '../../src/lib/platform/store/engine.js';
 import { rolloutPolicySchema } from '../../src/lib/registry/index.js';
 

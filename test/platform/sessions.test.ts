@@ -5,7 +5,6 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Sync } from '../../src/lib/platform/sync.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 
-
 import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 

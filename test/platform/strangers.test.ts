@@ -6,7 +6,6 @@ import { Crowd, limitsFor } from '../../src/lib/platform/connections.js';
 import type { PlatformOptions } from '../../src/lib/platform/options.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 
-
 import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ask } from '../support/raw-http.js';

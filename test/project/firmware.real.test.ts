@@ -7,8 +7,6 @@ import { addContext } from '../../src/lib/core/index.js';
 import type { FirmwareBuild, FirmwareTest } from '../../src/lib/project/index.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 
-
-
 import { runCli } from '../support/cli.js';
 import { testPlatform } from '../support/platform.js';
 import { describeReal } from '../support/real.js';

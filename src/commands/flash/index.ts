@@ -18,7 +18,6 @@ import {
 import { flashResultSchema } from '../../lib/flash/write/result.js';
 import { unhealthy } from '../../lib/flash/write/update-watch.js';
 
-
 export default class Flash extends AiotCommand {
   static override summary =
     'Write a chip’s flash over a cable: images, a built project, a device’s identity, an update.';

@@ -374,4 +374,3 @@ export const valuesSchema = z.strictObject({
 });
 
 export type Given = z.output<typeof valuesSchema>;
-

@@ -5,4 +5,12 @@
 export { createBandLimited } from './band-limited.js';
 export { createLowpass } from './lowpass.js';
 export { conditioned, createPipeline, featureRows, windowCount, windowFeatures } from './pipeline.js';
-export { type SignalSpec, type Standardization, signalSpecOf, featureNames, inputShape, standardize, quantizeInput } from './spec.js';
+export {
+  featureNames,
+  inputShape,
+  quantizeInput,
+  type SignalSpec,
+  type Standardization,
+  signalSpecOf,
+  standardize,
+} from './spec.js';

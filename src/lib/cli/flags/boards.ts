@@ -1,8 +1,15 @@
 import { Flags } from '@oclif/core';
 import { AiotError } from '../../core/index.js';
-import { offsetOf } from '../../flash/index.js';
 import type { AfterMode, BeforeMode, LoaderOptions, LoaderProgress } from '../../flash/index.js';
-import { type ChipName, chipNames, flashFrequencies, flashModes, flashSizeBytes, flashSizes } from '../../formats/index.js';
+import { offsetOf } from '../../flash/index.js';
+import {
+  type ChipName,
+  chipNames,
+  flashFrequencies,
+  flashModes,
+  flashSizeBytes,
+  flashSizes,
+} from '../../formats/index.js';
 import type { ImageRequest } from '../../provision/index.js';
 import type { Progress, ProgressState } from '../live/progress.js';
 import { decimal } from './shared.js';

@@ -16,7 +16,14 @@ import {
   simulateKit,
   usualTemplate,
 } from '../../device/index.js';
-import { describeChipEvent, type SimulateChipOptions, type SimulatedChipName, simulateChip, simulatedChipNames, startFaultNames } from '../../flash/index.js';
+import {
+  describeChipEvent,
+  type SimulateChipOptions,
+  type SimulatedChipName,
+  simulateChip,
+  simulatedChipNames,
+  startFaultNames,
+} from '../../flash/index.js';
 import { shared } from './shared.js';
 
 type SimulationFlags = Interfaces.InferredFlags<

@@ -1,7 +1,6 @@
-import { plural, size } from '../../core/index.js';
+import { type AiotError, plural, shellWord, size } from '../../core/index.js';
 import type { BoardErased, BoardInfo, BoardRead, BoardVerified } from '../../flash/board.js';
-import { type AiotError, shellWord } from '../../core/index.js';
-import type { Boards, Flashed, Planned } from '../../flash/index.js';
+import type { Boards, Flashed, Planned, PortInfo } from '../../flash/index.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, next, table } from './text.js';
 

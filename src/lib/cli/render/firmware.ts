@@ -1,8 +1,8 @@
-import { size, thousands } from '../../core/index.js';
+import { relative } from 'node:path';
+import { plural, shellWord, size, thousands } from '../../core/index.js';
 import type { ImageInfo } from '../../flash/images/image-info.js';
 import type { Merged } from '../../flash/images/merge.js';
-import { relative } from 'node:path';
-import { plural, shellWord } from '../../core/index.js';
+import type { Inspected, OtadataShown, Partitions } from '../../flash/index.js';
 import { espChips } from '../../formats/index.js';
 import type { FirmwareBuild } from '../../project/firmware/build.js';
 import type { FirmwareTest } from '../../project/firmware/test-run.js';
