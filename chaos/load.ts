@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AiotError } from '../src/lib/core/index.js';
+import type { AiotError } from '../src/lib/core/errors.js';
 import type { Load, Operated } from '../test/platform/kills/harness.js';
 import type { Report } from './types.js';
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { seededRandom, shuffled } from '../src/lib/core/index.js';
+import { seededRandom, shuffled } from '../src/lib/core/numbers.js';
 import type { Fault, FaultKind, Part, Scenario } from './types.js';
 
 /** What a kind of fault takes of the machine. */

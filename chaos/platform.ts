@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { operatorKey } from '../src/lib/provision/operator-key.js';
-import { createClient } from '../src/lib/registry/index.js';
+import { createClient } from '../src/lib/registry/client.js';
 import type { Operated } from '../test/platform/kills/harness.js';
 import { freePort } from '../test/support/free-port.js';
 import { type Disk, mountDisk } from './faults/disk.js';

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AiotError } from '../src/lib/core/index.js';
-import type { RolloutStatus } from '../src/lib/registry/index.js';
+import type { AiotError } from '../src/lib/core/errors.js';
+import type { RolloutStatus } from '../src/lib/registry/rollouts/schema.js';
 import type { Operated } from '../test/platform/kills/harness.js';
 import { pushTiny } from '../test/support/bundle.js';
 import type { Report } from './types.js';

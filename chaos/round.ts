@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { seededRandom } from '../src/lib/core/index.js';
+import { seededRandom } from '../src/lib/core/numbers.js';
 import { badlyPrinted } from './invariants/printed.js';
 import { orphans } from './invariants/processes.js';
 import { faultsOf } from './plan.js';

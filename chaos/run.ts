@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { tidyAtEnd } from '../bench/harness/tidy.js';
-import { parseDuration } from '../src/lib/core/index.js';
+import { parseDuration } from '../src/lib/core/time.js';
 import { apart } from './apart.js';
 import { buildShim } from './faults/shim.js';
 import { scenarioOf, seedOf } from './plan.js';

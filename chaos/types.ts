@@ -1,4 +1,4 @@
-import type { Random } from '../src/lib/core/index.js';
+import type { Random } from '../src/lib/core/numbers.js';
 import type { Servers } from './servers.js';
 
 /** What can be done to a target. docs/reliability.md says of each what it is. */

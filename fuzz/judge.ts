@@ -1,5 +1,5 @@
 import { getHeapStatistics } from 'node:v8';
-import { AiotError } from '../src/lib/core/index.js';
+import { AiotError } from '../src/lib/core/errors.js';
 import type { Fault, Target } from './types.js';
 
 const MiB = 1024 * 1024;

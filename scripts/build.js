@@ -6,7 +6,6 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Plugin } from '@oclif/core';
 import { build } from 'esbuild';
-import { direct } from './direct.js';
 import { stampOf } from './stamp.js';
 import { vendor } from './vendor.js';
 
@@ -49,7 +48,6 @@ await build({
   bundle: true,
   splitting: true,
   external: packages,
-  plugins: [direct],
   format: 'esm',
   platform: 'node',
   target: 'node20',

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 export function stampOf(root) {
   return digestOf(root, 'src', [
     'tsconfig.json',
-    ...['build', 'direct', 'inside', 'vendor'].map((name) => `scripts/${name}.js`),
+    ...['build', 'inside', 'vendor'].map((name) => `scripts/${name}.js`),
   ]);
 }
 

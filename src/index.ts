@@ -4,28 +4,22 @@
  * example of each.
  */
 import type { z } from 'zod';
-import type { Extracted, extractSources } from './lib/data/index.js';
-import type { BoardRow, FlashRequest, LoaderOptions, runFlash } from './lib/flash/index.js';
-import type {
-  EpochFigures,
-  EvaluationRequest,
-  evaluateModel,
-  inspectModel,
-  QuantizeModelOptions,
-  quantizeModel,
-  TrainRequest,
-  trainModel,
-} from './lib/model/index.js';
-import type {
-  DataStores,
-  noRolloutSchema,
-  RegistryClient,
-  Rollout,
-  RolloutPolicyInput,
-} from './lib/registry/index.js';
+import type { Extracted, extractSources } from './lib/data/sources/extract.js';
+import type { LoaderOptions } from './lib/flash/loader/types.js';
+import type { BoardRow } from './lib/flash/write/flash-boards.js';
+import type { FlashRequest, runFlash } from './lib/flash/write/run-flash.js';
+import type { EvaluationRequest, evaluateModel } from './lib/model/evaluate/evaluate-model.js';
+import type { inspectModel } from './lib/model/inspect/inspect.js';
+import type { QuantizeModelOptions, quantizeModel } from './lib/model/quantize/quantize-model.js';
+import type { TrainRequest, trainModel } from './lib/model/train/train-model.js';
+import type { EpochFigures } from './lib/model/train/types.js';
+import type { RegistryClient } from './lib/registry/client.js';
+import type { DataStores } from './lib/registry/context.js';
+import type { noRolloutSchema } from './lib/registry/rollouts/request.js';
+import type { Rollout, RolloutPolicyInput } from './lib/registry/rollouts/schema.js';
 
-export { AiotError } from './lib/core/index.js';
-export type { Extracted } from './lib/data/index.js';
+export { AiotError } from './lib/core/errors.js';
+export type { Extracted } from './lib/data/sources/extract.js';
 
 /** How far a piece of long work is; every task reports it in this form. */
 interface Step {
@@ -282,7 +276,7 @@ export type RolloutStarted = Rollout | z.output<typeof noRolloutSchema>;
 export async function startRollout(options: RolloutOptions): Promise<RolloutStarted> {
   const { plan, policy = {}, ifAny = false, wait = false, context, ...watched } = options;
   const { contextFor, withClient } = await import('./lib/registry/context.js');
-  const { readPlan, rolloutRequest, startedIfAny } = await import('./lib/registry/rollouts/index.js');
+  const { readPlan, rolloutRequest, startedIfAny } = await import('./lib/registry/rollouts/request.js');
   const { operatorKey } = await import('./lib/provision/operator-key.js');
   const { name } = await contextFor(context);
   return await withClient(name, async (client) => {
@@ -314,7 +308,7 @@ async function follow(
   client: RegistryClient,
   { onProgress, onOffline, signal }: WatchedRollout,
 ): Promise<Rollout> {
-  const { followRollout } = await import('./lib/registry/rollouts/index.js');
+  const { followRollout } = await import('./lib/registry/rollouts/deploy.js');
   return await followRollout(rollout, {
     client,
     onProgress: (step) => onProgress?.(rolloutProgress(step.rollout)),

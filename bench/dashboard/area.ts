@@ -2,10 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { generateKeyPair, publicKeyOf, sha256Hex } from '../../src/lib/core/index.js';
-import { trustRootOf } from '../../src/lib/formats/index.js';
-import { startPlatform } from '../../src/lib/platform/index.js';
-import { createClient } from '../../src/lib/registry/index.js';
+import { generateKeyPair, publicKeyOf, sha256Hex } from '../../src/lib/core/crypto.js';
+import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
+import { createClient } from '../../src/lib/registry/client.js';
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { parts, versionOf } from '../harness/parts.js';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import mqtt from 'mqtt';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { RegistryClient } from '../../src/lib/registry/index.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
 
 const series = 10;
 const rateHz = 100;

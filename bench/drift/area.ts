@@ -2,7 +2,7 @@
 // machine that does nothing else, that is how long it takes.
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { parts, pythonVersions } from '../harness/parts.js';

@@ -1,11 +1,11 @@
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { compareSides } from '../../src/lib/data/drift/compare.js';
 import { defaultAlpha, defaultBins } from '../../src/lib/data/drift/drift.js';
 import type { Drift } from '../../src/lib/data/drift/result.js';
 import { sideOf } from '../../src/lib/data/drift/side.js';
-import { type MotorState, simulateMotor } from '../../src/lib/data/index.js';
+import { type MotorState, simulateMotor } from '../../src/lib/data/motor.js';
 import type { Rows } from '../../src/lib/data/tables/rows.js';
-import type { NumberColumn, TextColumn } from '../../src/lib/formats/index.js';
+import type { NumberColumn, TextColumn } from '../../src/lib/formats/csv/cells.js';
 
 /** Columns by name, and what each row is a take of. */
 export interface Sample {

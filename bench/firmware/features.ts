@@ -3,7 +3,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createPipeline, type SignalSpec } from '../../src/lib/signal/index.js';
+import { createPipeline } from '../../src/lib/signal/pipeline.js';
+import type { SignalSpec } from '../../src/lib/signal/spec.js';
 import type { Figure } from '../harness/figure.js';
 import { root } from '../harness/process.js';
 

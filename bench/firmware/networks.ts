@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Graph, readTflite } from '../../src/lib/formats/index.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
 import { quantizedOf } from '../../test/support/architectures.js';
 import { FloatNetwork } from '../../test/support/float-network.js';
 

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
 
 /** TensorFlow Lite's C library (scripts/parts/tflite-c.sh). */

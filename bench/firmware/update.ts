@@ -3,10 +3,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { createNativeDevice, type DeviceEvent } from '../../src/lib/device/index.js';
+import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
+import { createNativeDevice } from '../../src/lib/device/native/device.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { pushFirmware } from '../../src/lib/registry/index.js';
+import { pushFirmware } from '../../src/lib/registry/firmware/push.js';
 import { type TestPlatform, testPlatform } from '../../test/support/platform.js';
 import { oneWave, rolloutEnd } from '../../test/support/rollout.js';
 

@@ -1,4 +1,4 @@
-import { seededRandom } from '../../src/lib/core/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 
 /** An image as compressible as a program usually is (about half): runs of varied bytes between repeated ones. */
 export function programImage(length: number): Uint8Array {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { FleetEvent } from '../../src/lib/device/index.js';
+import type { FleetEvent } from '../../src/lib/device/fleet/simulate.js';
 import { root } from '../harness/process.js';
 
 export interface FleetProcess {

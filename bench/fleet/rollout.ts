@@ -1,9 +1,11 @@
 // A rollout over simulated devices: the platform in a process, the fleet in another, and this one, which starts the rollout and watches.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { release } from '../../src/lib/model/index.js';
+import { release } from '../../src/lib/model/publish/push.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
-import { contextFor, createClient, type Rollout, rolloutHasEnded } from '../../src/lib/registry/index.js';
+import { createClient } from '../../src/lib/registry/client.js';
+import { contextFor } from '../../src/lib/registry/context.js';
+import { type Rollout, rolloutHasEnded } from '../../src/lib/registry/rollouts/schema.js';
 import { tinyBundle } from '../../test/support/bundle.js';
 import { cpuSeconds, mostMemoryOf } from '../harness/process.js';
 import { startPlatformProcess } from '../platform/process.js';

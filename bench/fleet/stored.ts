@@ -1,9 +1,10 @@
 // 100,000 devices stored, three of four in one rollout: what `aiot ota status` and `aiot device list --selector` ask the platform.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { release } from '../../src/lib/model/index.js';
+import { release } from '../../src/lib/model/publish/push.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
-import { contextFor, createClient } from '../../src/lib/registry/index.js';
+import { createClient } from '../../src/lib/registry/client.js';
+import { contextFor } from '../../src/lib/registry/context.js';
 import { tinyBundle } from '../../test/support/bundle.js';
 import { timed } from '../platform/api.js';
 import { startPlatformProcess } from '../platform/process.js';

@@ -1,6 +1,7 @@
-import type { Project, ProjectConfig } from '../../src/lib/core/index.js';
-import type { Dataset } from '../../src/lib/data/index.js';
-import { featureNames, signalSpecOf } from '../../src/lib/signal/index.js';
+import type { Project } from '../../src/lib/core/project.js';
+import type { ProjectConfig } from '../../src/lib/core/project-schema.js';
+import type { Dataset } from '../../src/lib/data/types.js';
+import { featureNames, signalSpecOf } from '../../src/lib/signal/spec.js';
 import { materialOf, withHeldStairs } from './material.js';
 import { type Recipe, recipes } from './recipes.js';
 import { fiveFolds, measure, type Part } from './study.js';

@@ -1,4 +1,4 @@
-import { seededRandom, shuffled } from '../../src/lib/core/index.js';
+import { seededRandom, shuffled } from '../../src/lib/core/numbers.js';
 import type { Material } from './material.js';
 
 /** Ids of the recordings that are left out together. */

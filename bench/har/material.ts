@@ -1,6 +1,9 @@
-import type { Project } from '../../src/lib/core/index.js';
-import { copiesIn, type Dataset, openDataset, type Recording } from '../../src/lib/data/index.js';
-import { type SignalSpec, signalSpecOf, windowFeatures } from '../../src/lib/signal/index.js';
+import type { Project } from '../../src/lib/core/project.js';
+import { copiesIn } from '../../src/lib/data/copies/copies.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import type { Dataset, Recording } from '../../src/lib/data/types.js';
+import { windowFeatures } from '../../src/lib/signal/pipeline.js';
+import { type SignalSpec, signalSpecOf } from '../../src/lib/signal/spec.js';
 
 /** A window starts every so many samples; training may see them denser than devices answer. */
 export const denseStride = 25;

@@ -1,4 +1,5 @@
-import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { argMaxRows } from '../../src/lib/model/evaluate/metrics.js';
 import { layersOf, type NetworkSpec } from '../../src/lib/model/network/layers.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
@@ -6,8 +7,8 @@ import { fitStandardization, standardizeAll } from '../../src/lib/model/train/ex
 import { augmenter } from '../../src/lib/model/train/fit/augment.js';
 import { fitNetwork } from '../../src/lib/model/train/fit/fit-network.js';
 import { finishGraph } from '../../src/lib/model/train/learn.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
-import { quantizeInput, type Standardization } from '../../src/lib/signal/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { quantizeInput, type Standardization } from '../../src/lib/signal/spec.js';
 import { type Material, rowsOf } from './material.js';
 import type { Recipe } from './recipes.js';
 

@@ -1,5 +1,6 @@
-import { loadProject, type Project } from '../../src/lib/core/index.js';
-import { checkDataset, splitDataset } from '../../src/lib/data/index.js';
+import { loadProject, type Project } from '../../src/lib/core/project.js';
+import { checkDataset } from '../../src/lib/data/check/check.js';
+import { splitDataset } from '../../src/lib/data/split.js';
 import { type Scores, scoresOf } from './figures.js';
 import { type Fold, foldsOf } from './folds.js';
 import { type Material, materialOf, openRecordings, relabelled, withHeldStairs } from './material.js';

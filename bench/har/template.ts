@@ -1,9 +1,11 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadProject } from '../../src/lib/core/index.js';
-import { openDataset } from '../../src/lib/data/index.js';
-import { evaluateProject, quantizeProject, trainProject } from '../../src/lib/model/index.js';
+import { loadProject } from '../../src/lib/core/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
+import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
+import { trainProject } from '../../src/lib/model/train/train-project.js';
 
 /** What one draw of the split gives, as `aiot model train`, `quantize` and `evaluate` do it. */
 export interface Draw {

@@ -1,4 +1,4 @@
-import { seededRandom, shuffled } from '../../src/lib/core/index.js';
+import { seededRandom, shuffled } from '../../src/lib/core/numbers.js';
 import { type Material, placesOf } from './material.js';
 import { predict, trainInt8 } from './network.js';
 import { members, type Recipe } from './recipes.js';

@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeFrame } from '../../src/lib/loop/har/windows.js';
-import { createPipeline, featureNames, type SignalSpec } from '../../src/lib/signal/index.js';
+import { createPipeline } from '../../src/lib/signal/pipeline.js';
+import { featureNames, type SignalSpec } from '../../src/lib/signal/spec.js';
 import type { Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { pythonVersions } from '../harness/parts.js';

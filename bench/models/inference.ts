@@ -2,8 +2,9 @@
 // here, beside Google's own build for Python. All of one thread, the same int8 files.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeTflite } from '../../src/lib/formats/index.js';
-import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { openLiteRt } from '../../src/lib/runtime/litert.js';
 import { networks, overTime } from '../firmware/networks.js';
 import type { Bench } from '../harness/area.js';
 import { type Figure, growth, median } from '../harness/figure.js';

@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
-import { generateKeyPair } from '../../src/lib/core/index.js';
+import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
-import { createClient } from '../../src/lib/registry/index.js';
+import { createClient } from '../../src/lib/registry/client.js';
 import { memoryOf } from '../harness/process.js';
 import { type PlatformProcess, startPlatformProcess } from './process.js';
 

@@ -4,12 +4,12 @@
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { connect as connectTls } from 'node:tls';
-import { generateKeyPair } from '../../src/lib/core/index.js';
+import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import type { Entry } from '../../src/lib/platform/journal/entry.js';
 import { FileTelemetry } from '../../src/lib/platform/journal/files.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
-import { createClient } from '../../src/lib/registry/index.js';
-import { encodePublish } from '../../src/lib/stream/index.js';
+import { createClient } from '../../src/lib/registry/client.js';
+import { encodePublish } from '../../src/lib/stream/mqtt/packets.js';
 import { type PlatformProcess, startPlatformProcess } from './process.js';
 
 /** What stores messages durably: so many of a device's messages, each acknowledged after its sync. */

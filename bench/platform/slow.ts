@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type TLSSocket } from 'node:tls';
-import { digestOf } from '../../src/lib/core/index.js';
-import { createClient } from '../../src/lib/registry/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { createClient } from '../../src/lib/registry/client.js';
 import { memoryOf } from '../harness/process.js';
 import { startPlatformProcess } from './process.js';
 

@@ -1,9 +1,9 @@
 // What the rollout engine itself costs, without devices, brokers and databases: memory of a rollout, processor time of it from start to end.
-import { collectGarbage } from '../../src/lib/core/index.js';
+import { collectGarbage } from '../../src/lib/core/process.js';
 import { afterStep, rolloutStep } from '../../src/lib/fleet/rollout/step.js';
 import type { RolloutEvent, RolloutState } from '../../src/lib/fleet/rollout/types.js';
 import { startRollout } from '../../src/lib/fleet/rollout/waves.js';
-import { rolloutPolicySchema } from '../../src/lib/registry/index.js';
+import { rolloutPolicySchema } from '../../src/lib/registry/rollouts/schema.js';
 
 export interface EngineFigures {
   devices: number;

@@ -3,7 +3,7 @@
 //   npx tsx bench/scale/rollout.ts [--devices N] [--rate N]
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { thousands } from '../../src/lib/core/index.js';
+import { thousands } from '../../src/lib/core/figures.js';
 import { type Counts, type ScaleFigures, simulate } from './simulate.js';
 import { envelopeBytes, proofBytes } from './sizes.js';
 

@@ -1,13 +1,16 @@
 // The traffic of a rollout over ever so many devices: the rollout engine and the devices' update state machine as they are, in virtual
 // time, with everything counted that goes to and fro and is written down.
-import { encodeMessage, type RehearsedNetwork, type Reported, topicOf } from '../../src/lib/device/index.js';
-import type { RolloutHead, RolloutState, RolloutStep, Wish } from '../../src/lib/fleet/index.js';
+
+import type { RehearsedNetwork } from '../../src/lib/device/fleet/rehearsed.js';
+import { encodeMessage, topicOf } from '../../src/lib/device/protocol/codec.js';
+import type { Reported } from '../../src/lib/device/protocol/messages.js';
 import { type Rehearsal, type RehearsalObserver, rehearse } from '../../src/lib/fleet/rehearse.js';
+import type { RolloutHead, RolloutState, RolloutStep, Wish } from '../../src/lib/fleet/rollout/types.js';
 import { desiredOf } from '../../src/lib/platform/devices/desired.js';
 import { type DeviceRecord, ofReports, ofSightings } from '../../src/lib/platform/devices/devices.js';
 import { movedEvents } from '../../src/lib/platform/releases/rollout-store.js';
 
-import { type RolloutPolicyInput, rolloutPlanSchema } from '../../src/lib/registry/index.js';
+import { type RolloutPolicyInput, rolloutPlanSchema } from '../../src/lib/registry/rollouts/schema.js';
 import { ackBytes, connectBytes, publishBytes } from './sizes.js';
 
 export interface ScaleOptions {

@@ -2,10 +2,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { digestOf, generateKeyPair, newId } from '../../src/lib/core/index.js';
-import { encodeMessage, type Reported, topicOf, withProof } from '../../src/lib/device/index.js';
-import { signManifest } from '../../src/lib/formats/index.js';
-import { manifestOf } from '../../src/lib/model/index.js';
+import { digestOf, generateKeyPair } from '../../src/lib/core/crypto.js';
+import { newId } from '../../src/lib/core/names.js';
+import { encodeMessage, topicOf } from '../../src/lib/device/protocol/codec.js';
+import type { Reported } from '../../src/lib/device/protocol/messages.js';
+import { withProof } from '../../src/lib/device/protocol/proof.js';
+import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { openAuthority } from '../../src/lib/provision/authority.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { tinyBundle } from '../../test/support/bundle.js';

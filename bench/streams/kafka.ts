@@ -1,6 +1,6 @@
 // `tail --format raw` of a Kafka topic against kcat: the same messages from the same broker, in turn, from the first byte to the last.
 import { join } from 'node:path';
-import { openSink } from '../../src/lib/stream/index.js';
+import { openSink } from '../../src/lib/stream/open.js';
 import { startKafka } from '../../test/support/kafka.js';
 import { root } from '../harness/process.js';
 import { type Consumed, cpuNote, startConsumer } from './consumer.js';

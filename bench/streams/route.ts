@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
-import { openSource } from '../../src/lib/stream/index.js';
+import { openSource } from '../../src/lib/stream/open.js';
 import { startKafka } from '../../test/support/kafka.js';
 import { root } from '../harness/process.js';
 import { cpuNote, cpuOf } from './consumer.js';

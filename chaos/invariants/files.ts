@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import Database from 'libsql';
-import { sha256Hex } from '../../src/lib/core/index.js';
+import { sha256Hex } from '../../src/lib/core/crypto.js';
 import type { Report } from '../types.js';
 
 /** Names under which something is written before it is whole. */

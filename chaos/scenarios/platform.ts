@@ -1,4 +1,4 @@
-import { seededRandom } from '../../src/lib/core/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 import { blobLoad, eventLoad, labelLoad, modelLoad, stateLoad } from '../../test/platform/kills/api-loads.js';
 import type { Load } from '../../test/platform/kills/harness.js';
 import { retainedLoad, sessionLoad, telemetryLoad } from '../../test/platform/kills/mqtt-loads.js';

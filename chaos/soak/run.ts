@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { tidyAtEnd } from '../../bench/harness/tidy.js';
-import { parseDuration } from '../../src/lib/core/index.js';
+import { parseDuration } from '../../src/lib/core/time.js';
 import { Servers } from '../servers.js';
 import { courseOf, quantile, type Sample, type Tolerance } from './judge.js';
 import { filesBelow, lookAt, type Soaked, startAll } from './parts.js';

@@ -1,28 +1,23 @@
+import { DeltaDecoder } from '../../src/lib/formats/delta/apply.js';
+import { createDelta } from '../../src/lib/formats/delta/patch.js';
+import { defaultDeviceConfig, readDeviceConfig } from '../../src/lib/formats/device-config.js';
+import { readElf } from '../../src/lib/formats/elf/read.js';
+import { symbolize } from '../../src/lib/formats/elf/symbolize.js';
+import { functionsOf } from '../../src/lib/formats/elf/symbols.js';
+import { elfUsage } from '../../src/lib/formats/elf/usage.js';
+import { readEspImage } from '../../src/lib/formats/esp-image/read.js';
+import { readIntelHex, writeIntelHex } from '../../src/lib/formats/intel-hex.js';
+import { readNvsKeys, writeNvsKeys } from '../../src/lib/formats/nvs/crypt.js';
+import { parseNvsCsv } from '../../src/lib/formats/nvs/csv.js';
+import { readNvs } from '../../src/lib/formats/nvs/read.js';
+import { writeNvs } from '../../src/lib/formats/nvs/write.js';
+import { firstOtadata, readOtadata } from '../../src/lib/formats/otadata.js';
 import {
-  createDelta,
-  DeltaDecoder,
-  defaultDeviceConfig,
-  elfUsage,
-  firstOtadata,
-  functionsOf,
-  parseNvsCsv,
   parsePartitionsCsv,
-  readDeviceConfig,
-  readElf,
-  readEspImage,
-  readIntelHex,
-  readNvs,
-  readNvsKeys,
-  readOtadata,
   readPartitionTable,
-  readUf2,
-  symbolize,
-  writeIntelHex,
-  writeNvs,
-  writeNvsKeys,
   writePartitionTable,
-  writeUf2,
-} from '../../src/lib/formats/index.js';
+} from '../../src/lib/formats/partitions.js';
+import { readUf2, writeUf2 } from '../../src/lib/formats/uf2.js';
 import { elfOf } from '../../test/support/elf-file.js';
 import { described, espApp, espBootloader, espImage } from '../../test/support/esp-image.js';
 import { mendedHex, mendedImage, mendedNvs, mendedOtadata, mendedTable } from '../mend.js';

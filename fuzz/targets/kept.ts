@@ -14,7 +14,7 @@ import {
 import { restoreBackup } from '../../src/lib/platform/backup/restore.js';
 import { sealedTables, tablesOf } from '../../src/lib/platform/backup/tables.js';
 import { migrations } from '../../src/lib/platform/store/migrations.js';
-import { readPlan } from '../../src/lib/registry/rollouts/plan-file.js';
+import { readPlan } from '../../src/lib/registry/rollouts/request.js';
 import { texts } from '../seeds.js';
 import { type Entry, entriesOf, sha256, tarOf } from '../tar.js';
 import type { Target } from '../types.js';

@@ -1,17 +1,14 @@
-import { generateKeyPair, publicKeyOf, seededRandom } from '../../src/lib/core/index.js';
-import {
-  checkGraph,
-  importTflite,
-  outlineTflite,
-  readMetadata,
-  readTflite,
-  signPayload,
-  trustRootOf,
-  verifyBirth,
-  verifyManifest,
-  writeSavedModel,
-  writeTflite,
-} from '../../src/lib/formats/index.js';
+import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { verifyBirth } from '../../src/lib/formats/manifest/birth.js';
+import { signPayload, trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import { verifyManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { writeSavedModel } from '../../src/lib/formats/saved-model.js';
+import { checkGraph } from '../../src/lib/formats/tflite/check.js';
+import { readMetadata } from '../../src/lib/formats/tflite/metadata.js';
+import { outlineTflite } from '../../src/lib/formats/tflite/outline.js';
+import { importTflite, readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { unpackAny } from '../../src/lib/model/bundle/pack.js';
 import { readGraphDef } from '../../src/lib/model/import/saved-model/graph-def.js';
 import { tinyBundle } from '../../test/support/bundle.js';

@@ -1,17 +1,9 @@
-import {
-  createColumnsReader,
-  csvColumns,
-  decodeCbor,
-  parseCsv,
-  parseLabelledCsv,
-  parseMixedCsv,
-  parseTable,
-  readArchive,
-  readZip,
-  writeArchive,
-  writeCsv,
-  writeZip,
-} from '../../src/lib/formats/index.js';
+import { readArchive, writeArchive } from '../../src/lib/formats/archive.js';
+import { decodeCbor } from '../../src/lib/formats/cbor.js';
+import { createColumnsReader } from '../../src/lib/formats/csv/columns.js';
+import { csvColumns, parseCsv, parseLabelledCsv, parseMixedCsv } from '../../src/lib/formats/csv/parse.js';
+import { parseTable, writeCsv } from '../../src/lib/formats/csv/table.js';
+import { readZip, writeZip } from '../../src/lib/formats/zip.js';
 import { createRowReader } from '../../src/lib/stream/file/rows.js';
 import { filesIn } from '../seeds.js';
 import type { Target } from '../types.js';

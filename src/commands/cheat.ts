@@ -1,6 +1,8 @@
 import { Args } from '@oclif/core';
-import { z } from 'zod';
-import { AiotCommand, allCheatSheets, cheatText } from '../lib/cli/index.js';
+import * as z from 'zod';
+import { allCheatSheets } from '../lib/cli/cheat-sheets.js';
+import { AiotCommand } from '../lib/cli/command.js';
+import { cheatText } from '../lib/cli/render/streams.js';
 
 const pair = (first: string, second: string) => z.object({ [first]: z.string(), [second]: z.string() });
 

@@ -1,15 +1,11 @@
 import { Args } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  type CompletionShell,
-  completionScript,
-  completionShells,
-  completionTable,
-  documentList,
-} from '../lib/cli/index.js';
-import { catalogue } from '../lib/core/index.js';
-import { findTemplates } from '../lib/project/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../lib/cli/command.js';
+import { type CompletionShell, completionScript, completionShells } from '../lib/cli/completion/scripts.js';
+import { completionTable } from '../lib/cli/completion/table.js';
+import { documentList } from '../lib/cli/documents.js';
+import { catalogue } from '../lib/core/catalogue.js';
+import { findTemplates } from '../lib/project/templates.js';
 
 export default class Completion extends AiotCommand {
   static override summary = 'Print the script that completes commands and flags in your shell.';

@@ -1,6 +1,10 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, dashboardText, openSecretUrl, shared } from '../lib/cli/index.js';
-import { loginLinkSchema, withClient } from '../lib/registry/index.js';
+import { AiotCommand } from '../lib/cli/command.js';
+import { shared } from '../lib/cli/flags/shared.js';
+import { dashboardText } from '../lib/cli/render/platform.js';
+import { openSecretUrl } from '../lib/cli/report.js';
+import { withClient } from '../lib/registry/context.js';
+import { loginLinkSchema } from '../lib/registry/session-api.js';
 
 export default class Dashboard extends AiotCommand {
   static override summary = 'Make a link into the dashboard of the platform in use.';

@@ -1,6 +1,10 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, demoSummary, drawsOver, invocation, programName, runSteps } from '../lib/cli/index.js';
-import { createDemo, demoFolder, demoResultSchema } from '../lib/demo/index.js';
+import { AiotCommand } from '../lib/cli/command.js';
+import { invocation, programName } from '../lib/cli/invocation.js';
+import { drawsOver } from '../lib/cli/live/redraw.js';
+import { runSteps } from '../lib/cli/live/steps.js';
+import { demoSummary } from '../lib/cli/render/project.js';
+import { createDemo, demoFolder, demoResultSchema } from '../lib/demo/demo.js';
 
 export default class Demo extends AiotCommand {
   static override summary = 'Train, deploy and run a model on this machine, on real data.';

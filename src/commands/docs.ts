@@ -1,16 +1,9 @@
 import { Args, Flags } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  documentList,
-  documentNamed,
-  documentText,
-  findInDocuments,
-  next,
-  placeOf,
-  table,
-} from '../lib/cli/index.js';
-import { AiotError } from '../lib/core/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../lib/cli/command.js';
+import { documentList, documentNamed, documentText, findInDocuments, placeOf } from '../lib/cli/documents.js';
+import { next, table } from '../lib/cli/render/text.js';
+import { AiotError } from '../lib/core/errors.js';
 
 const pageSchema = z.object({ page: z.string(), title: z.string(), about: z.string() });
 const sectionSchema = z.object({ page: z.string(), heading: z.string(), line: z.int(), text: z.string() });

@@ -1,5 +1,9 @@
-import { AiotCommand, dim, duration, green, next, red, yellow } from '../lib/cli/index.js';
-import { diagnosisSchema, examine, type Finding } from '../lib/doctor/index.js';
+import { AiotCommand } from '../lib/cli/command.js';
+import { duration } from '../lib/cli/flags/shared.js';
+import { dim, green, red, yellow } from '../lib/cli/render/style.js';
+import { next } from '../lib/cli/render/text.js';
+import { examine } from '../lib/doctor/examine.js';
+import { diagnosisSchema, type Finding } from '../lib/doctor/finding.js';
 
 const marks = { ok: () => green('✓'), warn: () => yellow('!'), fail: () => red('✗') };
 

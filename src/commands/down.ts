@@ -1,6 +1,9 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, again, next, shared } from '../lib/cli/index.js';
-import { down, downResultSchema } from '../lib/platform/index.js';
+import { AiotCommand } from '../lib/cli/command.js';
+import { shared } from '../lib/cli/flags/shared.js';
+import { again } from '../lib/cli/invocation.js';
+import { next } from '../lib/cli/render/text.js';
+import { down, downResultSchema } from '../lib/platform/up/detached.js';
 
 export default class Down extends AiotCommand {
   static override summary = 'Stop the platform that runs on this machine.';

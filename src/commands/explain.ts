@@ -1,7 +1,9 @@
 import { Args } from '@oclif/core';
-import { z } from 'zod';
-import { AiotCommand, bold, facts, next, table } from '../lib/cli/index.js';
-import { explainCode, listCodes } from '../lib/core/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../lib/cli/command.js';
+import { bold } from '../lib/cli/render/style.js';
+import { facts, next, table } from '../lib/cli/render/text.js';
+import { explainCode, listCodes } from '../lib/core/errors.js';
 
 const shownSchema = z.object({
   code: z.string(),

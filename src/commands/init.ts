@@ -1,25 +1,15 @@
 import { Args, Flags, type Interfaces } from '@oclif/core';
-import {
-  AiotCommand,
-  askForProject,
-  type Beginning,
-  createAsker,
-  forTerminal,
-  hertz,
-  initText,
-  labelFrom,
-  next,
-  shellWord,
-  surveyText,
-} from '../lib/cli/index.js';
-import { type ChipName, chipNames } from '../lib/model/index.js';
-import {
-  initOwnProject,
-  initProject,
-  initResultSchema,
-  refuseOccupied,
-  surveyData,
-} from '../lib/project/index.js';
+import { AiotCommand } from '../lib/cli/command.js';
+import { hertz, labelFrom } from '../lib/cli/flags/models.js';
+import { askForProject, type Beginning } from '../lib/cli/init-questions.js';
+import { createAsker } from '../lib/cli/questions.js';
+import { initText, surveyText } from '../lib/cli/render/project.js';
+import { forTerminal } from '../lib/cli/render/style.js';
+import { next } from '../lib/cli/render/text.js';
+import { shellWord } from '../lib/core/text.js';
+import { type ChipName, chipNames } from '../lib/model/fit/chips.js';
+import { initOwnProject, initProject, initResultSchema, refuseOccupied } from '../lib/project/init.js';
+import { surveyData } from '../lib/project/own-project.js';
 
 export default class Init extends AiotCommand {
   static override summary =

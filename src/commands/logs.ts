@@ -1,6 +1,9 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, duration, logText, upFlags } from '../lib/cli/index.js';
-import { logLineSchema, readLogs } from '../lib/platform/index.js';
+import { AiotCommand } from '../lib/cli/command.js';
+import { upFlags } from '../lib/cli/flags/platform.js';
+import { duration } from '../lib/cli/flags/shared.js';
+import { logText } from '../lib/cli/render/platform.js';
+import { logLineSchema, readLogs } from '../lib/platform/up/logs.js';
 
 export default class Logs extends AiotCommand {
   static override summary = 'Show what the platform on this machine has logged.';

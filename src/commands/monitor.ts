@@ -1,5 +1,7 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, duration, MonitorScreen, shared } from '../lib/cli/index.js';
+import { AiotCommand } from '../lib/cli/command.js';
+import { duration, shared } from '../lib/cli/flags/shared.js';
+import { MonitorScreen } from '../lib/cli/live/monitor-screen.js';
 import { levels, monitorEventSchema } from '../lib/flash/monitor/events.js';
 import { lineEnds, monitor } from '../lib/flash/monitor/monitor.js';
 import { parsePattern } from '../lib/flash/monitor/pattern.js';

@@ -1,5 +1,10 @@
-import { AiotCommand, again, next, shared, statusText } from '../lib/cli/index.js';
-import { statusSchema, withClient } from '../lib/registry/index.js';
+import { AiotCommand } from '../lib/cli/command.js';
+import { shared } from '../lib/cli/flags/shared.js';
+import { again } from '../lib/cli/invocation.js';
+import { statusText } from '../lib/cli/render/platform.js';
+import { next } from '../lib/cli/render/text.js';
+import { statusSchema } from '../lib/registry/api.js';
+import { withClient } from '../lib/registry/context.js';
 
 export default class Status extends AiotCommand {
   static override summary = 'Show how the platform in use is: listeners, engines, counts, disk, warnings.';

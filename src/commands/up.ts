@@ -1,20 +1,17 @@
 import { once } from 'node:events';
-import {
-  AiotCommand,
-  again,
-  boundedLog,
-  dim,
-  endUnread,
-  logText,
-  next,
-  platformNext,
-  platformText,
-  upFlags,
-  upOptionsOf,
-} from '../lib/cli/index.js';
-import { keepYoungHeapSmall } from '../lib/core/index.js';
-import { logLineOf, type UpResult, up, upDetached, upResultSchema } from '../lib/platform/index.js';
-import { upProject } from '../lib/project/index.js';
+import { AiotCommand } from '../lib/cli/command.js';
+import { upFlags, upOptionsOf } from '../lib/cli/flags/platform.js';
+import { again } from '../lib/cli/invocation.js';
+import { boundedLog, endUnread } from '../lib/cli/live/bounded-log.js';
+import { logText, platformNext, platformText } from '../lib/cli/render/platform.js';
+import { dim } from '../lib/cli/render/style.js';
+import { next } from '../lib/cli/render/text.js';
+import { keepYoungHeapSmall } from '../lib/core/process.js';
+import { upDetached } from '../lib/platform/up/detached.js';
+import { logLineOf } from '../lib/platform/up/logs.js';
+import { type UpResult, upResultSchema } from '../lib/platform/up/options.js';
+import { up } from '../lib/platform/up/up.js';
+import { upProject } from '../lib/project/up.js';
 
 export default class Up extends AiotCommand {
   static override summary = 'Start a platform: HTTPS API, MQTT broker, database and blobs in one process.';

@@ -1,6 +1,8 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, duration, next } from '../lib/cli/index.js';
-import { lookForUpdate, updateSchema } from '../lib/doctor/index.js';
+import { AiotCommand } from '../lib/cli/command.js';
+import { duration } from '../lib/cli/flags/shared.js';
+import { next } from '../lib/cli/render/text.js';
+import { lookForUpdate, updateSchema } from '../lib/doctor/update.js';
 
 export default class Update extends AiotCommand {
   static override summary = 'Say which version this is and, when asked, whether there is a newer one.';

@@ -1,14 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
-import {
-  type Envelope,
-  type Manifest,
-  peekManifest,
-  signManifest,
-  trustRootOf,
-} from '../../src/lib/formats/index.js';
-import { signModel } from '../../src/lib/model/index.js';
-import { type RegistryClient, releaseOf, rolloutRequest } from '../../src/lib/registry/index.js';
+import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { type Envelope, trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import { type Manifest, peekManifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { signModel } from '../../src/lib/model/publish/push.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
+import { releaseOf } from '../../src/lib/registry/rollouts/release.js';
+import { rolloutRequest } from '../../src/lib/registry/rollouts/request.js';
 import { pushTiny } from '../support/bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 

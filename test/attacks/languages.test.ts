@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { eventsAfter } from '../../src/lib/platform/events/events.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
-import { openSink } from '../../src/lib/stream/index.js';
+import { openSink } from '../../src/lib/stream/open.js';
 import { startHttp } from '../stream/outbound/servers.js';
 import { root } from '../support/cli.js';
 import { hostileLines as lines } from '../support/hostile-texts.js';

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mostBytes, runCommand } from '../../src/lib/cli/mcp.js';
 import { createHttpSource } from '../../src/lib/device/virtual/http-link.js';
+import { writeArchive } from '../../src/lib/formats/archive.js';
 import { readHeader } from '../../src/lib/formats/csv/cells.js';
-import { readZip, writeArchive, writeZip } from '../../src/lib/formats/index.js';
+import { readZip, writeZip } from '../../src/lib/formats/zip.js';
 import { names, readBackup } from '../../src/lib/platform/backup/format.js';
 
 const MiB = 1024 ** 2;

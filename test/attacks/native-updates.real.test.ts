@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
-import { createNativeDevice, type DeviceEvent } from '../../src/lib/device/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
+import { createNativeDevice } from '../../src/lib/device/native/device.js';
 import { forged, type Lab, openLab, raw } from '../support/attacker.js';
 import { motionBundle } from '../support/motion-bundle.js';
 import { nativeVictims } from '../support/native-victim.js';

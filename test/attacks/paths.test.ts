@@ -1,10 +1,11 @@
 import { request } from 'node:https';
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { namePattern } from '../../src/lib/core/index.js';
+import { namePattern } from '../../src/lib/core/names.js';
 import { listingSchema } from '../../src/lib/data/dataset/listing.js';
 import { parseValues } from '../../src/lib/deploy/values.js';
-import { readArchive, readZip, writeArchive, writeZip } from '../../src/lib/formats/index.js';
+import { readArchive, writeArchive } from '../../src/lib/formats/archive.js';
+import { readZip, writeZip } from '../../src/lib/formats/zip.js';
 import { isKnown } from '../../src/lib/platform/backup/format.js';
 import { parseModelReference } from '../../src/lib/registry/reference.js';
 import { nameTemplate } from '../../src/lib/stream/file/template.js';

@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
-import { type Desired, type Reported, type Signer, withProof } from '../../src/lib/device/index.js';
-import { peekManifest, signManifest, trustRootOf } from '../../src/lib/formats/index.js';
+import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
+import { type Signer, withProof } from '../../src/lib/device/protocol/proof.js';
+import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import { peekManifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { readIdentity } from '../../src/lib/provision/held-identity.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { ModelVersion } from '../../src/lib/registry/index.js';
+import type { ModelVersion } from '../../src/lib/registry/api.js';
 import { pushTiny } from '../support/bundle.js';
 import { anyBundle, pushBundle } from '../support/ddi.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';

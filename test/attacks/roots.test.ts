@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createVirtualDevice, type DeviceEvent } from '../../src/lib/device/index.js';
+import type { DeviceEvent } from '../../src/lib/device/events.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import { trustInMemory } from '../../src/lib/device/virtual/trust.js';
 import { forged, json, type Lab, newFlash, openLab, someBytes } from '../support/attacker.js';
 import { rootAttacks } from '../support/root-attacks.js';

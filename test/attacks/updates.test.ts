@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Clock } from '../../src/lib/core/index.js';
-import { createFlash, createVirtualDevice, flashBytesFor } from '../../src/lib/device/index.js';
+import type { Clock } from '../../src/lib/core/time.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import { createFlash } from '../../src/lib/device/virtual/flash.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
 import { signPayload } from '../../src/lib/formats/manifest/envelope.js';
 import { type Answer, forged, type Lab, newFlash, openLab, someBytes } from '../support/attacker.js';
 import { motionBundle } from '../support/motion-bundle.js';

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { again, shellWord } from '../../src/lib/cli/index.js';
-import { forProject } from '../../src/lib/cli/invocation.js';
+import { again, forProject } from '../../src/lib/cli/invocation.js';
+import { shellWord } from '../../src/lib/core/text.js';
 import { temporaryFolder } from '../model/support.js';
 import { runCli } from '../support/cli.js';
 

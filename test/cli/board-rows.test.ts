@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { boardRows, createProgress, type RowsOptions } from '../../src/lib/cli/index.js';
+import { boardRows, type RowsOptions } from '../../src/lib/cli/live/board-rows.js';
+import { createProgress } from '../../src/lib/cli/live/progress.js';
 import type { BoardRow } from '../../src/lib/flash/write/flash-boards.js';
 
 const row = (port: string, changes: Partial<BoardRow> = {}): BoardRow => ({

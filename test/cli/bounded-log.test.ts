@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
-import { boundedLog } from '../../src/lib/cli/index.js';
+import { boundedLog } from '../../src/lib/cli/live/bounded-log.js';
 import { root } from '../support/cli.js';
 
 let folder = '';

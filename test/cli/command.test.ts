@@ -2,7 +2,8 @@ import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { catalogue } from '../../src/lib/core/catalogue.js';
-import { AiotError, formatDuration, parseDuration } from '../../src/lib/core/index.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import { formatDuration, parseDuration } from '../../src/lib/core/time.js';
 import { root, runCli } from '../support/cli.js';
 
 /** The whole program from source, as a process of its own. */

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { writeContexts } from '../../src/lib/core/index.js';
+import { writeContexts } from '../../src/lib/core/contexts.js';
 import { root, runCli } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
 

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeContexts } from '../../src/lib/core/index.js';
+import { writeContexts } from '../../src/lib/core/contexts.js';
 import { runCli } from '../support/cli.js';
 
 let folder = '';

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import ConfigExplain from '../../src/commands/config/explain.js';
-import { type ExplainInput, explainSettings } from '../../src/lib/cli/index.js';
-import { addContext } from '../../src/lib/core/index.js';
+import { type ExplainInput, explainSettings } from '../../src/lib/cli/settings.js';
+import { addContext } from '../../src/lib/core/contexts.js';
 import { runCli } from '../support/cli.js';
 
 let folder: string;

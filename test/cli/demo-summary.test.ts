@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { demoSummary } from '../../src/lib/cli/index.js';
-import type { DemoResult } from '../../src/lib/demo/index.js';
+import { demoSummary } from '../../src/lib/cli/render/project.js';
+import type { DemoResult } from '../../src/lib/demo/demo.js';
 
 const result: DemoResult = {
   folder: '/tmp/my demo',

@@ -6,7 +6,7 @@ import {
   documentText,
   findInDocuments,
   placeOf,
-} from '../../src/lib/cli/index.js';
+} from '../../src/lib/cli/documents.js';
 import { runCli } from '../support/cli.js';
 
 interface Section {

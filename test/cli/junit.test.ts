@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { conformityCases, gateCases } from '../../src/lib/cli/index.js';
-import { junitXml } from '../../src/lib/formats/index.js';
+import { conformityCases, gateCases } from '../../src/lib/cli/junit.js';
+import { junitXml } from '../../src/lib/formats/junit.js';
 import { root, runCli } from '../support/cli.js';
 
 let folder = '';

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { LoopScreen, loopText } from '../../src/lib/cli/index.js';
-import { loopFrame } from '../../src/lib/cli/render/loop.js';
+import { LoopScreen } from '../../src/lib/cli/live/loop-screen.js';
+import { loopFrame, loopText } from '../../src/lib/cli/render/loop.js';
 import { runLoop } from '../../src/lib/loop/run/run.js';
 import { batchesOf, fakeLoop, livelySamples } from '../support/loop.js';
 

@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { programName } from '../../src/lib/cli/index.js';
+import { programName } from '../../src/lib/cli/invocation.js';
 
 let folder: string;
 let script: string;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createProgress } from '../../src/lib/cli/index.js';
+import { createProgress } from '../../src/lib/cli/live/progress.js';
 
 function record(options: { tty: boolean; quiet?: boolean }) {
   const written: string[] = [];

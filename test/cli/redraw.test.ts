@@ -1,9 +1,9 @@
 import { stripVTControlCharacters } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { rolloutNews } from '../../src/lib/cli/index.js';
 import { LivePlot, screenOf } from '../../src/lib/cli/live/plot.js';
 import { createProgress } from '../../src/lib/cli/live/progress.js';
 import { drawsOver, Redraw } from '../../src/lib/cli/live/redraw.js';
+import { rolloutNews } from '../../src/lib/cli/live/rollout-news.js';
 import { madeUpRollout } from '../support/reports.js';
 
 afterEach(() => {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { changes, compareSamples, independentRows } from '../../bench/drift/rates.js';
 import { driftPage } from '../../src/lib/data/drift/report.js';
 import { productionPage } from '../../src/lib/flash/write/production.js';
-import { writeRolloutPage } from '../../src/lib/registry/index.js';
+import { writeRolloutPage } from '../../src/lib/registry/rollouts/page/write-page.js';
 import { toyProject } from '../model/support.js';
 import { runCli } from '../support/cli.js';
 import { describeReal } from '../support/real.js';

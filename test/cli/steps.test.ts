@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { runSteps, type Step } from '../../src/lib/cli/index.js';
+import { runSteps, type Step } from '../../src/lib/cli/live/steps.js';
 
 const plain = { json: false, quiet: false, tty: false };
 

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { askFor, redeem } from '../../src/lib/cli/approvals.js';
-import { loadProject, readContexts, writeContexts } from '../../src/lib/core/index.js';
+import { readContexts, writeContexts } from '../../src/lib/core/contexts.js';
+import { loadProject } from '../../src/lib/core/project.js';
 import { root } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
 

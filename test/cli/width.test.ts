@@ -2,16 +2,15 @@ import { stripVTControlCharacters } from 'node:util';
 import { Config } from '@oclif/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import AiotHelp from '../../src/lib/cli/help.js';
+import { storedTable, streamsTable } from '../../src/lib/cli/render/datasets.js';
+import { devicesTable } from '../../src/lib/cli/render/fleet.js';
 import {
-  devicesTable,
   eventText,
   jobsTable,
-  storedTable,
-  streamsTable,
   tokensTable,
   usersTable,
   webhooksTable,
-} from '../../src/lib/cli/index.js';
+} from '../../src/lib/cli/render/platform.js';
 import { facts, table, wrappedLines } from '../../src/lib/cli/render/text.js';
 import { root } from '../support/cli.js';
 

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { onAbort, untilAborted } from '../../src/lib/core/index.js';
+import { onAbort, untilAborted } from '../../src/lib/core/tasks.js';
 
 const reason = new Error('enough');
 const never = new Promise<never>(() => {});

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseCron } from '../../src/lib/core/index.js';
+import { parseCron } from '../../src/lib/core/time.js';
 
 /** In this machine's time zone, as a person writes it. */
 const at = (text: string) => new Date(text.replace(' ', 'T')).getTime();

@@ -10,7 +10,7 @@ import {
   refuseInputs,
   writeFileAtomic,
   writeTogether,
-} from '../../src/lib/core/index.js';
+} from '../../src/lib/core/files.js';
 
 let dir: string;
 beforeAll(async () => {

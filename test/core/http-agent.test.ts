@@ -2,7 +2,7 @@ import { createServer, type Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { request } from 'undici';
 import { describe, expect, it } from 'vitest';
-import { httpAgent } from '../../src/lib/core/index.js';
+import { httpAgent } from '../../src/lib/core/http-agent.js';
 
 const piece = Buffer.alloc(64 * 1024, 0x61);
 

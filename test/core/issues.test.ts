@@ -2,9 +2,11 @@ import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { asAiotError } from '../../src/lib/cli/errors.js';
-import { issueText, namePattern, parseYaml, problemsOf } from '../../src/lib/core/index.js';
+import { issueText, problemsOf } from '../../src/lib/core/issues.js';
+import { namePattern } from '../../src/lib/core/names.js';
+import { parseYaml } from '../../src/lib/core/yaml.js';
 import { root } from '../support/cli.js';
 
 function textOf(schema: z.ZodType, value: unknown): string {

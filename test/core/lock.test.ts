@@ -2,7 +2,8 @@ import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { addContext, listContexts, takeLock, withLock } from '../../src/lib/core/index.js';
+import { addContext, listContexts } from '../../src/lib/core/contexts.js';
+import { takeLock, withLock } from '../../src/lib/core/lock.js';
 
 let folder: string;
 beforeEach(async () => {

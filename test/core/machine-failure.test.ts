@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { asAiotError } from '../../src/lib/cli/errors.js';
-import { unwritable } from '../../src/lib/core/index.js';
+import { unwritable } from '../../src/lib/core/files.js';
 import { digestOfFile } from '../../src/lib/pipeline/store.js';
 
 const failed = (code: string) => Object.assign(new Error(`${code}: told by the system, fsync`), { code });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { nativePart } from '../../src/lib/core/index.js';
+import { nativePart } from '../../src/lib/core/process.js';
 
 describe('a package with native code', () => {
   it('is what it exports, where it loads', async () => {

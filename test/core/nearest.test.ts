@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { didYouMean, nearest } from '../../src/lib/core/index.js';
+import { didYouMean, nearest } from '../../src/lib/core/text.js';
 
 describe('the nearest word', () => {
   it.each([

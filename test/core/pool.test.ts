@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { inParallel } from '../../src/lib/core/index.js';
+import { inParallel } from '../../src/lib/core/tasks.js';
 
 describe('work in parallel', () => {
   it.each([1, 2, 5, 9])('gives results in the order of the items, %i at a time and no more', async (jobs) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseProject } from '../../src/lib/core/index.js';
+import { parseProject } from '../../src/lib/core/project.js';
 
 const good = `name: watch
 stream:

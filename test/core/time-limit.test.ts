@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { timeLimit } from '../../src/lib/core/index.js';
+import { timeLimit } from '../../src/lib/core/tasks.js';
 import { root } from '../support/cli.js';
 import { runProgram } from '../support/programs.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { vendoredFile } from '../../src/lib/core/index.js';
+import { vendoredFile } from '../../src/lib/core/folders.js';
 
 describe('a file of another package inside aiot', () => {
   it('is unpacked where it was compressed', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
-import { deepestYaml, parseYaml, tooDeepYaml } from '../../src/lib/core/index.js';
+import * as z from 'zod';
+import { deepestYaml, parseYaml, tooDeepYaml } from '../../src/lib/core/yaml.js';
 
 const deep = 20_000;
 const indented = (levels: number) =>

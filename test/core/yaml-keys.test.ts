@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { z } from 'zod';
-import { parseYaml } from '../../src/lib/core/index.js';
+import * as z from 'zod';
+import { parseYaml } from '../../src/lib/core/yaml.js';
 
 afterEach(() => vi.restoreAllMocks());
 

@@ -1,16 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { gaussian, parseProject, seededRandom } from '../../src/lib/core/index.js';
-import {
-  checkDataset,
-  copiesIn,
-  type Dataset,
-  openDataset,
-  type Recording,
-  splitDataset,
-} from '../../src/lib/data/index.js';
-import { signalSpecOf } from '../../src/lib/signal/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import { parseProject } from '../../src/lib/core/project.js';
+import { checkDataset } from '../../src/lib/data/check/check.js';
+import { copiesIn } from '../../src/lib/data/copies/copies.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { splitDataset } from '../../src/lib/data/split.js';
+import type { Dataset, Recording } from '../../src/lib/data/types.js';
+import { signalSpecOf } from '../../src/lib/signal/spec.js';
 import { root } from '../support/cli.js';
 import { describeReal, recordingsFolder } from '../support/real.js';
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { parseProject } from '../../src/lib/core/index.js';
-import { checkDataset, type Recording } from '../../src/lib/data/index.js';
-import { signalSpecOf } from '../../src/lib/signal/index.js';
+import { parseProject } from '../../src/lib/core/project.js';
+import { checkDataset } from '../../src/lib/data/check/check.js';
+import type { Recording } from '../../src/lib/data/types.js';
+import { signalSpecOf } from '../../src/lib/signal/spec.js';
 import { dataset, noise, recording, several, yaml } from './support.js';
 
 const config = parseProject(yaml, 'aiot.yaml');

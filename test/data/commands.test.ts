@@ -9,7 +9,7 @@ import DataList from '../../src/commands/data/list.js';
 import DataRecord from '../../src/commands/data/record.js';
 import DataShow from '../../src/commands/data/show.js';
 import { initProject } from '../../src/lib/project/init.js';
-import { toLine } from '../../src/lib/stream/index.js';
+import { toLine } from '../../src/lib/stream/file/line.js';
 import { runCli } from '../support/cli.js';
 
 let dir: string;

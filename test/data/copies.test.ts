@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { gaussian, type Random, seededRandom } from '../../src/lib/core/index.js';
+import { gaussian, type Random, seededRandom } from '../../src/lib/core/numbers.js';
 import { copiesIn } from '../../src/lib/data/copies/copies.js';
-import { datasetOf, type Recording } from '../../src/lib/data/index.js';
+import { datasetOf } from '../../src/lib/data/dataset/open.js';
+import type { Recording } from '../../src/lib/data/types.js';
 import { fc, runs } from '../support/property.js';
 
 function dataset(rateHz: number, fields: string[], columns: Float64Array[][]) {

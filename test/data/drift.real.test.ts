@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { expect, it } from 'vitest';
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import {
   countsBetween,
   cutsOf,

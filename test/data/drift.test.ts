@@ -13,10 +13,10 @@ import {
   ratesOf,
 } from '../../bench/drift/rates.js';
 import DataDrift from '../../src/commands/data/drift.js';
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { paceOf } from '../../src/lib/data/drift/effective-count.js';
 import { sortNumbers } from '../../src/lib/data/drift/profile.js';
-import { initProject } from '../../src/lib/project/index.js';
+import { initProject } from '../../src/lib/project/init.js';
 
 import { runCli } from '../support/cli.js';
 import { fc, runs } from '../support/property.js';

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { MqttClient } from 'mqtt';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { addContext } from '../../src/lib/core/index.js';
-import { initProject } from '../../src/lib/project/index.js';
+import { addContext } from '../../src/lib/core/contexts.js';
+import { initProject } from '../../src/lib/project/init.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 
 import { runCli } from '../support/cli.js';

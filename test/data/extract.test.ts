@@ -2,9 +2,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { AiotError, loadProject } from '../../src/lib/core/index.js';
-import { extractData, extractedSchema } from '../../src/lib/data/index.js';
-import type { DatasetListing, RegistryClient } from '../../src/lib/registry/index.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import { loadProject } from '../../src/lib/core/project.js';
+import { extractData, extractedSchema } from '../../src/lib/data/sources/extract.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
+import type { DatasetListing } from '../../src/lib/registry/datasets/bodies.js';
 import { ok, refusal } from '../support/up.js';
 
 let dir = '';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import DataFeatures from '../../src/commands/data/features.js';
-import { openTable } from '../../src/lib/data/index.js';
+import { openTable } from '../../src/lib/data/tables/table.js';
 import { runCli } from '../support/cli.js';
 
 let dir: string;

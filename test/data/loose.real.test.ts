@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import DataCheck from '../../src/commands/data/check.js';
-import { checkText } from '../../src/lib/cli/index.js';
-import type { CheckReport } from '../../src/lib/data/index.js';
+import { checkText } from '../../src/lib/cli/render/data.js';
+import type { CheckReport } from '../../src/lib/data/check/report.js';
 import { runCli } from '../support/cli.js';
 import { describeReal, recordingsFolder } from '../support/real.js';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import DataCheck from '../../src/commands/data/check.js';
-import type { CheckReport } from '../../src/lib/data/index.js';
+import type { CheckReport } from '../../src/lib/data/check/report.js';
 import { runCli } from '../support/cli.js';
 import {
   csvOf,

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 
 export type Rows = number[][];
 

@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { motorSamples, motorStates, simulateMotor } from '../../src/lib/data/index.js';
-import { endRise, motor, outerRaceHz, runningCurrent, shaftHz } from '../../src/lib/data/motor.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import {
+  endRise,
+  motor,
+  motorSamples,
+  motorStates,
+  outerRaceHz,
+  runningCurrent,
+  shaftHz,
+  simulateMotor,
+} from '../../src/lib/data/motor.js';
 import { createFourier } from '../../src/lib/signal/fourier.js';
 
 const rateHz = 200;

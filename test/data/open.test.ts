@@ -1,8 +1,11 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { AiotError, type Project } from '../../src/lib/core/index.js';
-import { importRecordings, openDataset, saveRecordings } from '../../src/lib/data/index.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import type { Project } from '../../src/lib/core/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { saveRecordings } from '../../src/lib/data/dataset/write.js';
+import { importRecordings } from '../../src/lib/data/sources/import.js';
 import { makeProject, recording, writeCsvFiles } from './support.js';
 
 let project: Project;

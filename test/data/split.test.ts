@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { parseProject } from '../../src/lib/core/index.js';
-import { checkSplit, copiesIn, leakError, splitDataset, windowParts } from '../../src/lib/data/index.js';
+import { parseProject } from '../../src/lib/core/project.js';
+import { checkSplit, leakError } from '../../src/lib/data/check/copies.js';
+import { copiesIn } from '../../src/lib/data/copies/copies.js';
+import { windowParts } from '../../src/lib/data/parts.js';
+import { splitDataset } from '../../src/lib/data/split.js';
 import { fc, runs } from '../support/property.js';
 import { dataset, recording, several, yaml } from './support.js';
 

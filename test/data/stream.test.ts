@@ -2,9 +2,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Project } from '../../src/lib/core/index.js';
-import { openDataset, pullDataset, recordStream } from '../../src/lib/data/index.js';
-import { toLine } from '../../src/lib/stream/index.js';
+import type { Project } from '../../src/lib/core/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { pullDataset } from '../../src/lib/data/dataset/pull.js';
+import { recordStream } from '../../src/lib/data/sources/record.js';
+import { toLine } from '../../src/lib/stream/file/line.js';
 import { makeProject } from './support.js';
 
 let project: Project;

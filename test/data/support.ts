@@ -1,9 +1,10 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Project, parseProject, seededRandom } from '../../src/lib/core/index.js';
-import type { Dataset, Recording } from '../../src/lib/data/index.js';
-import { datasetOf } from '../../src/lib/data/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { type Project, parseProject } from '../../src/lib/core/project.js';
+import { datasetOf } from '../../src/lib/data/dataset/open.js';
+import type { Dataset, Recording } from '../../src/lib/data/types.js';
 
 export const yaml = `name: watch
 stream:

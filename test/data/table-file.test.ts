@@ -2,7 +2,8 @@ import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openTable, openTableFile, type TableFile, type TableShape } from '../../src/lib/data/index.js';
+import { openTable, openTableFile, type TableFile } from '../../src/lib/data/tables/table.js';
+import type { TableShape } from '../../src/lib/formats/csv/table.js';
 
 let dir: string;
 beforeAll(async () => {

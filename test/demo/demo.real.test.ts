@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { demoResultSchema } from '../../src/lib/demo/index.js';
+import { demoResultSchema } from '../../src/lib/demo/demo.js';
 import { root, runCli } from '../support/cli.js';
 import { interruptedDemo } from './interrupted.js';
 

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type DemoResult, demoResultSchema } from '../../src/lib/demo/index.js';
+import { type DemoResult, demoResultSchema } from '../../src/lib/demo/demo.js';
 import { root, runCli } from '../support/cli.js';
 import { interruptedDemo } from './interrupted.js';
 

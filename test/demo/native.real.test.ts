@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { demoResultSchema } from '../../src/lib/demo/index.js';
+import { demoResultSchema } from '../../src/lib/demo/demo.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
 import { runCli } from '../support/cli.js';
 import { describeReal } from '../support/real.js';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { FoldsFile } from '../../src/lib/model/index.js';
+import type { FoldsFile } from '../../src/lib/model/train/result.js';
 import { temporaryFolder } from '../model/support.js';
 import { root, runCli } from '../support/cli.js';
 import { describeReal, recordingsFolder } from '../support/real.js';

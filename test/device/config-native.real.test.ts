@@ -1,5 +1,5 @@
-import { createNativeDevice } from '../../src/lib/device/index.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
+import { createNativeDevice } from '../../src/lib/device/native/device.js';
 import { configSuite } from '../support/config-suite.js';
 import { describeReal } from '../support/real.js';
 

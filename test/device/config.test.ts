@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { describe } from 'vitest';
-import { createFlash, createVirtualDevice, flashBytesFor } from '../../src/lib/device/index.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import { createFlash } from '../../src/lib/device/virtual/flash.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
 import { configSuite } from '../support/config-suite.js';
 
 describe('the configuration of a virtual device', () => {

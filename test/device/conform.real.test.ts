@@ -1,11 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { addContext } from '../../src/lib/core/index.js';
-import { conformitySchema, createNativeDevice, type NativeDevice } from '../../src/lib/device/index.js';
+import { addContext } from '../../src/lib/core/contexts.js';
+import { conformitySchema } from '../../src/lib/device/conform/conform.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
+import { createNativeDevice, type NativeDevice } from '../../src/lib/device/native/device.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { deliveriesOf, openSource } from '../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../src/lib/stream/message.js';
+import { openSource } from '../../src/lib/stream/open.js';
 import { runCli } from '../support/cli.js';
 import { motionSamples } from '../support/motion-bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

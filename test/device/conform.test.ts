@@ -1,16 +1,18 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { addContext } from '../../src/lib/core/index.js';
+import { addContext } from '../../src/lib/core/contexts.js';
 import type { Bench } from '../../src/lib/device/conform/bench.js';
-import { activeChecks, conformWith, passiveChecks } from '../../src/lib/device/conform/conform.js';
-import type { Seen } from '../../src/lib/device/conform/listen.js';
 import {
+  activeChecks,
   type Conformity,
   conformitySchema,
-  createVirtualDevice,
-  type VirtualDevice,
-} from '../../src/lib/device/index.js';
+  conformWith,
+  passiveChecks,
+} from '../../src/lib/device/conform/conform.js';
+import type { Seen } from '../../src/lib/device/conform/listen.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import type { VirtualDevice } from '../../src/lib/device/virtual/types.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { root, runCli } from '../support/cli.js';
 import { type Fault, faultyLink, type Outgoing } from '../support/conform.js';

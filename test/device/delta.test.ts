@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { AiotError, digestOf } from '../../src/lib/core/index.js';
-import { type BundleSource, createFlash, type Desired, flashBytesFor } from '../../src/lib/device/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import type { Desired } from '../../src/lib/device/protocol/messages.js';
+import type { BundleSource } from '../../src/lib/device/update/types.js';
+import { createFlash } from '../../src/lib/device/virtual/flash.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
 import { byDelta, memorySource, type Release, release, testUpdater } from '../support/update.js';
 
 const slotBytes = 16 * 4096;

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { AiotError, digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { AiotError } from '../../src/lib/core/errors.js';
 import { fleetSource } from '../../src/lib/device/fleet/source.js';
 import type { BundleSource } from '../../src/lib/device/update/types.js';
 

@@ -1,27 +1,20 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type FleetEvent,
-  fleetEventSchema,
-  parseClock,
-  parseLatency,
-  parseShare,
-  reportedSchema,
-  simulateFleet,
-} from '../../src/lib/device/index.js';
-import type { UnsignedManifest } from '../../src/lib/formats/index.js';
+import { parseClock, parseLatency, parseShare } from '../../src/lib/device/fleet/network.js';
+import { type FleetEvent, fleetEventSchema, simulateFleet } from '../../src/lib/device/fleet/simulate.js';
+import { reportedSchema } from '../../src/lib/device/protocol/messages.js';
+import type { UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
+import { pushConfig } from '../../src/lib/registry/config/push.js';
+import { clientFor, contextFor } from '../../src/lib/registry/context.js';
+import { pushFirmware } from '../../src/lib/registry/firmware/push.js';
 import {
-  clientFor,
-  contextFor,
-  pushConfig,
-  pushFirmware,
-  type RegistryClient,
   type Release,
   type RolloutRequest,
   rolloutHasEnded,
-} from '../../src/lib/registry/index.js';
+} from '../../src/lib/registry/rollouts/schema.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { described, espApp, espImage } from '../support/esp-image.js';

@@ -1,8 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { createFlash, flashBytesFor } from '../../src/lib/device/index.js';
 import { interpreterRuntime } from '../../src/lib/device/runtime.js';
 import type { FirmwareTraits } from '../../src/lib/device/virtual/firmware.js';
-import { type AnswerSpec, createPredictor, manifestOf, unpackBundle } from '../../src/lib/model/index.js';
+import { createFlash } from '../../src/lib/device/virtual/flash.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import type { AnswerSpec } from '../../src/lib/model/bundle/types.js';
+import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { answerKinds, standardized, tableBundle, tableRows } from '../support/any-bundle.js';
 import { memorySource, release, testUpdater } from '../support/update.js';
 
@@ -121,7 +125,7 @@ describe('a device that cannot run a bundle', () => {
 
   it('rolls back when an answer is not the golden one, threshold and all', async () => {
     const { bundle } = tableBundle('probability', 'int8');
-    const { packBundle } = await import('../../src/lib/model/index.js');
+    const { packBundle } = await import('../../src/lib/model/bundle/pack.js');
     bundle.info.answer = { kind: 'probability', threshold: 0.999 };
     const labels = bundle.golden.map(({ answer }) => answer.label);
     expect(labels).toContain('faulty');

@@ -2,8 +2,13 @@ import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { describeKitEvent, type KitEvent, kitEventSchema, simulateKit } from '../../src/lib/device/index.js';
-import { kitMessages } from '../../src/lib/device/kit.js';
+import {
+  describeKitEvent,
+  type KitEvent,
+  kitEventSchema,
+  kitMessages,
+  simulateKit,
+} from '../../src/lib/device/kit.js';
 import { startBroker, type TestBroker } from '../support/broker.js';
 import { root, runCli } from '../support/cli.js';
 

@@ -6,17 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf, generateKeyPair } from '../../src/lib/core/index.js';
-import {
-  createFlash,
-  createVirtualDevice,
-  type DeviceIdentity,
-  flashBytesFor,
-  type ModelRuntime,
-  PowerCut,
-} from '../../src/lib/device/index.js';
+import { digestOf, generateKeyPair } from '../../src/lib/core/crypto.js';
+import type { DeviceIdentity } from '../../src/lib/device/identity/identity.js';
+import type { ModelRuntime } from '../../src/lib/device/runtime.js';
 import { createInFlight } from '../../src/lib/device/telemetry/feed.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import { createFlash, PowerCut } from '../../src/lib/device/virtual/flash.js';
 import { createHttpSource } from '../../src/lib/device/virtual/http-link.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
 import { openAuthority } from '../../src/lib/provision/authority.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { startBroker, type TestBroker } from '../support/broker.js';

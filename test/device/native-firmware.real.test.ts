@@ -1,9 +1,12 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { addContext, seededRandom, systemClock } from '../../src/lib/core/index.js';
-import { createNativeDevice, type DeviceEvent, type NativeDevice } from '../../src/lib/device/index.js';
+import { addContext } from '../../src/lib/core/contexts.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { systemClock } from '../../src/lib/core/time.js';
+import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { type NativeProgram, nativeProgram } from '../../src/lib/device/native/build.js';
+import { createNativeDevice, type NativeDevice } from '../../src/lib/device/native/device.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

@@ -1,22 +1,24 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { digestOf, seededRandom, systemClock } from '../../src/lib/core/index.js';
-import type { Recording } from '../../src/lib/data/index.js';
-import {
-  createFlash,
-  createNativeDevice,
-  createVirtualDevice,
-  type DeviceEvent,
-  flashBytesFor,
-  type NativeDevice,
-  replySchema,
-} from '../../src/lib/device/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { systemClock } from '../../src/lib/core/time.js';
+import type { Recording } from '../../src/lib/data/types.js';
+import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
-import { signManifest, type UnsignedManifest } from '../../src/lib/formats/index.js';
-import { createPredictor, manifestOf, unpackBundle } from '../../src/lib/model/index.js';
+import { createNativeDevice, type NativeDevice } from '../../src/lib/device/native/device.js';
+import { replySchema } from '../../src/lib/device/protocol/control.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import { createFlash } from '../../src/lib/device/virtual/flash.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
+import { signManifest, type UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { deliveriesOf, openSink, openSource } from '../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../src/lib/stream/open.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal } from '../support/real.js';

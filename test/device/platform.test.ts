@@ -1,19 +1,17 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
-import type { Recording } from '../../src/lib/data/index.js';
-import {
-  createVirtualDevice,
-  type DeviceEvent,
-  deviceEventSchema,
-  replySchema,
-  type VirtualDevice,
-} from '../../src/lib/device/index.js';
-import { signManifest, type UnsignedManifest } from '../../src/lib/formats/index.js';
-import { manifestOf } from '../../src/lib/model/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import type { Recording } from '../../src/lib/data/types.js';
+import { type DeviceEvent, deviceEventSchema } from '../../src/lib/device/events.js';
+import { replySchema } from '../../src/lib/device/protocol/control.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import type { VirtualDevice } from '../../src/lib/device/virtual/types.js';
+import { signManifest, type UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { deliveriesOf, openSink, openSource } from '../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../src/lib/stream/open.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { oneWave, rolloutEnd } from '../support/rollout.js';

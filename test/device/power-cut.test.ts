@@ -2,17 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { digestOf, seededRandom } from '../../src/lib/core/index.js';
-import {
-  type BundleSource,
-  createDeviceStore,
-  createFlash,
-  type Desired,
-  type Flash,
-  flashBytesFor,
-  PowerCut,
-} from '../../src/lib/device/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Desired } from '../../src/lib/device/protocol/messages.js';
 import { blankRecord } from '../../src/lib/device/update/record.js';
+import type { BundleSource } from '../../src/lib/device/update/types.js';
+import { createFlash, type Flash, PowerCut } from '../../src/lib/device/virtual/flash.js';
+import { createDeviceStore, flashBytesFor } from '../../src/lib/device/virtual/store.js';
 import { anyRuntime, byDelta, memorySource, release, testUpdater } from '../support/update.js';
 
 const bytes = (seed: number, length: number) =>

@@ -3,17 +3,16 @@ import { join } from 'node:path';
 import { Ajv2020 as Ajv, type ValidateFunction } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
-import { catalogue } from '../../src/lib/core/index.js';
+import { catalogue } from '../../src/lib/core/catalogue.js';
 import {
   decodeMessage,
   deviceChannels,
   encodeMessage,
   parseTopic,
-  presenceSchema,
-  protocolSchemas,
   topicOf,
-  updateStates,
-} from '../../src/lib/device/index.js';
+} from '../../src/lib/device/protocol/codec.js';
+import { presenceSchema, updateStates } from '../../src/lib/device/protocol/messages.js';
+import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
 import { root } from '../support/cli.js';
 import { fc } from '../support/property.js';
 

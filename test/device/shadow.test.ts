@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { type BundleSource, createFlash, flashBytesFor } from '../../src/lib/device/index.js';
 import { Shadow } from '../../src/lib/device/telemetry/shadow.js';
-import type { Prediction } from '../../src/lib/model/index.js';
+import type { BundleSource } from '../../src/lib/device/update/types.js';
+import { createFlash } from '../../src/lib/device/virtual/flash.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
+import type { Prediction } from '../../src/lib/model/bundle/predictor.js';
 import { anyRuntime, memorySource, type Release, release, testUpdater } from '../support/update.js';
 
 const bytes = (seed: number, length = 9000) =>

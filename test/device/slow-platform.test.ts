@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Clock } from '../../src/lib/core/index.js';
-import { type BundleSource, createFlash, flashBytesFor } from '../../src/lib/device/index.js';
+import type { Clock } from '../../src/lib/core/time.js';
+import type { BundleSource } from '../../src/lib/device/update/types.js';
+import { createFlash } from '../../src/lib/device/virtual/flash.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
 import { byDelta, memorySource, release, testUpdater } from '../support/update.js';
 
 const bytes = (seed: number, length = 20_000) =>

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { Desired } from '../../src/lib/device/index.js';
+import type { Desired } from '../../src/lib/device/protocol/messages.js';
 import { bootUpdate } from '../../src/lib/device/update/ending.js';
 import { blankRecord, type DeviceRecord, type SlotIndex } from '../../src/lib/device/update/record.js';
 import { updateStep } from '../../src/lib/device/update/step.js';
 import type { UpdateEffect, UpdateEvent, UpdateMachine } from '../../src/lib/device/update/types.js';
 import { ownFirmware } from '../../src/lib/device/virtual/firmware.js';
-import type { Manifest } from '../../src/lib/formats/index.js';
+import type { Manifest } from '../../src/lib/formats/manifest/manifest.js';
 import { fc, runs } from '../support/property.js';
 
 const traits = { type: 'virtual', slotBytes: 1000, ...ownFirmware };

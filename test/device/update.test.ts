@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { AiotError, digestOf, generateKeyPair } from '../../src/lib/core/index.js';
-import { type BundleSource, createFlash, type Flash, flashBytesFor } from '../../src/lib/device/index.js';
-import type { Manifest } from '../../src/lib/formats/index.js';
+import { digestOf, generateKeyPair } from '../../src/lib/core/crypto.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import type { BundleSource } from '../../src/lib/device/update/types.js';
+import { createFlash, type Flash } from '../../src/lib/device/virtual/flash.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
+import type { Manifest } from '../../src/lib/formats/manifest/manifest.js';
 import {
   anyRuntime,
   memorySource,

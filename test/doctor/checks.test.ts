@@ -4,7 +4,7 @@ import { type AddressInfo, createServer as createTcp, type Server } from 'node:n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { writeContexts } from '../../src/lib/core/index.js';
+import { writeContexts } from '../../src/lib/core/contexts.js';
 import { checkContexts } from '../../src/lib/doctor/contexts.js';
 import { checkClock, checkFolder, checkNode } from '../../src/lib/doctor/examine.js';
 import { checkPort } from '../../src/lib/doctor/ports.js';

@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { aiotVersion } from '../../src/lib/core/index.js';
+import { aiotVersion } from '../../src/lib/core/folders.js';
 import { runCli } from '../support/cli.js';
 
 let folder = '';

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { readEspImage } from '../../src/lib/formats/index.js';
+import { readEspImage } from '../../src/lib/formats/esp-image/read.js';
 import { aiotTool } from '../support/aiot-tool.js';
 import { runOnC3 } from '../support/c3/cpu.js';
 import { root, runCli } from '../support/cli.js';

@@ -3,8 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { createDelta, DeltaDecoder } from '../../src/lib/formats/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { DeltaDecoder } from '../../src/lib/formats/delta/apply.js';
+import { createDelta } from '../../src/lib/formats/delta/patch.js';
 import { describeReal, python } from '../support/real.js';
 import { buildUpdateTool, type UpdateTool } from '../support/update-tool.js';
 

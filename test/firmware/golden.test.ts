@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { goldenTables } from '../../scripts/firmware-golden.js';
-import { seededRandom } from '../../src/lib/core/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 import * as fixed from '../../src/lib/runtime/interpreter/fixed-point.js';
-import { quantizeInput } from '../../src/lib/signal/index.js';
+import { quantizeInput } from '../../src/lib/signal/spec.js';
 import { root } from '../support/cli.js';
 
 it('the firmware’s golden values are what this side computes now (npm run golden)', () => {

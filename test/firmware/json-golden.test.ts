@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { jsonTables } from '../../scripts/golden/json.js';
-import { seededRandom } from '../../src/lib/core/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 import { root } from '../support/cli.js';
 
 it('the firmware’s rows of JSON are as this side reads them now (npm run golden)', () => {

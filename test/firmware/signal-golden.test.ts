@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { signalTables } from '../../scripts/golden/signal.js';
-import { seededRandom } from '../../src/lib/core/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 import * as signal from '../../src/lib/signal/index.js';
 import { turn } from '../../src/lib/signal/turn.js';
 import { root } from '../support/cli.js';

@@ -1,4 +1,4 @@
-import { AiotError } from '../../src/lib/core/index.js';
+import { AiotError } from '../../src/lib/core/errors.js';
 import {
   type ControlLines,
   type LineListener,

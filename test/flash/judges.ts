@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import type { ChipName } from '../../src/lib/formats/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { ChipName } from '../../src/lib/formats/esp-image/chips.js';
 import type { Board } from '../support/chips.js';
 import type { FlashTool, Target } from '../support/flash-tools.js';
 

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { AiotError } from '../../src/lib/core/index.js';
+import { AiotError } from '../../src/lib/core/errors.js';
 import { LineReader, numbersOf, plainText } from '../../src/lib/flash/monitor/board-text.js';
 import { CrashWatch } from '../../src/lib/flash/monitor/crashes.js';
 import { logHead, type MonitorEvent, monitorEventSchema } from '../../src/lib/flash/monitor/events.js';

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { portsTable } from '../../src/lib/cli/index.js';
+import { portsTable } from '../../src/lib/cli/render/board.js';
 import { linuxPorts } from '../../src/lib/flash/port/linux.js';
 import {
   boardPorts,

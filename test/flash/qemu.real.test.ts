@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { imageOfElf } from '../../src/lib/formats/index.js';
+import { imageOfElf } from '../../src/lib/formats/esp-image/write.js';
 import { aiotTool } from '../support/aiot-tool.js';
 import { bootedText, buildC3 } from '../support/c3/build.js';
 import { emulatedBoard } from '../support/qemu.js';

@@ -7,7 +7,7 @@ import {
   type RolloutPlan,
   type RolloutPolicyInput,
   rolloutPlanSchema,
-} from '../../src/lib/registry/index.js';
+} from '../../src/lib/registry/rollouts/schema.js';
 import { runCli } from '../support/cli.js';
 
 const made = Date.UTC(2026, 0, 5, 12);

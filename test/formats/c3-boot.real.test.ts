@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { imageOfElf, readEspImage } from '../../src/lib/formats/index.js';
+import { readEspImage } from '../../src/lib/formats/esp-image/read.js';
+import { imageOfElf } from '../../src/lib/formats/esp-image/write.js';
 import { bootedText, buildC3 } from '../support/c3/build.js';
 import { runOnC3 } from '../support/c3/cpu.js';
 import { describeReal } from '../support/real.js';

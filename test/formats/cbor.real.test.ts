@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { decodeMessage, protocolSchemas } from '../../src/lib/device/index.js';
+import { decodeMessage } from '../../src/lib/device/protocol/codec.js';
+import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
 import { root } from '../support/cli.js';
 import { describeReal, python } from '../support/real.js';
 

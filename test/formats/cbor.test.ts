@@ -1,6 +1,6 @@
 import { encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
-import { CborError, decodeCbor } from '../../src/lib/formats/index.js';
+import { CborError, decodeCbor } from '../../src/lib/formats/cbor.js';
 import { fc, runs } from '../support/property.js';
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Column, createColumnsReader } from '../../src/lib/formats/index.js';
+import type { Column } from '../../src/lib/formats/csv/cells.js';
+import { createColumnsReader } from '../../src/lib/formats/csv/columns.js';
 import { fc, runs } from '../support/property.js';
 
 function read(text: string, pieces = [text.length]): { columns: Column[]; header: string[]; rows: number } {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseCsv, parseLabelledCsv, parseTable, writeCsv } from '../../src/lib/formats/index.js';
+import { parseCsv, parseLabelledCsv } from '../../src/lib/formats/csv/parse.js';
+import { parseTable, writeCsv } from '../../src/lib/formats/csv/table.js';
 import { fc, runs } from '../support/property.js';
 
 const parse = (text: string, wanted?: string[]) => parseCsv(Buffer.from(text), 'a.csv', wanted);

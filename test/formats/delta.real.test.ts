@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { createDelta, DeltaDecoder } from '../../src/lib/formats/index.js';
+import { DeltaDecoder } from '../../src/lib/formats/delta/apply.js';
+import { createDelta } from '../../src/lib/formats/delta/patch.js';
 import { root } from '../support/cli.js';
 import { describeReal, python } from '../support/real.js';
 

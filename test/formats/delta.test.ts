@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createDelta, DeltaDecoder } from '../../src/lib/formats/index.js';
+import { DeltaDecoder } from '../../src/lib/formats/delta/apply.js';
+import { createDelta } from '../../src/lib/formats/delta/patch.js';
 import { fc, runs } from '../support/property.js';
 
 /** Applies it in pieces of the given size, as they come over a line. */

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { AiotError } from '../../src/lib/core/index.js';
+import { AiotError } from '../../src/lib/core/errors.js';
 import { readElf } from '../../src/lib/formats/elf/read.js';
 import { symbolize } from '../../src/lib/formats/elf/symbolize.js';
 import { fc, runs } from '../support/property.js';

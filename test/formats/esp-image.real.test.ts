@@ -1,15 +1,13 @@
 import { expect, it } from 'vitest';
+import { type ChipName, chipNames, frequenciesOf } from '../../src/lib/formats/esp-image/chips.js';
+import { flashPages } from '../../src/lib/formats/esp-image/memory.js';
+import { readEspImage } from '../../src/lib/formats/esp-image/read.js';
 import {
-  type ChipName,
-  chipNames,
   type ElfImageOptions,
   type FlashParameters,
-  flashPages,
-  frequenciesOf,
   imageOfElf,
   patchEspImage,
-  readEspImage,
-} from '../../src/lib/formats/index.js';
+} from '../../src/lib/formats/esp-image/write.js';
 import { elfOf, type MadeSection } from '../support/elf-file.js';
 import { esptoolImages } from '../support/esptool-images.js';
 import { fc, runs } from '../support/property.js';

@@ -1,23 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { AiotError } from '../../src/lib/core/index.js';
-import {
-  type ByteRegion,
-  chipNames,
-  flashModes,
-  flashSizes,
-  frequenciesOf,
-  imageOfElf,
-  joinRegions,
-  mergeImages,
-  patchEspImage,
-  readEspImage,
-  readIntelHex,
-  readUf2,
-  writeIntelHex,
-  writeUf2,
-} from '../../src/lib/formats/index.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import { chipNames, flashModes, flashSizes, frequenciesOf } from '../../src/lib/formats/esp-image/chips.js';
+import { readEspImage } from '../../src/lib/formats/esp-image/read.js';
+import { type ByteRegion, joinRegions, mergeImages } from '../../src/lib/formats/esp-image/regions.js';
+import { imageOfElf, patchEspImage } from '../../src/lib/formats/esp-image/write.js';
+import { readIntelHex, writeIntelHex } from '../../src/lib/formats/intel-hex.js';
+import { readUf2, writeUf2 } from '../../src/lib/formats/uf2.js';
 import { root } from '../support/cli.js';
 import { elfOf } from '../support/elf-file.js';
 import { fc, runs } from '../support/property.js';

@@ -1,16 +1,10 @@
 import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import {
-  type ByteRegion,
-  chipNames,
-  joinRegions,
-  mergeImages,
-  readIntelHex,
-  readUf2,
-  writeIntelHex,
-  writeUf2,
-} from '../../src/lib/formats/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { chipNames } from '../../src/lib/formats/esp-image/chips.js';
+import { type ByteRegion, joinRegions, mergeImages } from '../../src/lib/formats/esp-image/regions.js';
+import { readIntelHex, writeIntelHex } from '../../src/lib/formats/intel-hex.js';
+import { readUf2, writeUf2 } from '../../src/lib/formats/uf2.js';
 import { esptoolImages, type ImageJob } from '../support/esptool-images.js';
 import { describeReal } from '../support/real.js';
 

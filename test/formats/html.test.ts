@@ -1,13 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  barChart,
-  histogram,
-  html,
-  htmlTable,
-  lineChart,
-  reportPage,
-  stackChart,
-} from '../../src/lib/formats/index.js';
+import { html, htmlTable, reportPage } from '../../src/lib/formats/html.js';
+import { barChart, histogram, lineChart, stackChart } from '../../src/lib/formats/html-charts.js';
 
 describe('markup', () => {
   it('is escaped unless it is markup', () => {

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { importTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { importTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { openBatchFile } from '../support/open-batch.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { importTflite } from '../../src/lib/formats/index.js';
+import { importTflite } from '../../src/lib/formats/tflite/reader.js';
 import { sliceAxes } from '../../src/lib/formats/tflite/shapes.js';
 import { motorFile } from '../support/motor-files.js';
 import { openBatchFile } from '../support/open-batch.js';

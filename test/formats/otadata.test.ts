@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { blankOtadata, firstOtadata, nextOtadata, readOtadata } from '../../src/lib/formats/index.js';
+import { blankOtadata, firstOtadata, nextOtadata, readOtadata } from '../../src/lib/formats/otadata.js';
 import { root } from '../support/cli.js';
 import { fc } from '../support/property.js';
 

@@ -9,7 +9,7 @@ import {
   readPartitionTable,
   writePartitionsCsv,
   writePartitionTable,
-} from '../../src/lib/formats/index.js';
+} from '../../src/lib/formats/partitions.js';
 import { root } from '../support/cli.js';
 import { fc, runs } from '../support/property.js';
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { generateKeyPair, keyIdOf, publicKeyOf } from '../../src/lib/core/index.js';
+import { generateKeyPair, keyIdOf, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { signPayload, trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import {
   cosign,
   type HeldRoot,
@@ -7,11 +8,9 @@ import {
   nextRoot,
   type Root,
   roleReplaced,
-  signPayload,
   trustOf,
-  trustRootOf,
   unpublished,
-} from '../../src/lib/formats/index.js';
+} from '../../src/lib/formats/manifest/root.js';
 import { fc, runs } from '../support/property.js';
 
 /** Keys are slow to make: all cases draw from these. */

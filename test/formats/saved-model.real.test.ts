@@ -2,9 +2,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
-import { elementCount, type Graph, withRealValues, writeSavedModel } from '../../src/lib/formats/index.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import { writeSavedModel } from '../../src/lib/formats/saved-model.js';
+import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures, quantizedOf } from '../support/architectures.js';
 import { root } from '../support/cli.js';
 import { engineKinds } from '../support/engine-kinds.js';

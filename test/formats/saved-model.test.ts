@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
-import { elementCount, type Graph, withRealValues, writeSavedModel } from '../../src/lib/formats/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import { writeSavedModel } from '../../src/lib/formats/saved-model.js';
+import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
 import { readGraphDef } from '../../src/lib/model/import/saved-model/graph-def.js';
 import { followSignature } from '../../src/lib/model/import/saved-model/read.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { quantizedOf } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { FloatNetwork } from '../support/float-network.js';

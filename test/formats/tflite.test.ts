@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { AiotError, seededRandom } from '../../src/lib/core/index.js';
-import { type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
 import { CheckedBuffer, slots } from '../../src/lib/formats/tflite/schema.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';

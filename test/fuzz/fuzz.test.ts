@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { counted } from '../../fuzz/counted.js';
 import { minimized } from '../../fuzz/minimize.js';
 import { Mutator } from '../../fuzz/mutate.js';
-import { seededRandom } from '../../src/lib/core/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 
 describe('counters', () => {
   it('count each side of what parts a way, and change nothing of what it does', () => {

@@ -10,7 +10,7 @@ import {
 } from '../../bench/har/material.js';
 import { choicesOf, nested } from '../../bench/har/nested.js';
 import type { Recipe } from '../../bench/har/recipes.js';
-import { loadProject } from '../../src/lib/core/index.js';
+import { loadProject } from '../../src/lib/core/project.js';
 import { root } from '../support/cli.js';
 
 const template = join(root, 'templates', 'har-imu');

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type CommandFile, exampleText, loadCommands } from '../../scripts/docs/commands.js';
 import { sourcesIn } from '../../scripts/imports.js';
-import { allCheatSheets } from '../../src/lib/cli/index.js';
-import { catalogue } from '../../src/lib/core/index.js';
+import { allCheatSheets } from '../../src/lib/cli/cheat-sheets.js';
+import { catalogue } from '../../src/lib/core/catalogue.js';
 import { root } from '../support/cli.js';
 import { wrongLines } from '../support/documents/pages.js';
 

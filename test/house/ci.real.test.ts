@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { type CommandFile, flagsOf, loadCommands } from '../../scripts/docs/commands.js';
-import { junitXml } from '../../src/lib/formats/index.js';
+import { junitXml } from '../../src/lib/formats/junit.js';
 import { root } from '../support/cli.js';
 import { describeReal, python } from '../support/real.js';
 

@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type CommandFile, flagsOf, loadCommands } from '../../scripts/docs/commands.js';
 import { sourcesIn } from '../../scripts/imports.js';
-import { AiotCommand } from '../../src/lib/cli/index.js';
+import { AiotCommand } from '../../src/lib/cli/command.js';
 import { root } from '../support/cli.js';
 
 let commands: CommandFile[] = [];

@@ -1,14 +1,15 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { loadCommands } from '../../scripts/docs/commands.js';
 import { generateDocs } from '../../scripts/docs/generate.js';
 import { importsOf, resolvedIn, sourcesIn } from '../../scripts/imports.js';
 import { inside, vendored } from '../../scripts/inside.js';
-import { catalogue, type ErrorCode, projectJsonSchema, projectSchema } from '../../src/lib/core/index.js';
-import { protocolSchemas } from '../../src/lib/device/index.js';
-import { cheatMarkdown } from '../../src/lib/stream/index.js';
+import { catalogue, type ErrorCode } from '../../src/lib/core/catalogue.js';
+import { projectJsonSchema, projectSchema } from '../../src/lib/core/project-schema.js';
+import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
+import { cheatMarkdown } from '../../src/lib/stream/cheat-sheets.js';
 import { root } from '../support/cli.js';
 import { deadAnchors } from '../support/documents/anchors.js';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { startProgram } from '../../src/lib/core/index.js';
+import { startProgram } from '../../src/lib/core/process.js';
 import { root } from '../support/cli.js';
 import { runProgram } from '../support/programs.js';
 

@@ -2,12 +2,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
-import { readTflite } from '../../src/lib/formats/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
 import { openModel } from '../../src/lib/loop/model/open-model.js';
 import type { ModelEvent } from '../../src/lib/loop/types.js';
-import { unpackBundle } from '../../src/lib/model/index.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { standInCompiler } from '../support/edgetpu-compiler.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
 

@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import { runLoop } from '../../src/lib/loop/run/run.js';
-import type { SampleBatch } from '../../src/lib/sensor/index.js';
+import type { SampleBatch } from '../../src/lib/sensor/types.js';
 import { fakeKeeper, fakeLoop, fakeOutputs, livelySamples, loaded } from '../support/loop.js';
 
 const long = process.env.AIOT_LONG === '1';

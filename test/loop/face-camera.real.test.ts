@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { LoopResult } from '../../src/lib/loop/run/result.js';
-import { openSource } from '../../src/lib/stream/index.js';
+import { openSource } from '../../src/lib/stream/open.js';
 import { root, runCli } from '../support/cli.js';
 import { startMosquitto } from '../support/mosquitto.js';
 import { describeReal } from '../support/real.js';

@@ -2,7 +2,9 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { AiotError, digestOf, loadProject, type Project, parseProject } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import { loadProject, type Project, parseProject } from '../../src/lib/core/project.js';
 import { openModel } from '../../src/lib/loop/model/open-model.js';
 import type { ModelEvent } from '../../src/lib/loop/types.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';

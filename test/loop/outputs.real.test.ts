@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { openSource } from '../../src/lib/stream/index.js';
+import { openSource } from '../../src/lib/stream/open.js';
 import { root } from '../support/cli.js';
 import { type Mosquitto, startMosquitto } from '../support/mosquitto.js';
 import { describeReal } from '../support/real.js';

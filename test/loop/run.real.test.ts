@@ -2,8 +2,9 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { createPredictor, unpackBundle } from '../../src/lib/model/index.js';
-import { drawnFaces } from '../../src/lib/vision/index.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import { drawnFaces } from '../../src/lib/vision/faces.js';
 import { runCli } from '../support/cli.js';
 import { livelySamples, motionFolder } from '../support/loop.js';
 import { motionBundle } from '../support/motion-bundle.js';

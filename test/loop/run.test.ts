@@ -4,7 +4,8 @@ import { untilTime } from '../../src/lib/loop/run/ending.js';
 import { loopResultSchema } from '../../src/lib/loop/run/result.js';
 import { runLoop } from '../../src/lib/loop/run/run.js';
 import { createHistogram } from '../../src/lib/loop/run/tally.js';
-import { createPredictor, unpackBundle } from '../../src/lib/model/index.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import {
   batchesOf,
   fakeKeeper,

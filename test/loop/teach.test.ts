@@ -2,8 +2,10 @@ import { cp, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { digestOf, loadProject, type Project } from '../../src/lib/core/index.js';
-import { openDataset, type Recording } from '../../src/lib/data/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { loadProject, type Project } from '../../src/lib/core/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import type { Recording } from '../../src/lib/data/types.js';
 import { openModel } from '../../src/lib/loop/model/open-model.js';
 import {
   createRing,
@@ -13,7 +15,8 @@ import {
   type TeacherOptions,
 } from '../../src/lib/loop/teach.js';
 import type { ModelKeeper } from '../../src/lib/loop/types.js';
-import { checkGolden, unpackBundle } from '../../src/lib/model/index.js';
+import { checkGolden } from '../../src/lib/model/bundle/golden.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
 
 let shared: string;
 let folder: string;

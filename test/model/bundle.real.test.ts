@@ -2,8 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
-import type { Project } from '../../src/lib/core/index.js';
-import { bundleProject, evaluateProject, quantizeProject, trainProject } from '../../src/lib/model/index.js';
+import type { Project } from '../../src/lib/core/project.js';
+import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
+import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
+import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
+import { trainProject } from '../../src/lib/model/train/train-project.js';
 import { describeReal } from '../support/real.js';
 import { temporaryFolder, toyProject } from './support.js';
 

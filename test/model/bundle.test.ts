@@ -1,19 +1,16 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Project } from '../../src/lib/core/index.js';
-import { openDataset } from '../../src/lib/data/index.js';
-import {
-  type Bundle,
-  bundleProject,
-  checkGolden,
-  createPredictor,
-  type EvaluateResult,
-  evaluateProject,
-  packBundle,
-  quantizeProject,
-  trainProject,
-  unpackBundle,
-} from '../../src/lib/model/index.js';
+import type { Project } from '../../src/lib/core/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
+import { checkGolden } from '../../src/lib/model/bundle/golden.js';
+import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import type { Bundle } from '../../src/lib/model/bundle/types.js';
+import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
+import type { EvaluateResult } from '../../src/lib/model/evaluate/result.js';
+import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
+import { trainProject } from '../../src/lib/model/train/train-project.js';
 import { toyProject } from './support.js';
 
 let project: Project;
@@ -58,7 +55,7 @@ describe('a bundle', () => {
   });
 
   it('is not made with figures that are not those of its network', async () => {
-    const { buildFiles } = await import('../../src/lib/model/index.js');
+    const { buildFiles } = await import('../../src/lib/model/files.js');
     const file = buildFiles(project).evaluation;
     const evaluation = await readFile(file, 'utf8');
     const flattered = JSON.parse(evaluation) as EvaluateResult;

@@ -2,14 +2,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
-import type { Project } from '../../src/lib/core/index.js';
-import {
-  bundleProject,
-  evaluateResultSchema,
-  inspectionSchema,
-  quantizeResultSchema,
-  trainResultSchema,
-} from '../../src/lib/model/index.js';
+import type { Project } from '../../src/lib/core/project.js';
+import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
+import { evaluateResultSchema } from '../../src/lib/model/evaluate/result.js';
+import { inspectionSchema } from '../../src/lib/model/inspect/inspection.js';
+import { quantizeResultSchema } from '../../src/lib/model/quantize/result.js';
+import { trainResultSchema } from '../../src/lib/model/train/result.js';
 import { runCli } from '../support/cli.js';
 import { temporaryFolder, toyProject } from './support.js';
 

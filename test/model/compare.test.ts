@@ -1,14 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Project } from '../../src/lib/core/index.js';
-import {
-  type Comparison,
-  comparisonSchema,
-  evaluateProject,
-  quantizeProject,
-  trainProject,
-} from '../../src/lib/model/index.js';
+import type { Project } from '../../src/lib/core/project.js';
+import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
+import { type Comparison, comparisonSchema } from '../../src/lib/model/inspect/comparison.js';
+import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
+import { trainProject } from '../../src/lib/model/train/train-project.js';
 import { runCli } from '../support/cli.js';
 import { motorFile, motorFolder, motorRows } from '../support/motor-files.js';
 import { linearFile } from './linear.js';

@@ -2,14 +2,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { digestOf, seededRandom } from '../../src/lib/core/index.js';
-import { writeTflite } from '../../src/lib/formats/index.js';
-import {
-  compileEdgeTpu,
-  quantizeResultSchema,
-  readEdgeTpu,
-  unpackBundle,
-} from '../../src/lib/model/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { compileEdgeTpu, readEdgeTpu } from '../../src/lib/model/quantize/edgetpu.js';
+import { quantizeResultSchema } from '../../src/lib/model/quantize/result.js';
 import { runCli } from '../support/cli.js';
 import { standInCompiler } from '../support/edgetpu-compiler.js';
 import { motionBundle } from '../support/motion-bundle.js';

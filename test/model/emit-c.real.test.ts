@@ -1,8 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { elementCount, type Graph, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures, quantizedOf } from '../support/architectures.js';
 import { runEmittedC } from '../support/emitted-c.js';
 import { engineKinds } from '../support/engine-kinds.js';

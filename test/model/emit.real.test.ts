@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
-import { elementCount, type Graph, writeTflite } from '../../src/lib/formats/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
 import {
   prepareGraph,
@@ -11,7 +12,7 @@ import {
   quantizePrepared,
 } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import type { Kind } from '../../src/lib/model/quantize/types.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures } from '../support/architectures.js';
 import { root } from '../support/cli.js';
 import { bytesIn } from '../support/emitted.js';

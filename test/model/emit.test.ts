@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { byteLines, cFloat, cName, cText } from '../../src/lib/model/emit/c-text.js';
 import { type EmitOptions, emitted } from '../../src/lib/model/emit/emit.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
-import { arenaBytes } from '../../src/lib/runtime/index.js';
+import { arenaBytes } from '../../src/lib/runtime/arena.js';
 import { bytesIn } from '../support/emitted.js';
 import { FloatNetwork } from '../support/float-network.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { FakeRange } from '../../src/lib/model/engine/types.js';
 import { buildTrainable } from '../../src/lib/model/network/build.js';
 import { trainableOf } from '../../src/lib/model/quantize/finetune.js';

@@ -1,9 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
-import { type FileEvaluation, fileEvaluationSchema } from '../../src/lib/model/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { type FileEvaluation, fileEvaluationSchema } from '../../src/lib/model/evaluate/result.js';
 import { runCli } from '../support/cli.js';
 import { motorFile, motorFolder, motorRows } from '../support/motor-files.js';
 import { mlp } from '../support/networks.js';

@@ -1,8 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { foldsText, type Project, seededRandom } from '../../src/lib/core/index.js';
-import { type EvaluateResult, evaluateResultSchema } from '../../src/lib/model/index.js';
+import { foldsText } from '../../src/lib/core/figures.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Project } from '../../src/lib/core/project.js';
+import { type EvaluateResult, evaluateResultSchema } from '../../src/lib/model/evaluate/result.js';
 import { runCli } from '../support/cli.js';
 import { temporaryFolder, toyProject } from './support.js';
 

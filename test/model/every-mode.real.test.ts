@@ -1,8 +1,10 @@
 import { expect, it } from 'vitest';
-import { gaussian, quantizeModes, type Random, seededRandom } from '../../src/lib/core/index.js';
-import { elementCount, type Graph, writeTflite } from '../../src/lib/formats/index.js';
+import { gaussian, type Random, seededRandom } from '../../src/lib/core/numbers.js';
+import { quantizeModes } from '../../src/lib/core/project-schema.js';
+import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { FloatNetwork } from '../support/float-network.js';

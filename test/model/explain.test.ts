@@ -1,15 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import {
-  type Explanation,
-  evaluateProject,
-  explanationSchema,
-  quantizeProject,
-  trainProject,
-  writeReport,
-} from '../../src/lib/model/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
+import { type Explanation, explanationSchema } from '../../src/lib/model/inspect/explanation.js';
+import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
+import { writeReport } from '../../src/lib/model/report/write-report.js';
+import { trainProject } from '../../src/lib/model/train/train-project.js';
 import { runCli } from '../support/cli.js';
 import { linearFile } from './linear.js';
 import { temporaryFolder, toyProject } from './support.js';

@@ -1,14 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadProject } from '../../src/lib/core/index.js';
-import { openDataset } from '../../src/lib/data/index.js';
-import {
-  classifierFigures,
-  evaluateProject,
-  quantizeProject,
-  trainProject,
-} from '../../src/lib/model/index.js';
+import { loadProject } from '../../src/lib/core/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
+import { classifierFigures } from '../../src/lib/model/evaluate/verdict.js';
+import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
+import { trainProject } from '../../src/lib/model/train/train-project.js';
 import { root } from '../support/cli.js';
 import { temporaryFolder } from './support.js';
 

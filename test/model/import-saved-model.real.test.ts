@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { readSource } from '../../src/lib/model/import/open.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { root } from '../support/cli.js';
 import { describeReal, python, tfjsNode } from '../support/real.js';
 

@@ -3,11 +3,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { writeTflite } from '../../src/lib/formats/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { readSource } from '../../src/lib/model/import/open.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
-import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { openLiteRt } from '../../src/lib/runtime/litert.js';
 import { root, runCli } from '../support/cli.js';
 import { describeReal, python } from '../support/real.js';
 

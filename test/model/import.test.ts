@@ -5,10 +5,12 @@ import { deflateRawSync } from 'node:zlib';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Sequential } from '@tensorflow/tfjs-layers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { readTflite, readZip, writeTflite } from '../../src/lib/formats/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readZip } from '../../src/lib/formats/zip.js';
 import { readSource } from '../../src/lib/model/import/open.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures } from '../support/architectures.js';
 import { runCli } from '../support/cli.js';
 

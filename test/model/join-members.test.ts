@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { Graph } from '../../src/lib/formats/index.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
 import { joinMembers } from '../../src/lib/model/engine/members.js';
 import { buildTrainable } from '../../src/lib/model/network/build.js';
 import { layersOf } from '../../src/lib/model/network/layers.js';
 import { finishGraph } from '../../src/lib/model/train/learn.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 
 function member(seed: number, layers: number[], inputs = 5): Graph {
   const spec = {

@@ -1,4 +1,5 @@
-import { type Graph, type OperatorName, writeTflite } from '../../src/lib/formats/index.js';
+import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 
 /** A float32 network of one layer, y = end(W x + b), with weights by hand: its answers can be told in advance. */
 export function linearGraph(weights: number[][], bias: number[], end?: 'SOFTMAX' | 'LOGISTIC'): Graph {

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { writeTflite } from '../../src/lib/formats/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { layersOf, type NetworkSpec } from '../../src/lib/model/network/layers.js';
 import { type FitOptions, fitNetwork } from '../../src/lib/model/train/fit/fit-network.js';
 import { finishGraph } from '../../src/lib/model/train/learn.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 
 const spec: NetworkSpec = {
   kind: 'mlp',

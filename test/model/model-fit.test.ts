@@ -1,12 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { chips } from '../../src/lib/model/fit/chips.js';
 import { layerCycles } from '../../src/lib/model/fit/kernels.js';
-import { type Fit, fitSchema } from '../../src/lib/model/index.js';
-import { arenaBytes } from '../../src/lib/runtime/index.js';
+import { type Fit, fitSchema } from '../../src/lib/model/fit/result.js';
+import { arenaBytes } from '../../src/lib/runtime/arena.js';
 import { runCli } from '../support/cli.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFolder } from '../support/motor-files.js';

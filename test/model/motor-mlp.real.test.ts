@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { lossOf } from '../../src/lib/model/quantize/evaluation.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { motorFile } from '../support/motor-files.js';

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { gaussian, type LayerConfig, seededRandom } from '../../src/lib/core/index.js';
-import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import type { LayerConfig } from '../../src/lib/core/project-schema.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { openEngine } from '../../src/lib/model/engine/open-engine.js';
 import type { Loss } from '../../src/lib/model/engine/types.js';
 import { buildTrainable, graphInput } from '../../src/lib/model/network/build.js';
@@ -13,7 +15,8 @@ import {
 } from '../../src/lib/model/network/layers.js';
 import { trainableOf } from '../../src/lib/model/quantize/finetune.js';
 import { finishGraph } from '../../src/lib/model/train/learn.js';
-import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { openLiteRt } from '../../src/lib/runtime/litert.js';
 import { quantized } from '../support/architectures.js';
 import { shapes } from '../support/engines.js';
 

@@ -1,19 +1,17 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { generateKeyPair, loadProject, publicKeyOf } from '../../src/lib/core/index.js';
-import { openDataset } from '../../src/lib/data/index.js';
-import { type Envelope, trustRootOf, verifyManifest } from '../../src/lib/formats/index.js';
-import { readEvaluation, readQuantization, readTraining } from '../../src/lib/model/files.js';
-import {
-  buildFiles,
-  evaluateProject,
-  type PushClient,
-  pushModel,
-  quantizeProject,
-  trainProject,
-  unpackBundle,
-} from '../../src/lib/model/index.js';
+import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { loadProject } from '../../src/lib/core/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { type Envelope, trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import { verifyManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
+import { buildFiles, readEvaluation, readQuantization, readTraining } from '../../src/lib/model/files.js';
+import { type PushClient, pushModel } from '../../src/lib/model/publish/push.js';
+import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
+import { trainProject } from '../../src/lib/model/train/train-project.js';
 import { toyCsv, toyProject } from './support.js';
 
 const { privatePem } = generateKeyPair();
@@ -37,7 +35,7 @@ function registry(conflicts = 0) {
       push: async (_name: string, envelope: Envelope) => {
         version++;
         if (version <= conflicts) {
-          const { AiotError } = await import('../../src/lib/core/index.js');
+          const { AiotError } = await import('../../src/lib/core/errors.js');
           throw new AiotError('AIOT_VERSION_CONFLICT', 'taken');
         }
         pushed.push(envelope);
@@ -47,7 +45,7 @@ function registry(conflicts = 0) {
       },
       versions: async (name: string) => {
         if (versions.length > 0) return versions;
-        const { AiotError } = await import('../../src/lib/core/index.js');
+        const { AiotError } = await import('../../src/lib/core/errors.js');
         throw new AiotError('AIOT_NOT_FOUND', `no model ${name}`);
       },
     },

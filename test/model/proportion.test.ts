@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom, shareText } from '../../src/lib/core/index.js';
+import { shareText } from '../../src/lib/core/figures.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 import { proportionOf } from '../../src/lib/model/evaluate/intervals.js';
 
 /** Rows of groups of these sizes, of which so many are right. */

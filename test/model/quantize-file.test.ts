@@ -2,16 +2,14 @@ import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { gaussian, quantizeModes, seededRandom } from '../../src/lib/core/index.js';
-import {
-  type Graph,
-  importTflite,
-  readTflite,
-  writeMetadata,
-  writeTflite,
-} from '../../src/lib/formats/index.js';
-import { type QuantizeResult, quantizeResultSchema } from '../../src/lib/model/index.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import { quantizeModes } from '../../src/lib/core/project-schema.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeMetadata } from '../../src/lib/formats/tflite/metadata.js';
+import { importTflite, readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { type QuantizeResult, quantizeResultSchema } from '../../src/lib/model/quantize/result.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { runCli } from '../support/cli.js';
 import { FloatNetwork } from '../support/float-network.js';
 import { temporaryFolder } from './support.js';

@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
-import { elementCount, type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
-import { createInterpreter, floatView } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { floatView } from '../../src/lib/runtime/litert.js';
 import { architectures } from '../support/architectures.js';
 import { FloatNetwork } from '../support/float-network.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 import { detailOf } from '../../src/lib/model/quantize/detail.js';
 import { prepareGraph, quantizePrepared } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { FloatNetwork } from '../support/float-network.js';

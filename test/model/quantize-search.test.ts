@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
-import { elementCount, type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { lossOf } from '../../src/lib/model/quantize/evaluation.js';
 import { finetuned } from '../../src/lib/model/quantize/finetune.js';
 import { calibrate } from '../../src/lib/model/quantize/graph/calibrate.js';
@@ -14,7 +16,7 @@ import {
   quantizePrepared,
 } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { rangeBy } from '../../src/lib/model/quantize/graph/ranges.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { runCli } from '../support/cli.js';
 import { FloatNetwork } from '../support/float-network.js';
 import { temporaryFolder } from './support.js';

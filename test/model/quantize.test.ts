@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
-import { type Graph, type Operator, readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import type { Graph, Operator } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { activationQuantization, quantizeLayer } from '../../src/lib/model/quantize/graph/numbers.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
-import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { openLiteRt } from '../../src/lib/runtime/litert.js';
 import { FloatNetwork } from '../support/float-network.js';
 import { motorFolder } from '../support/motor-files.js';
 import { fc } from '../support/property.js';

@@ -1,14 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Project } from '../../src/lib/core/index.js';
-import {
-  classifierFigures,
-  evaluateProject,
-  quantizeProject,
-  trainProject,
-  writeReport,
-} from '../../src/lib/model/index.js';
+import type { Project } from '../../src/lib/core/project.js';
+import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
+import { classifierFigures } from '../../src/lib/model/evaluate/verdict.js';
+import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
+import { writeReport } from '../../src/lib/model/report/write-report.js';
+import { trainProject } from '../../src/lib/model/train/train-project.js';
 import { toyProject } from './support.js';
 
 let project: Project;

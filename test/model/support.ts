@@ -2,7 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import { gaussian, loadProject, type Project, seededRandom } from '../../src/lib/core/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import { loadProject, type Project } from '../../src/lib/core/project.js';
 
 const made: string[] = [];
 afterAll(async () => {

@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
-import { extractedSchema } from '../../src/lib/data/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { extractedSchema } from '../../src/lib/data/sources/extract.js';
 import type { RunRecord } from '../../src/lib/pipeline/run/record.js';
 import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
 import type { WatchEvent } from '../../src/lib/pipeline/watch/watch.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { newId } from '../../src/lib/core/index.js';
+import { newId } from '../../src/lib/core/names.js';
 import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
 import { cancelPipeline, pipelineHistory, pipelineStatus } from '../../src/lib/pipeline/status.js';
 import { root } from '../support/cli.js';

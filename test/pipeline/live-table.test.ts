@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { expect, it, vi } from 'vitest';
 import { liveTable } from '../../src/lib/cli/live/pipeline-run.js';
-import { newId } from '../../src/lib/core/index.js';
+import { newId } from '../../src/lib/core/names.js';
 import { newRunRecord, newStepRecord, type StepState } from '../../src/lib/pipeline/run/record.js';
 
 const step = (name: string, state: StepState, more: object = {}) => ({

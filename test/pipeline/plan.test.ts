@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { loadProject } from '../../src/lib/core/index.js';
+import { loadProject } from '../../src/lib/core/project.js';
 import { planPipeline } from '../../src/lib/pipeline/plan/plan.js';
 import { projectOf, tidyProjects } from './project.js';
 

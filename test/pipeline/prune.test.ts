@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import { pruneEntries, writeEntry } from '../../src/lib/pipeline/store.js';
 
 let folder = '';

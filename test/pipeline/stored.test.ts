@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { MqttClient } from 'mqtt';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { addContext } from '../../src/lib/core/index.js';
-import { runPipeline } from '../../src/lib/pipeline/index.js';
+import { addContext } from '../../src/lib/core/contexts.js';
+import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 
 import { connectDevice } from '../support/mqtt.js';

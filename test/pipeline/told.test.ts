@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { addContext } from '../../src/lib/core/index.js';
+import { addContext } from '../../src/lib/core/contexts.js';
 import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
-import { clientFor } from '../../src/lib/registry/index.js';
+import { clientFor } from '../../src/lib/registry/context.js';
 import { type UpForTests, upForTests } from '../support/up.js';
 import { mill, tidyProjects } from './project.js';
 

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { addContext } from '../../src/lib/core/index.js';
+import { addContext } from '../../src/lib/core/contexts.js';
 import type { WatchEvent } from '../../src/lib/pipeline/watch/watch.js';
 import { watchPipeline } from '../../src/lib/pipeline/watch/watch-pipeline.js';
 import { root } from '../support/cli.js';

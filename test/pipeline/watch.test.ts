@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { Clock } from '../../src/lib/core/index.js';
+import type { Clock } from '../../src/lib/core/time.js';
 import { cronTrigger, driftTrigger, everyTrigger, rowsTrigger } from '../../src/lib/pipeline/watch/timers.js';
 import {
   type Outcome,

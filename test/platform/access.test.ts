@@ -1,15 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
-import {
-  createClient,
-  madeTokenSchema,
-  type RegistryClient,
-  tokenSchema,
-  userSchema,
-  withClient,
-} from '../../src/lib/registry/index.js';
+import * as z from 'zod';
+import { madeTokenSchema, tokenSchema, userSchema } from '../../src/lib/registry/access.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
+import { withClient } from '../../src/lib/registry/context.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 

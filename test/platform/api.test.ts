@@ -4,11 +4,12 @@ import { request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf, generateKeyPair, publicKeyOf, readBytes } from '../../src/lib/core/index.js';
-import { trustRootOf } from '../../src/lib/formats/index.js';
+import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { readBytes } from '../../src/lib/core/files.js';
+import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
 let own: TestPlatform;

@@ -1,8 +1,8 @@
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeContexts } from '../../src/lib/core/index.js';
-import { restoredSchema } from '../../src/lib/platform/index.js';
+import { writeContexts } from '../../src/lib/core/contexts.js';
+import { restoredSchema } from '../../src/lib/platform/backup/restore.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { problemsOf } from '../../src/lib/core/index.js';
+import { problemsOf } from '../../src/lib/core/issues.js';
 import { headSchema, keysOf } from '../../src/lib/platform/backup/format.js';
 
 const headWith = (scrypt: object) => ({

@@ -4,11 +4,12 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { backupText } from '../../src/lib/cli/index.js';
-import { digestOf } from '../../src/lib/core/index.js';
-import { restoreBackup, saveBackup, startPlatform } from '../../src/lib/platform/index.js';
+import { backupText } from '../../src/lib/cli/render/platform.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { restoreBackup, saveBackup } from '../../src/lib/platform/backup/restore.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient } from '../../src/lib/registry/index.js';
+import { createClient } from '../../src/lib/registry/client.js';
 import { pushTiny } from '../support/bundle.js';
 import { withCutPlatform } from '../support/cut-platform.js';
 import { fakeDevice } from '../support/fake-device.js';

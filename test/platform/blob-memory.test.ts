@@ -3,7 +3,7 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import { openBlobs } from '../../src/lib/platform/blobs/folder.js';
 import { BlobMemory } from '../../src/lib/platform/blobs/reading.js';
 import { testPlatform } from '../support/platform.js';

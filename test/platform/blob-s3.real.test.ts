@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import { openBlobs } from '../../src/lib/platform/blobs/folder.js';
 import type { BlobStore } from '../../src/lib/platform/blobs/store.js';
 import { describeReal } from '../support/real.js';

@@ -3,7 +3,7 @@ import { readdir, readlink } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import { parseRange } from '../../src/lib/platform/blobs/store.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { fc } from '../support/property.js';

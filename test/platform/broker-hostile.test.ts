@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import tls from 'node:tls';
 import type { IClientOptions } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
-import { generateKeyPair } from '../../src/lib/core/index.js';
+import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import { visitorOf } from '../../src/lib/platform/broker/limits.js';
-import { deviceCertificate, selfSignedCa } from '../../src/lib/provision/certificates.js';
-import { certificateRequest, provisionDevice } from '../../src/lib/provision/index.js';
+import { certificateRequest, deviceCertificate, selfSignedCa } from '../../src/lib/provision/certificates.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 
-import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { hello, type RawMqtt, rawMqtt } from '../support/raw-mqtt.js';

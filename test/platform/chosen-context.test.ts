@@ -1,9 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { z } from 'zod';
-import { contextSchema, readContexts, writeContexts } from '../../src/lib/core/index.js';
-import { madeTokenSchema, statusSchema } from '../../src/lib/registry/index.js';
+import * as z from 'zod';
+import { contextSchema, readContexts, writeContexts } from '../../src/lib/core/contexts.js';
+import { madeTokenSchema } from '../../src/lib/registry/access.js';
+import { statusSchema } from '../../src/lib/registry/api.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 

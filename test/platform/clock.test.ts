@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Agent, fetch } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/lib/core/index.js';
+import { systemClock } from '../../src/lib/core/time.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
 import { connectDevice } from '../support/mqtt.js';

@@ -7,20 +7,19 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
-import { configFolder, readContexts } from '../../src/lib/core/index.js';
-import { downResultSchema, type UpResult, up, upResultSchema } from '../../src/lib/platform/index.js';
+import { readContexts } from '../../src/lib/core/contexts.js';
+import { configFolder } from '../../src/lib/core/folders.js';
+import { downResultSchema } from '../../src/lib/platform/up/detached.js';
+import { type UpResult, upResultSchema } from '../../src/lib/platform/up/options.js';
+import { up } from '../../src/lib/platform/up/up.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
-import {
-  clientFor,
-  type Deployed,
-  deployedSchema,
-  deviceSchema,
-  devicesChangedSchema,
-  listSchemas,
-  shownModelSchema,
-  statusSchema,
-} from '../../src/lib/registry/index.js';
+import { listSchemas, statusSchema } from '../../src/lib/registry/api.js';
+import { devicesChangedSchema } from '../../src/lib/registry/change-devices.js';
+import { clientFor } from '../../src/lib/registry/context.js';
+import { deviceSchema } from '../../src/lib/registry/fields.js';
+import { type Deployed, deployedSchema } from '../../src/lib/registry/rollouts/deploy.js';
+import { shownModelSchema } from '../../src/lib/registry/show.js';
 import { pushTiny } from '../support/bundle.js';
 import { root, runCli } from '../support/cli.js';
 import { fakeDevice } from '../support/fake-device.js';

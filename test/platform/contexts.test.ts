@@ -2,10 +2,14 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { generateKeyPair, publicKeyOf, readContexts, readText } from '../../src/lib/core/index.js';
-import { trustRootOf } from '../../src/lib/formats/index.js';
-import { startPlatform, type UpResult, up } from '../../src/lib/platform/index.js';
-import { createClient } from '../../src/lib/registry/index.js';
+import { readContexts } from '../../src/lib/core/contexts.js';
+import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { readText } from '../../src/lib/core/files.js';
+import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
+import type { UpResult } from '../../src/lib/platform/up/options.js';
+import { up } from '../../src/lib/platform/up/up.js';
+import { createClient } from '../../src/lib/registry/client.js';
 import { runCli } from '../support/cli.js';
 
 let folder: string;

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { writeContexts } from '../../src/lib/core/index.js';
+import { writeContexts } from '../../src/lib/core/contexts.js';
 import { verifyBrokerLog } from '../../src/lib/platform/broker/session-log.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';

@@ -3,10 +3,10 @@ import { copyFile, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPlatform } from '../../src/lib/platform/index.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
 import { openChecked } from '../../src/lib/platform/store/database.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient } from '../../src/lib/registry/index.js';
+import { createClient } from '../../src/lib/registry/client.js';
 import { pushTiny } from '../support/bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 

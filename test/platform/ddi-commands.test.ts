@@ -1,8 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readBytes } from '../../src/lib/core/index.js';
-import { deviceSecretSchema, pushedFirmwareSchema, rolloutSchema } from '../../src/lib/registry/index.js';
+import { readBytes } from '../../src/lib/core/files.js';
+import { pushedFirmwareSchema } from '../../src/lib/registry/firmware/push.js';
+import { rolloutSchema } from '../../src/lib/registry/rollouts/schema.js';
+import { deviceSecretSchema } from '../../src/lib/registry/secrets.js';
 import { runCli } from '../support/cli.js';
 import { anyBundle, clientOf } from '../support/ddi.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';

@@ -1,6 +1,6 @@
 import { Agent } from 'node:https';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { generateKeyPair } from '../../src/lib/core/index.js';
+import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { anyBundle, clientOf, type DdiClient, ddiClient, pushBundle, rollOut } from '../support/ddi.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

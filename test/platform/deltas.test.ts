@@ -1,9 +1,12 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createFlash, createVirtualDevice, flashBytesFor } from '../../src/lib/device/index.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import { createFlash } from '../../src/lib/device/virtual/flash.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
 import { readIdentity } from '../../src/lib/provision/held-identity.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { type ModelVersion, rolloutReport } from '../../src/lib/registry/index.js';
+import type { ModelVersion } from '../../src/lib/registry/api.js';
+import { rolloutReport } from '../../src/lib/registry/rollouts/report.js';
 import { pushTiny } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

@@ -2,16 +2,12 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { confirm } from '../../src/lib/cli/questions.js';
-import { readJson } from '../../src/lib/core/index.js';
-import {
-  clientFor,
-  type DevicesChanged,
-  deviceHistorySchema,
-  devicesChangedSchema,
-  deviceTwinSchema,
-  listSchemas,
-  type RegistryClient,
-} from '../../src/lib/registry/index.js';
+import { readJson } from '../../src/lib/core/files.js';
+import { listSchemas } from '../../src/lib/registry/api.js';
+import { type DevicesChanged, devicesChangedSchema } from '../../src/lib/registry/change-devices.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
+import { clientFor } from '../../src/lib/registry/context.js';
+import { deviceHistorySchema, deviceTwinSchema } from '../../src/lib/registry/fleet-api.js';
 import { runCli } from '../support/cli.js';
 import { fakeDevice } from '../support/fake-device.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';

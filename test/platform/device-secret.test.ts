@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { deviceSecretSchema } from '../../src/lib/registry/index.js';
+import { deviceSecretSchema } from '../../src/lib/registry/secrets.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 import { connectDevice } from '../support/mqtt.js';
 import { describeReal } from '../support/real.js';
 import { type SmallDisk, smallDisk } from '../support/small-disk.js';

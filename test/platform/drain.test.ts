@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { ClientRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { afterEach, describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import { formOf, testGuide } from '../support/guide.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 

@@ -3,12 +3,14 @@ import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
-import { digestOf, readBytes, readContexts } from '../../src/lib/core/index.js';
-import { startPlatform } from '../../src/lib/platform/index.js';
+import { readContexts } from '../../src/lib/core/contexts.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { readBytes } from '../../src/lib/core/files.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
 import type { Sync } from '../../src/lib/platform/sync.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-
-import { clientFor, createClient } from '../../src/lib/registry/index.js';
+import { createClient } from '../../src/lib/registry/client.js';
+import { clientFor } from '../../src/lib/registry/context.js';
 import { root, runCli } from '../support/cli.js';
 import { connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { afterStep, type RolloutState, rolloutStep, startRollout } from '../../src/lib/fleet/index.js';
+import { afterStep, rolloutStep } from '../../src/lib/fleet/rollout/step.js';
+import type { RolloutState } from '../../src/lib/fleet/rollout/types.js';
+import { startRollout } from '../../src/lib/fleet/rollout/waves.js';
 import { Tokens } from '../../src/lib/platform/access/tokens.js';
 import { Sessions } from '../../src/lib/platform/access/users.js';
 import { Deltas, DesiredStates } from '../../src/lib/platform/devices/desired.js';
@@ -11,7 +13,7 @@ import { Firmware } from '../../src/lib/platform/releases/releases.js';
 import { rolloutStoreIn } from '../../src/lib/platform/releases/rollout-store.js';
 
 import type { Engine } from '../../src/lib/platform/store/engine.js';
-import { rolloutPolicySchema } from '../../src/lib/registry/index.js';
+import { rolloutPolicySchema } from '../../src/lib/registry/rollouts/schema.js';
 
 const now = () => 1_700_000_000_000;
 

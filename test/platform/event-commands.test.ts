@@ -2,17 +2,16 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
+import { eventSchema } from '../../src/lib/registry/events/api.js';
+import { jobSchema, jobsSchema } from '../../src/lib/registry/jobs/api.js';
 import {
-  eventSchema,
-  jobSchema,
-  jobsSchema,
   removedWebhookSchema,
   webhookSchema,
   webhookSecretSchema,
   webhooksSchema,
   webhookTestSchema,
-} from '../../src/lib/registry/index.js';
+} from '../../src/lib/registry/webhooks/api.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 

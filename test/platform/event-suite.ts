@@ -7,8 +7,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { NewEvent } from '../../src/lib/platform/events/events.js';
-import { eventTypes, type PlatformEvent } from '../../src/lib/registry/index.js';
-import { checkSignature } from '../../src/lib/stream/index.js';
+import type { PlatformEvent } from '../../src/lib/registry/events/api.js';
+import { eventTypes } from '../../src/lib/registry/events/types.js';
+import { checkSignature } from '../../src/lib/stream/http/headers.js';
 import type { TestPlatform } from '../support/platform.js';
 import { recordAndLabel } from '../support/recording.js';
 

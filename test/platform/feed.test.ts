@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { AiotError } from '../../src/lib/core/index.js';
+import { AiotError } from '../../src/lib/core/errors.js';
 import { type Events, eventsIn, extentOf, startOf } from '../../src/lib/platform/events/events.js';
 import { Relay } from '../../src/lib/platform/events/relay.js';
 import type { JournalReader, PlacedEntry } from '../../src/lib/platform/journal/telemetry.js';
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
-import type { EventType, PlatformEvent } from '../../src/lib/registry/index.js';
-import type { OutgoingMessage, Sink } from '../../src/lib/stream/index.js';
+import type { PlatformEvent } from '../../src/lib/registry/events/api.js';
+import type { EventType } from '../../src/lib/registry/events/types.js';
+import type { OutgoingMessage, Sink } from '../../src/lib/stream/message.js';
 
 let folder: string;
 let store: Store;

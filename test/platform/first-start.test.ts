@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readText } from '../../src/lib/core/index.js';
-import { startPlatform } from '../../src/lib/platform/index.js';
-import { createClient } from '../../src/lib/registry/index.js';
+import { readText } from '../../src/lib/core/files.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
+import { createClient } from '../../src/lib/registry/client.js';
 import { root, runCli } from '../support/cli.js';
 
 let folder: string;

@@ -2,14 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type DeviceState, mayConnect } from '../../src/lib/fleet/index.js';
+import { type DeviceState, mayConnect } from '../../src/lib/fleet/device.js';
 import { Devices, type NewDevice } from '../../src/lib/platform/devices/devices.js';
 import { Fleet } from '../../src/lib/platform/devices/fleet.js';
 import { deviceHistory } from '../../src/lib/platform/devices/talk.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
 
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
-import type { DeviceAction, DeviceChange } from '../../src/lib/registry/index.js';
+import type { DeviceAction, DeviceChange } from '../../src/lib/registry/fleet-api.js';
 import { fc, runs } from '../support/property.js';
 
 const now = () => 1_795_000_000_000;

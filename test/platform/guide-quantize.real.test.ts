@@ -2,19 +2,16 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { gaussian, seededRandom } from '../../src/lib/core/index.js';
-import {
-  elementCount,
-  type Graph,
-  readTflite,
-  readZip,
-  withRealValues,
-  writeTflite,
-} from '../../src/lib/formats/index.js';
-import { packBundle, unpackAny } from '../../src/lib/model/index.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { readZip } from '../../src/lib/formats/zip.js';
+import { packBundle, unpackAny } from '../../src/lib/model/bundle/pack.js';
 import { networkBundle } from '../../src/lib/model/publish/push.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
-import { standardize } from '../../src/lib/signal/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { standardize } from '../../src/lib/signal/spec.js';
 import { tableBundle } from '../support/any-bundle.js';
 import { pushTiny } from '../support/bundle.js';
 import { root } from '../support/cli.js';

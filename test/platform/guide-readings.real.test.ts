@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openGuideNetwork, simulateGuideBoard } from '../../src/lib/device/guide/simulate.js';
 import { decode, encodeInput } from '../../src/lib/model/bundle/ends.js';
-import { createPredictor, packBundle } from '../../src/lib/model/index.js';
-import { createGuideClient } from '../../src/lib/registry/index.js';
+import { packBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import { createGuideClient } from '../../src/lib/registry/guide/client.js';
 import { columns } from '../support/any-bundle.js';
 import { pushTiny } from '../support/bundle.js';
 import { ask, type TestGuide, testGuide } from '../support/guide.js';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
-import { problemSchema } from '../../src/lib/registry/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { problemSchema } from '../../src/lib/registry/problem.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { type Answer, type Asked, ask, send } from '../support/raw-http.js';
 

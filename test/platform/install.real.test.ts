@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { InstalledPlatform } from '../../src/lib/platform/index.js';
+import type { InstalledPlatform } from '../../src/lib/platform/up/install.js';
 import { runCli } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
 

@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type LogLine, readLogs } from '../../src/lib/platform/index.js';
-import { boundLog, olderLog } from '../../src/lib/platform/up/logs.js';
+import { boundLog, type LogLine, olderLog, readLogs } from '../../src/lib/platform/up/logs.js';
 import { runCli } from '../support/cli.js';
 
 let data: string;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import { leaseMs } from '../../src/lib/platform/blobs/leases.js';
 import { Lifecycle } from '../../src/lib/platform/lifecycle.js';
 import { openState } from '../../src/lib/platform/state.js';

@@ -1,19 +1,18 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
-import { addContext } from '../../src/lib/core/index.js';
+import * as z from 'zod';
+import { addContext } from '../../src/lib/core/contexts.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
+import { clientFor, contextFor } from '../../src/lib/registry/context.js';
+import { rolloutReportSchema } from '../../src/lib/registry/rollouts/report.js';
 import {
-  clientFor,
-  contextFor,
-  type RegistryClient,
   rolloutDeviceSchema,
   rolloutPlanSchema,
-  rolloutReportSchema,
   rolloutSchema,
   rolloutStatusSchema,
-} from '../../src/lib/registry/index.js';
+} from '../../src/lib/registry/rollouts/schema.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { type Answer, type FakeFleet, fakeFleet } from '../support/fake-fleet.js';

@@ -1,10 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  createClient,
-  type RegistryClient,
-  type ToldRun,
-  type ToldStep,
-} from '../../src/lib/registry/index.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
+import type { ToldRun, ToldStep } from '../../src/lib/registry/runs-api.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
 let own: TestPlatform;

@@ -3,7 +3,8 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { keepBrokerFiles, startPlatform } from '../../src/lib/platform/index.js';
+import { keepBrokerFiles } from '../../src/lib/platform/broker/external-files.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 

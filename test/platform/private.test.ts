@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { startPlatform } from '../../src/lib/platform/index.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
 
 it('other users of the machine read nothing of a data folder that was there before and is open to them', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'aiot-private-'));

@@ -3,16 +3,15 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createVirtualDevice, proofSchema, type VirtualDevice } from '../../src/lib/device/index.js';
+import { proofSchema } from '../../src/lib/device/protocol/proof.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import type { VirtualDevice } from '../../src/lib/device/virtual/types.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import {
-  clientFor,
-  contextFor,
-  type RegistryClient,
-  rolloutReportSchema,
-  rolloutSchema,
-} from '../../src/lib/registry/index.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
+import { clientFor, contextFor } from '../../src/lib/registry/context.js';
+import { rolloutReportSchema } from '../../src/lib/registry/rollouts/report.js';
+import { rolloutSchema } from '../../src/lib/registry/rollouts/schema.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { describeReal } from '../support/real.js';

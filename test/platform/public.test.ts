@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { namesOf } from '../../src/lib/cli/index.js';
-import { startPlatform } from '../../src/lib/platform/index.js';
+import { namesOf } from '../../src/lib/cli/flags/platform.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
 import { loose } from '../deploy/systems.js';
 import { runCli } from '../support/cli.js';
 

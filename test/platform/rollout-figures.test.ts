@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Reported } from '../../src/lib/device/index.js';
-import type { RolloutState } from '../../src/lib/fleet/index.js';
+import type { Reported } from '../../src/lib/device/protocol/messages.js';
+import type { RolloutState } from '../../src/lib/fleet/rollout/types.js';
 import { DeviceMemory, type DeviceRecord } from '../../src/lib/platform/devices/records.js';
 import { RolloutFigures } from '../../src/lib/platform/releases/rollouts.js';
 

@@ -1,9 +1,14 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { AiotError, digestOf, systemClock } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import { systemClock } from '../../src/lib/core/time.js';
 import { activateDevice, makeClaim } from '../../src/lib/provision/claim.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { deploy, type ModelVersion, type RolloutNews, releaseOf } from '../../src/lib/registry/index.js';
+import type { ModelVersion } from '../../src/lib/registry/api.js';
+import { deploy } from '../../src/lib/registry/rollouts/deploy.js';
+import { releaseOf } from '../../src/lib/registry/rollouts/release.js';
+import type { RolloutNews } from '../../src/lib/registry/rollouts/schema.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -274,7 +279,7 @@ describe('a model', () => {
   });
 
   it('is refused when somebody else signed it', async () => {
-    const { generateKeyPair } = await import('../../src/lib/core/index.js');
+    const { generateKeyPair } = await import('../../src/lib/core/crypto.js');
     await expect(pushTiny(own.client, generateKeyPair().privatePem)).rejects.toMatchObject({
       code: 'AIOT_SIGNATURE_INVALID',
       exit: 5,

@@ -1,21 +1,23 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
-import { digestOf } from '../../src/lib/core/index.js';
-import { createVirtualDevice, type Sensor, type VirtualDevice } from '../../src/lib/device/index.js';
-import { signManifest } from '../../src/lib/formats/index.js';
-import { manifestOf, packBundle, unpackBundle } from '../../src/lib/model/index.js';
+import * as z from 'zod';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import type { Sensor } from '../../src/lib/device/telemetry/sensor.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import type { VirtualDevice } from '../../src/lib/device/virtual/types.js';
+import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
+import { clientFor, contextFor } from '../../src/lib/registry/context.js';
 import {
-  clientFor,
-  contextFor,
-  type RegistryClient,
   rolloutDeviceSchema,
   rolloutPlanSchema,
   rolloutSchema,
   rolloutStatusSchema,
-} from '../../src/lib/registry/index.js';
+} from '../../src/lib/registry/rollouts/schema.js';
 import { runCli } from '../support/cli.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import { openBlobs } from '../../src/lib/platform/blobs/folder.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { Models } from '../../src/lib/platform/releases/models.js';
@@ -8,9 +8,9 @@ import { trustIn } from '../../src/lib/platform/releases/trust.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
 import { localTurns } from '../../src/lib/platform/store/engine.js';
 import { migrations } from '../../src/lib/platform/store/migrations.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 
-import type { ModelVersion } from '../../src/lib/registry/index.js';
+import type { ModelVersion } from '../../src/lib/registry/api.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -62,7 +62,7 @@ describe('production', () => {
   });
 
   it('is refused to what was below a limit when it was evaluated, unless somebody says why', async () => {
-    const { packBundle, unpackBundle } = await import('../../src/lib/model/index.js');
+    const { packBundle, unpackBundle } = await import('../../src/lib/model/bundle/pack.js');
     const bundle = unpackBundle(tinyBundle('tiny', 5));
     bundle.info.gates = [{ name: 'macroF1', limit: 0.9, got: 0.5, passed: false }];
     const { version } = await pushTiny(own.client, own.key, { bundle: packBundle(bundle) });

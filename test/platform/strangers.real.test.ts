@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { descriptorLimit } from '../../src/lib/platform/connections.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient } from '../../src/lib/registry/index.js';
+import { createClient } from '../../src/lib/registry/client.js';
 import { connect, connectDevice } from '../support/mqtt.js';
 import { startVictim, type Victim } from './kills/harness.js';
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { filterCovers, isFilter, topicMatcher } from '../../src/lib/platform/broker/topics.js';
-import type { Delivery, Source } from '../../src/lib/stream/index.js';
+import type { Delivery, Source } from '../../src/lib/stream/message.js';
 import { connectBoard } from '../support/board.js';
 import { connect } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

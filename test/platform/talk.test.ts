@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { deviceMessagesSchema, deviceReplySchema } from '../../src/lib/registry/index.js';
+import { deviceMessagesSchema, deviceReplySchema } from '../../src/lib/registry/talk-api.js';
 import { runCli } from '../support/cli.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';

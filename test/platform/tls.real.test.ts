@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type PeerCertificate } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { generateKeyPair } from '../../src/lib/core/index.js';
+import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import { openAuthority } from '../../src/lib/provision/authority.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
-import { createClient } from '../../src/lib/registry/index.js';
+import { createClient } from '../../src/lib/registry/client.js';
 import { testPlatform } from '../support/platform.js';
 
 let folder: string;

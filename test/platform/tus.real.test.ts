@@ -5,8 +5,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
-import { createClient } from '../../src/lib/registry/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { createClient } from '../../src/lib/registry/client.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal, python } from '../support/real.js';
 

@@ -2,14 +2,11 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf, writeContexts } from '../../src/lib/core/index.js';
-import {
-  fetchModel,
-  packBundle,
-  signModel,
-  signResultSchema,
-  unpackBundle,
-} from '../../src/lib/model/index.js';
+import { writeContexts } from '../../src/lib/core/contexts.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { fetchModel } from '../../src/lib/model/publish/pull.js';
+import { signModel, signResultSchema } from '../../src/lib/model/publish/push.js';
 import { Lifecycle } from '../../src/lib/platform/lifecycle.js';
 import type { Upload } from '../../src/lib/platform/releases/models.js';
 import { openState } from '../../src/lib/platform/state.js';

@@ -4,7 +4,7 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import { openBlobs } from '../../src/lib/platform/blobs/folder.js';
 import { Uploads, uploadMs } from '../../src/lib/platform/blobs/uploads.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

@@ -15,10 +15,12 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
-import { saveBackup, startPlatform, type Verified, verifyPlatform } from '../../src/lib/platform/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { saveBackup } from '../../src/lib/platform/backup/restore.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
+import { type Verified, verifyPlatform } from '../../src/lib/platform/verify/verify.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { createClient } from '../../src/lib/registry/index.js';
+import { createClient } from '../../src/lib/registry/client.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { sendFew } from '../support/few-messages.js';

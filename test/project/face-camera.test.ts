@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { initProject } from '../../src/lib/project/init.js';
 import { upProject } from '../../src/lib/project/up.js';
-import { drawnFaces, findFaces, pictureFacts } from '../../src/lib/vision/index.js';
+import { drawnFaces, findFaces } from '../../src/lib/vision/faces.js';
+import { pictureFacts } from '../../src/lib/vision/facts.js';
 import { runCli } from '../support/cli.js';
 
 let folder: string;

@@ -3,8 +3,9 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { addContext } from '../../src/lib/core/index.js';
-import type { FirmwareBuild, FirmwareTest } from '../../src/lib/project/index.js';
+import { addContext } from '../../src/lib/core/contexts.js';
+import type { FirmwareBuild } from '../../src/lib/project/firmware/build.js';
+import type { FirmwareTest } from '../../src/lib/project/firmware/test-run.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 
 import { runCli } from '../support/cli.js';

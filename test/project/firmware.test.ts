@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { parseProject } from '../../src/lib/core/index.js';
+import { parseProject } from '../../src/lib/core/project.js';
 import type { FirmwareBuild } from '../../src/lib/project/firmware/build.js';
 import { configHeader, tablesHeader } from '../../src/lib/project/firmware/headers.js';
 import type { FirmwareInit } from '../../src/lib/project/firmware/init.js';

@@ -3,11 +3,13 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadProject, packageRoot, parseProject } from '../../src/lib/core/index.js';
-import { checkProject, openDataset } from '../../src/lib/data/index.js';
+import { packageRoot } from '../../src/lib/core/folders.js';
+import { loadProject, parseProject } from '../../src/lib/core/project.js';
+import { checkProject } from '../../src/lib/data/check/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
 import { initProject, initResultSchema } from '../../src/lib/project/init.js';
 import { findTemplates } from '../../src/lib/project/templates.js';
-import { signalSpecOf } from '../../src/lib/signal/index.js';
+import { signalSpecOf } from '../../src/lib/signal/spec.js';
 import { root, runCli } from '../support/cli.js';
 
 let folder: string;

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { UpPlatform } from '../../src/lib/platform/index.js';
+import type { UpPlatform } from '../../src/lib/platform/up/up.js';
 import { upProject } from '../../src/lib/project/up.js';
 import { connectBoard } from '../support/board.js';
 import { root } from '../support/cli.js';

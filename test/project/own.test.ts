@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadProject } from '../../src/lib/core/index.js';
-import { openDataset } from '../../src/lib/data/index.js';
+import { loadProject } from '../../src/lib/core/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
 import { initResultSchema } from '../../src/lib/project/init.js';
 import { runCli } from '../support/cli.js';
 

@@ -4,10 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { readContexts } from '../../src/lib/core/index.js';
-import type { UpPlatform } from '../../src/lib/platform/index.js';
+import { readContexts } from '../../src/lib/core/contexts.js';
+import type { UpPlatform } from '../../src/lib/platform/up/up.js';
 import { endingOrder, type UpProjectOptions, upProject } from '../../src/lib/project/up.js';
-import { deliveriesOf, routeOf } from '../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../src/lib/stream/message.js';
+import { routeOf } from '../../src/lib/stream/route/load.js';
 import { connectBoard } from '../support/board.js';
 import { root, runCli } from '../support/cli.js';
 

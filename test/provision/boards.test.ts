@@ -4,21 +4,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { onboardedSchema } from '../../src/lib/device/index.js';
+import { onboardedSchema } from '../../src/lib/device/onboard/onboard.js';
 import { SimulatedChip, type SimulatedChipOptions } from '../../src/lib/flash/rom/chip.js';
 import { serveChip } from '../../src/lib/flash/rom/serve.js';
+import { decryptNvs, readNvsKeys } from '../../src/lib/formats/nvs/crypt.js';
+import { readNvs } from '../../src/lib/formats/nvs/read.js';
+import { writeNvs } from '../../src/lib/formats/nvs/write.js';
 import {
-  decryptNvs,
   parsePartitionsCsv,
   partitionTableOffset,
-  readNvs,
-  readNvsKeys,
   readPartitionTable,
-  writeNvs,
   writePartitionTable,
-} from '../../src/lib/formats/index.js';
+} from '../../src/lib/formats/partitions.js';
 import { verifiedDeviceSchema } from '../../src/lib/provision/birth.js';
-import { clientFor, deviceSchema, devicesChangedSchema } from '../../src/lib/registry/index.js';
+import { devicesChangedSchema } from '../../src/lib/registry/change-devices.js';
+import { clientFor } from '../../src/lib/registry/context.js';
+import { deviceSchema } from '../../src/lib/registry/fields.js';
 import { root, runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 

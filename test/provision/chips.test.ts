@@ -3,14 +3,16 @@ import { existsSync } from 'node:fs';
 import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readNvs, readPartitionTable } from '../../src/lib/formats/index.js';
+import { readNvs } from '../../src/lib/formats/nvs/read.js';
+import { readPartitionTable } from '../../src/lib/formats/partitions.js';
 import { verifiedDeviceSchema } from '../../src/lib/provision/birth.js';
 import { deviceType } from '../../src/lib/provision/chip-options.js';
 import { activatedSchema } from '../../src/lib/provision/claim.js';
 import { readIdentity } from '../../src/lib/provision/held-identity.js';
 import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
 import { fleetResultSchema } from '../../src/lib/provision/provision-fleet.js';
-import { clientFor, deviceSchema } from '../../src/lib/registry/index.js';
+import { clientFor } from '../../src/lib/registry/context.js';
+import { deviceSchema } from '../../src/lib/registry/fields.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 

@@ -3,10 +3,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { publicKeyIn } from '../../src/lib/core/index.js';
+import { publicKeyIn } from '../../src/lib/core/crypto.js';
 import { activatedSchema, madeClaimSchema } from '../../src/lib/provision/claim.js';
 import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
-import { clientFor } from '../../src/lib/registry/index.js';
+import { clientFor } from '../../src/lib/registry/context.js';
 import { describeReal } from '../support/real.js';
 import { ok, type UpForTests, upForTests } from '../support/up.js';
 
@@ -80,7 +80,7 @@ describeReal('openssl', 'openssl about a birth certificate', () => {
 
   it('takes the key and the certificate out of a chip’s image for a pair', async () => {
     await ok(activatedSchema, ['device', 'activate', at('born')]);
-    const { readIdentity } = await import('../../src/lib/provision/index.js');
+    const { readIdentity } = await import('../../src/lib/provision/held-identity.js');
     const { key, certificate } = await readIdentity(at('born'));
     await writeFile(at('image.key'), key);
     await writeFile(at('image.crt'), certificate);

@@ -3,12 +3,15 @@ import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { generateKeyPair } from '../../src/lib/core/index.js';
+import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import { verifiedDeviceSchema } from '../../src/lib/provision/birth.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { activatedSchema, madeClaimSchema } from '../../src/lib/provision/claim.js';
 import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
-import { clientFor, createClient, deviceSchema, devicesChangedSchema } from '../../src/lib/registry/index.js';
+import { devicesChangedSchema } from '../../src/lib/registry/change-devices.js';
+import { createClient } from '../../src/lib/registry/client.js';
+import { clientFor } from '../../src/lib/registry/context.js';
+import { deviceSchema } from '../../src/lib/registry/fields.js';
 import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 

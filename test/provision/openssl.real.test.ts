@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { generateKeyPair } from '../../src/lib/core/index.js';
+import { generateKeyPair } from '../../src/lib/core/crypto.js';
 import { openAuthority } from '../../src/lib/provision/authority.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { describeReal } from '../support/real.js';

@@ -5,13 +5,15 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { configFolder, sha256Hex, takeLock } from '../../src/lib/core/index.js';
-import { renewDevice } from '../../src/lib/device/index.js';
+import { sha256Hex } from '../../src/lib/core/crypto.js';
+import { configFolder } from '../../src/lib/core/folders.js';
+import { takeLock } from '../../src/lib/core/lock.js';
+import { renewDevice } from '../../src/lib/device/onboard/renew.js';
 import { activatedSchema } from '../../src/lib/provision/claim.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { provisionedDeviceSchema } from '../../src/lib/provision/provision.js';
 import { fleetResultSchema } from '../../src/lib/provision/provision-fleet.js';
-import { clientFor, contextFor } from '../../src/lib/registry/index.js';
+import { clientFor, contextFor } from '../../src/lib/registry/context.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
 let own: UpForTests;

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { keyIdOf, publicKeyOf } from '../../src/lib/core/index.js';
+import { keyIdOf, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
 import { trustChangeSchema, trustStatusSchema } from '../../src/lib/provision/trust.js';
 import { runCli } from '../support/cli.js';

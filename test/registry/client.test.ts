@@ -4,14 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openAuthority } from '../../src/lib/provision/authority.js';
+import type { ModelVersion } from '../../src/lib/registry/api.js';
+import { createClient } from '../../src/lib/registry/client.js';
+import { clientFor } from '../../src/lib/registry/context.js';
 import { errorOfAnswer } from '../../src/lib/registry/errors.js';
-import {
-  clientFor,
-  createClient,
-  type ModelVersion,
-  parseModelReference,
-  resolveModel,
-} from '../../src/lib/registry/index.js';
+import { parseModelReference, resolveModel } from '../../src/lib/registry/reference.js';
 import { eventData } from '../../src/lib/registry/sse.js';
 import { withCutPlatform } from '../support/cut-platform.js';
 import { testPlatform } from '../support/platform.js';

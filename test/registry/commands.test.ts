@@ -3,23 +3,16 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
-import { digestOf, writeContexts } from '../../src/lib/core/index.js';
-import {
-  comparisonSchema,
-  fetchModel,
-  pullResultSchema,
-  pushResultSchema,
-  unpackAny,
-  verifyResultSchema,
-  whySchema,
-} from '../../src/lib/model/index.js';
-import type { FetchClient } from '../../src/lib/model/publish/pull.js';
-import {
-  listSchemas,
-  modelVersionSchema,
-  removedModelSchema,
-  shownModelSchema,
-} from '../../src/lib/registry/index.js';
+import { writeContexts } from '../../src/lib/core/contexts.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { unpackAny } from '../../src/lib/model/bundle/pack.js';
+import { comparisonSchema } from '../../src/lib/model/inspect/comparison.js';
+import { type FetchClient, fetchModel, pullResultSchema } from '../../src/lib/model/publish/pull.js';
+import { pushResultSchema } from '../../src/lib/model/publish/push.js';
+import { verifyResultSchema } from '../../src/lib/model/publish/verify.js';
+import { whySchema } from '../../src/lib/model/publish/why.js';
+import { listSchemas, modelVersionSchema, removedModelSchema } from '../../src/lib/registry/api.js';
+import { shownModelSchema } from '../../src/lib/registry/show.js';
 import { tinyBundle } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -275,7 +268,7 @@ describe('aiot model verify', () => {
       const argv = ['model', verb!, table, ...(verb === 'verify' ? ['--public-key', key] : [])];
       expect(await refused(argv, 'AIOT_BUNDLE_MALFORMED', 2)).toContain(`expected ${wanted}, got something`);
     }
-    const { generateKeyPair } = await import('../../src/lib/core/index.js');
+    const { generateKeyPair } = await import('../../src/lib/core/crypto.js');
     await writeFile(key, generateKeyPair().publicPem);
     await refused(['model', 'verify', file, '--public-key', key], 'AIOT_SIGNATURE_INVALID', 5);
   });

@@ -1,17 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf, generateKeyPair } from '../../src/lib/core/index.js';
-import { peekManifest, signManifest } from '../../src/lib/formats/index.js';
+import { digestOf, generateKeyPair } from '../../src/lib/core/crypto.js';
+import { peekManifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
-import {
-  clientFor,
-  configListSchemas,
-  configVersionSchema,
-  contextFor,
-  pushedConfigSchema,
-  type RegistryClient,
-} from '../../src/lib/registry/index.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
+import { pushedConfigSchema } from '../../src/lib/registry/config/push.js';
+import { configListSchemas, configVersionSchema } from '../../src/lib/registry/config-api.js';
+import { clientFor, contextFor } from '../../src/lib/registry/context.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
 let own: UpForTests;

@@ -2,19 +2,14 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf, generateKeyPair } from '../../src/lib/core/index.js';
-import { signManifest } from '../../src/lib/formats/index.js';
+import { digestOf, generateKeyPair } from '../../src/lib/core/crypto.js';
+import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { operatorKey } from '../../src/lib/provision/operator-key.js';
-import {
-  clientFor,
-  contextFor,
-  fetchFirmware,
-  firmwareListSchemas,
-  firmwareVersionSchema,
-  pulledFirmwareSchema,
-  pushedFirmwareSchema,
-  type RegistryClient,
-} from '../../src/lib/registry/index.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
+import { clientFor, contextFor } from '../../src/lib/registry/context.js';
+import { fetchFirmware, pulledFirmwareSchema } from '../../src/lib/registry/firmware/fetch.js';
+import { pushedFirmwareSchema } from '../../src/lib/registry/firmware/push.js';
+import { firmwareListSchemas, firmwareVersionSchema } from '../../src/lib/registry/firmware-api.js';
 import { espApp, espBootloader } from '../support/esp-image.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
@@ -81,8 +76,8 @@ describe('the registry of firmware', () => {
       5,
     ],
   ])('refuses %s', async (_, argv, code, exit) => {
-    const { trustRootOf } = await import('../../src/lib/formats/index.js');
-    const { publicKeyOf } = await import('../../src/lib/core/index.js');
+    const { trustRootOf } = await import('../../src/lib/formats/manifest/envelope.js');
+    const { publicKeyOf } = await import('../../src/lib/core/crypto.js');
     const stranger = trustRootOf(publicKeyOf(generateKeyPair().privatePem));
     await writeFile(at('other.json'), JSON.stringify(stranger));
     const placed = argv.map((word) => (/\.(bin|json)$/.test(word) ? at(word) : word));

@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { fetchModel, verifyFile } from '../../src/lib/model/index.js';
-import { clientFor, type ModelVersion, type RegistryClient } from '../../src/lib/registry/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { fetchModel } from '../../src/lib/model/publish/pull.js';
+import { verifyFile } from '../../src/lib/model/publish/verify.js';
+import type { ModelVersion } from '../../src/lib/registry/api.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
+import { clientFor } from '../../src/lib/registry/context.js';
 import { tinyBundle } from '../support/bundle.js';
 import { root, runCli } from '../support/cli.js';
 

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { OciRepository, ociText, parseOciReference } from '../../src/lib/registry/index.js';
+import { OciRepository } from '../../src/lib/registry/oci/client.js';
+import { ociText, parseOciReference } from '../../src/lib/registry/oci/reference.js';
 
 const digestOf = (content: string) => `sha256:${createHash('sha256').update(content).digest('hex')}`;
 

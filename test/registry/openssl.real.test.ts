@@ -3,9 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { generateKeyPair } from '../../src/lib/core/index.js';
-import { signManifest } from '../../src/lib/formats/index.js';
-import { manifestOf, packSigned } from '../../src/lib/model/index.js';
+import { generateKeyPair } from '../../src/lib/core/crypto.js';
+import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { packSigned } from '../../src/lib/model/bundle/signed-bundle.js';
+import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { tableBundle } from '../support/any-bundle.js';
 import { describeReal } from '../support/real.js';
 

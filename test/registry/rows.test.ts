@@ -1,8 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { writeContexts } from '../../src/lib/core/index.js';
-import { type PushResult, unpackBundle } from '../../src/lib/model/index.js';
+import { writeContexts } from '../../src/lib/core/contexts.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import type { PushResult } from '../../src/lib/model/publish/push.js';
 import { columns, tableRows } from '../support/any-bundle.js';
 import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';

@@ -2,9 +2,13 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AiotError, generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
-import { signManifest, type TrustRoot, trustRootOf } from '../../src/lib/formats/index.js';
-import { manifestOf, packSigned, verifyFile, verifySigned } from '../../src/lib/model/index.js';
+import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import { type TrustRoot, trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { packSigned, verifySigned } from '../../src/lib/model/bundle/signed-bundle.js';
+import { manifestOf } from '../../src/lib/model/publish/push.js';
+import { verifyFile } from '../../src/lib/model/publish/verify.js';
 import { tinyBundle } from '../support/bundle.js';
 
 const { privatePem } = generateKeyPair();

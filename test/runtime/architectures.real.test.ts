@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { elementCount, type Graph } from '../../src/lib/formats/index.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures, quantizedOf } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';

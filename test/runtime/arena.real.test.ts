@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import type { Graph, OperatorName } from '../../src/lib/formats/index.js';
-import { arenaBytes, planArena } from '../../src/lib/runtime/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
+import { arenaBytes, planArena } from '../../src/lib/runtime/arena.js';
 import { architectures, quantizedOf } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';

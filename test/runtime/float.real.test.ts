@@ -1,12 +1,12 @@
 import { expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 import {
   elementBytes,
   elementCount,
   type Graph,
   type OperatorName,
-  withRealValues,
-} from '../../src/lib/formats/index.js';
+} from '../../src/lib/formats/tflite/graph.js';
+import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
 import { architectures, quantizedOf } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { type Graph, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile } from '../support/motor-files.js';

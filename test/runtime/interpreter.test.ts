@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { type Graph, readTflite } from '../../src/lib/formats/index.js';
-import { arenaBytes, createInterpreter, floatView, planArena } from '../../src/lib/runtime/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { arenaBytes, planArena } from '../../src/lib/runtime/arena.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { floatView } from '../../src/lib/runtime/litert.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile, motorRows } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';

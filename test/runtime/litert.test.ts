@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/lib/core/index.js';
-import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { createInterpreter, floatView, openLiteRt } from '../../src/lib/runtime/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { floatView, openLiteRt } from '../../src/lib/runtime/litert.js';
 import { architectures } from '../support/architectures.js';
 import { motorFile, motorRows } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { AiotError, seededRandom } from '../../src/lib/core/index.js';
-import { readTflite } from '../../src/lib/formats/index.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { root } from '../support/cli.js';
 import { fieldsOf, mutantOf } from '../support/model-mutants.js';
 import { ruleCases } from '../support/model-rules.js';

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { beforeAll, expect, it } from 'vitest';
-import { createBandLimited } from '../../src/lib/signal/index.js';
+import { createBandLimited } from '../../src/lib/signal/band-limited.js';
 import { describeReal, python } from '../support/real.js';
 
 /** What numpy says: the true values of a sum of sines, its own windowed sum, and its resampling by the discrete Fourier transform. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseProject } from '../../src/lib/core/index.js';
+import { parseProject } from '../../src/lib/core/project.js';
+import { windowFeatures } from '../../src/lib/signal/pipeline.js';
 import {
   featureNames,
   inputShape,
@@ -7,8 +8,7 @@ import {
   type SignalSpec,
   signalSpecOf,
   standardize,
-  windowFeatures,
-} from '../../src/lib/signal/index.js';
+} from '../../src/lib/signal/spec.js';
 
 const spec: SignalSpec = {
   fields: ['x', 'y', 'z'],

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { featureSetOf } from '../../src/lib/signal/feature-sets.js';
 import { createFourier } from '../../src/lib/signal/fourier.js';
-import type { SignalSpec } from '../../src/lib/signal/index.js';
 import { createLowpass } from '../../src/lib/signal/lowpass.js';
+import type { SignalSpec } from '../../src/lib/signal/spec.js';
 import { root } from '../support/cli.js';
 
 function golden<T>(name: string): T {

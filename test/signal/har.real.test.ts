@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { parseCsv } from '../../src/lib/formats/index.js';
-import { featureRows, type SignalSpec } from '../../src/lib/signal/index.js';
+import { parseCsv } from '../../src/lib/formats/csv/parse.js';
+import { featureRows } from '../../src/lib/signal/pipeline.js';
+import type { SignalSpec } from '../../src/lib/signal/spec.js';
 import { describeReal, recordingsFolder } from '../support/real.js';
 
 const spec: SignalSpec = {

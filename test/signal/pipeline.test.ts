@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  createPipeline,
-  featureNames,
-  inputShape,
-  type SignalSpec,
-  windowCount,
-  windowFeatures,
-} from '../../src/lib/signal/index.js';
+import { createPipeline, windowCount, windowFeatures } from '../../src/lib/signal/pipeline.js';
+import { featureNames, inputShape, type SignalSpec } from '../../src/lib/signal/spec.js';
 import { fc, runs } from '../support/property.js';
 
 const base: SignalSpec = {

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { allCheatSheets } from '../../src/lib/cli/index.js';
+import { allCheatSheets } from '../../src/lib/cli/cheat-sheets.js';
 import { parseCreateFile } from '../../src/lib/stream/broker/create.js';
 import { root, runCli } from '../support/cli.js';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import StreamPub from '../../src/commands/stream/pub.js';
-import { messageLineSchema } from '../../src/lib/stream/index.js';
+import { messageLineSchema } from '../../src/lib/stream/file/line.js';
 import { startBroker, type TestBroker } from '../support/broker.js';
 import { runCli } from '../support/cli.js';
 

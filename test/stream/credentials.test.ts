@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { brokerOptions } from '../../src/lib/cli/index.js';
+import { brokerOptions } from '../../src/lib/cli/flags/brokers.js';
 import { credentialNames, withKeptCredentials } from '../../src/lib/stream/credentials.js';
 import { parseStreamUrl } from '../../src/lib/stream/url.js';
 import { runCli } from '../support/cli.js';

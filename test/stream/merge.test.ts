@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { Delivery, Source } from '../../src/lib/stream/index.js';
+import type { Delivery, Source } from '../../src/lib/stream/message.js';
 import { mergeByTime } from '../../src/lib/stream/tail/tail.js';
 
 /** Gives batches of messages with these times, each after a pause. */

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { deliveriesOf, type Message, openSink, openSource, tail } from '../../src/lib/stream/index.js';
+import { deliveriesOf, type Message } from '../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../src/lib/stream/open.js';
+import { tail } from '../../src/lib/stream/tail/tail.js';
 import { runCli } from '../support/cli.js';
 import { type Mosquitto, mosquittoPub, mosquittoSub, startMosquitto } from '../support/mosquitto.js';
 import { describeReal } from '../support/real.js';

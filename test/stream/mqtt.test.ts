@@ -1,14 +1,9 @@
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-  deliveriesOf,
-  type Message,
-  openSink,
-  openSource,
-  type Source,
-  tail,
-} from '../../src/lib/stream/index.js';
+import { deliveriesOf, type Message, type Source } from '../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../src/lib/stream/open.js';
+import { tail } from '../../src/lib/stream/tail/tail.js';
 import { startBroker, type TestBroker } from '../support/broker.js';
 
 const closing: { close(): Promise<void> }[] = [];

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Delivery, type Message, openSink, openSource, type Sink } from '../../src/lib/stream/index.js';
+import type { Delivery, Message, Sink } from '../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../src/lib/stream/open.js';
 import { type NatsServer, natsClient, startNats } from '../support/nats.js';
 import { describeReal } from '../support/real.js';
 

@@ -1,6 +1,6 @@
 import { headers as makeHeaders } from 'nats';
 import { describe, expect, it } from 'vitest';
-import type { Header } from '../../src/lib/stream/index.js';
+import type { Header } from '../../src/lib/stream/message.js';
 import { deliveryInfo, headersFrom, headersTo } from '../../src/lib/stream/nats/messages.js';
 import { checkFilter, checkSubject, matches, natsSettings } from '../../src/lib/stream/nats/settings.js';
 import { parseStreamUrl } from '../../src/lib/stream/url.js';

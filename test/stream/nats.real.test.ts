@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { deliveriesOf, type Message, openSink, openSource } from '../../src/lib/stream/index.js';
-import type { StreamOptions } from '../../src/lib/stream/message.js';
+import { deliveriesOf, type Message, type StreamOptions } from '../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../src/lib/stream/open.js';
 import { runCli } from '../support/cli.js';
 import { type NatsServer, natsClient, startNats } from '../support/nats.js';
 import { describeReal } from '../support/real.js';

@@ -3,14 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  deliveriesOf,
-  fromLine,
-  openSink,
-  openSource,
-  type Source,
-  toLine,
-} from '../../src/lib/stream/index.js';
+import { fromLine, toLine } from '../../src/lib/stream/file/line.js';
+import { deliveriesOf, type Source } from '../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../src/lib/stream/open.js';
 import { fc } from '../support/property.js';
 
 let folder: string;

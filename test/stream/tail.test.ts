@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { streamStatisticsSchema } from '../../src/lib/stream/index.js';
+import { streamStatisticsSchema } from '../../src/lib/stream/tail/statistics.js';
 import { runCli } from '../support/cli.js';
 
 let folder: string;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { printable, printablePayload } from '../../src/lib/core/index.js';
-import { openSink, openSource } from '../../src/lib/stream/index.js';
+import { printable, printablePayload } from '../../src/lib/core/text.js';
+import { openSink, openSource } from '../../src/lib/stream/open.js';
 import { parseStreamUrl } from '../../src/lib/stream/url.js';
 
 describe('a stream URL', () => {

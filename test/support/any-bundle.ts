@@ -1,12 +1,16 @@
-import { digestOf, gaussian, seededRandom } from '../../src/lib/core/index.js';
-import { type Graph, type NetworkMode, writeTflite } from '../../src/lib/formats/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import type { NetworkMode } from '../../src/lib/formats/manifest/manifest.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { endOf } from '../../src/lib/model/bundle/ends.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
+import { packBundle } from '../../src/lib/model/bundle/pack.js';
 import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';
-import { type AnswerSpec, type Bundle, type BundleInfo, packBundle } from '../../src/lib/model/index.js';
+import type { AnswerSpec, Bundle, BundleInfo } from '../../src/lib/model/bundle/types.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import type { QuantizeSettings } from '../../src/lib/model/quantize/types.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { FloatNetwork } from './float-network.js';
 
 export const columns = ['current', 'temperature', 'vibration', 'sound'];

@@ -1,11 +1,7 @@
-import { gaussian, type Random, seededRandom } from '../../src/lib/core/index.js';
-import {
-  type Activation,
-  elementCount,
-  type Graph,
-  readTflite,
-  writeTflite,
-} from '../../src/lib/formats/index.js';
+import { gaussian, type Random, seededRandom } from '../../src/lib/core/numbers.js';
+import { type Activation, elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { FloatNetwork, type Window } from './float-network.js';
 

@@ -4,24 +4,22 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
-import { type Clock, digestOf } from '../../src/lib/core/index.js';
-import {
-  createFlash,
-  createVirtualDevice,
-  type Desired,
-  type DeviceEvent,
-  type DeviceIdentity,
-  type Flash,
-  flashBytesFor,
-  type Reported,
-} from '../../src/lib/device/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import type { Clock } from '../../src/lib/core/time.js';
+import type { DeviceEvent } from '../../src/lib/device/events.js';
+import type { DeviceIdentity } from '../../src/lib/device/identity/identity.js';
+import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
 import type { UpdateCheck } from '../../src/lib/device/update/types.js';
 import { deferred } from '../../src/lib/device/virtual/deferred.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import { createFlash, type Flash } from '../../src/lib/device/virtual/flash.js';
+import { flashBytesFor } from '../../src/lib/device/virtual/store.js';
 import type { TrustMemory } from '../../src/lib/device/virtual/trust.js';
-import { type Envelope, signManifest, type UnsignedManifest } from '../../src/lib/formats/index.js';
+import type { Envelope } from '../../src/lib/formats/manifest/envelope.js';
+import { signManifest, type UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { readIdentity } from '../../src/lib/provision/held-identity.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import { openSink } from '../../src/lib/stream/index.js';
+import { openSink } from '../../src/lib/stream/open.js';
 import { testPlatform } from './platform.js';
 import { anyRuntime, quickClock } from './update.js';
 

@@ -1,7 +1,11 @@
-import { digestOf } from '../../src/lib/core/index.js';
-import { signManifest, type UnsignedManifest, writeTflite } from '../../src/lib/formats/index.js';
-import { type Bundle, manifestOf, packBundle, release } from '../../src/lib/model/index.js';
-import type { ModelVersion, RegistryClient } from '../../src/lib/registry/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { signManifest, type UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { packBundle } from '../../src/lib/model/bundle/pack.js';
+import type { Bundle } from '../../src/lib/model/bundle/types.js';
+import { manifestOf, release } from '../../src/lib/model/publish/push.js';
+import type { ModelVersion } from '../../src/lib/registry/api.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
 
 const figures = {
   windows: 4,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SimulatedChip, type SimulatedChipOptions } from '../../src/lib/flash/rom/chip.js';
 import { serveChip } from '../../src/lib/flash/rom/serve.js';
-import type { ChipName } from '../../src/lib/formats/index.js';
+import type { ChipName } from '../../src/lib/formats/esp-image/chips.js';
 import { endProgram } from './programs.js';
 
 /** A chip in download mode at a serial line that has no DTR and RTS: a simulated one, or a mask ROM in an emulator. */

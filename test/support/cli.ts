@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import type { Config } from '@oclif/core';
-import { Config as OclifConfig } from '@oclif/core';
-import { AiotError } from '../../src/lib/core/index.js';
+import { type Config, Config as OclifConfig } from '@oclif/core';
+import { AiotError } from '../../src/lib/core/errors.js';
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 

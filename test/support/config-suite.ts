@@ -1,11 +1,14 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { addContext } from '../../src/lib/core/index.js';
-import type { DeviceEvent, Reported, SimulatedDevice } from '../../src/lib/device/index.js';
+import { addContext } from '../../src/lib/core/contexts.js';
+import type { DeviceEvent } from '../../src/lib/device/events.js';
+import type { SimulatedDevice } from '../../src/lib/device/native/device.js';
+import type { Reported } from '../../src/lib/device/protocol/messages.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { Deployed } from '../../src/lib/registry/index.js';
-import { deliveriesOf, openSource } from '../../src/lib/stream/index.js';
+import type { Deployed } from '../../src/lib/registry/rollouts/deploy.js';
+import { deliveriesOf } from '../../src/lib/stream/message.js';
+import { openSource } from '../../src/lib/stream/open.js';
 import { runCli } from './cli.js';
 import { type TestPlatform, testPlatform } from './platform.js';
 

@@ -1,6 +1,6 @@
-import { type DeviceChannel, encodeMessage, topicOf } from '../../src/lib/device/index.js';
+import { type DeviceChannel, encodeMessage, topicOf } from '../../src/lib/device/protocol/codec.js';
 import type { DeviceLink, LinkOptions } from '../../src/lib/device/virtual/mqtt-link.js';
-import { connectBroker, disconnectBroker } from '../../src/lib/stream/index.js';
+import { connectBroker, disconnectBroker } from '../../src/lib/stream/mqtt/connect.js';
 
 export interface Outgoing {
   channel: DeviceChannel;

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:https';
-import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 import { makeCertificates } from './certificates.js';
 
 /** Gives `use` a client of a platform that goes away in the middle of each answer. */

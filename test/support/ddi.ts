@@ -1,6 +1,6 @@
-import { digestOf } from '../../src/lib/core/index.js';
-import { signManifest } from '../../src/lib/formats/index.js';
-import type { Rollout, RolloutRequest } from '../../src/lib/registry/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
+import type { Rollout, RolloutRequest } from '../../src/lib/registry/rollouts/schema.js';
 import type { TestPlatform } from './platform.js';
 import { type Answer, type Asked, ask } from './raw-http.js';
 import { oneWave } from './rollout.js';

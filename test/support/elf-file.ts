@@ -1,5 +1,4 @@
-import type { ChipName } from '../../src/lib/formats/index.js';
-import { espChips } from '../../src/lib/formats/index.js';
+import { type ChipName, espChips } from '../../src/lib/formats/esp-image/chips.js';
 
 export interface MadeSection {
   name: string;

@@ -1,5 +1,6 @@
-import { gaussian, type LayerConfig, type Random } from '../../src/lib/core/index.js';
-import type { Graph, Operator } from '../../src/lib/formats/index.js';
+import { gaussian, type Random } from '../../src/lib/core/numbers.js';
+import type { LayerConfig } from '../../src/lib/core/project-schema.js';
+import type { Graph, Operator } from '../../src/lib/formats/tflite/graph.js';
 import { graphWith, statisticsOf } from '../../src/lib/model/engine/trained-graph.js';
 import { buildTrainable } from '../../src/lib/model/network/build.js';
 import { layersOf, type NetworkKind, type NetworkOutput } from '../../src/lib/model/network/layers.js';

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
-import { gaussian, type LayerConfig, type Random, seededRandom } from '../../src/lib/core/index.js';
-import { elementCount } from '../../src/lib/formats/index.js';
+import { gaussian, type Random, seededRandom } from '../../src/lib/core/numbers.js';
+import type { LayerConfig } from '../../src/lib/core/project-schema.js';
+import { elementCount } from '../../src/lib/formats/tflite/graph.js';
 import { openEngine } from '../../src/lib/model/engine/open-engine.js';
 import type {
   Backend,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type ChipName, espChips } from '../../src/lib/formats/index.js';
+import { type ChipName, espChips } from '../../src/lib/formats/esp-image/chips.js';
 
 export interface ImageRecipe {
   chip?: ChipName;

@@ -1,6 +1,7 @@
-import type { Random } from '../../src/lib/core/index.js';
-import { elementBytes, elementCount, type Graph, writeTflite } from '../../src/lib/formats/index.js';
-import { createInterpreter } from '../../src/lib/runtime/index.js';
+import type { Random } from '../../src/lib/core/numbers.js';
+import { elementBytes, elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { runInPython } from './tflite.js';
 
 /**

@@ -1,5 +1,5 @@
 import type { MqttClient } from 'mqtt';
-import type { Desired, Reported } from '../../src/lib/device/index.js';
+import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
 import { connectDevice } from './mqtt.js';
 
 /** A device that says what the test tells it to: the platform's side alone is under test. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import type { Desired } from '../../src/lib/device/index.js';
+import type { Desired } from '../../src/lib/device/protocol/messages.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
-import type { RegistryClient } from '../../src/lib/registry/index.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
 import { type FakeDevice, fakeDevice } from './fake-device.js';
 
 /** What a device of a fake fleet makes of a wish; null = it says nothing. */

@@ -1,4 +1,4 @@
-import type { Delivery, Message, OutgoingMessage, Sink, Source } from '../../src/lib/stream/index.js';
+import type { Delivery, Message, OutgoingMessage, Sink, Source } from '../../src/lib/stream/message.js';
 
 /** What became of each message of a fake source: `acked` and `nacked` have their payloads, in the order of that. */
 export interface FakeSource extends Source {

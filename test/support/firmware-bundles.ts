@@ -1,16 +1,15 @@
 import { readFileSync } from 'node:fs';
-import { digestOf, seededRandom } from '../../src/lib/core/index.js';
-import { type Graph, type Operator, type Tensor, writeTflite } from '../../src/lib/formats/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Graph, Operator, Tensor } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { goldenVector, type Take } from '../../src/lib/model/bundle/golden.js';
+import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';
-import {
-  type Bundle,
-  type BundleInfo,
-  createPredictor,
-  packBundle,
-  unpackBundle,
-} from '../../src/lib/model/index.js';
-import { createPipeline, featureNames, type SignalSpec } from '../../src/lib/signal/index.js';
+import type { Bundle, BundleInfo } from '../../src/lib/model/bundle/types.js';
+import { createPipeline } from '../../src/lib/signal/pipeline.js';
+import { featureNames, type SignalSpec } from '../../src/lib/signal/spec.js';
 
 type Kind = BundleInfo['answer']['kind'];
 type Samples = number[][];

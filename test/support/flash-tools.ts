@@ -1,4 +1,4 @@
-import type { ChipName } from '../../src/lib/formats/index.js';
+import type { ChipName } from '../../src/lib/formats/esp-image/chips.js';
 
 /** A chip in download mode as a tool is pointed to it. */
 export interface Target {

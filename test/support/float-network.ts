@@ -1,5 +1,10 @@
-import { gaussian } from '../../src/lib/core/index.js';
-import { type Activation, elementCount, type Operator, type Padding } from '../../src/lib/formats/index.js';
+import { gaussian } from '../../src/lib/core/numbers.js';
+import {
+  type Activation,
+  elementCount,
+  type Operator,
+  type Padding,
+} from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
 
 /** What a window of a convolution or pool looks like. */

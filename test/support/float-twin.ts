@@ -1,4 +1,5 @@
-import { type Graph, type Operator, realTensor } from '../../src/lib/formats/index.js';
+import type { Graph, Operator } from '../../src/lib/formats/tflite/graph.js';
+import { realTensor } from '../../src/lib/formats/tflite/real-values.js';
 
 /**
  * The network with operator `place` in float32 between a DEQUANTIZE and a QUANTIZE, as a quantizer leaves a layer that

@@ -1,5 +1,5 @@
-import type { Random } from '../../src/lib/core/index.js';
-import { elementCount, type Graph, type Operator, type Tensor } from '../../src/lib/formats/index.js';
+import type { Random } from '../../src/lib/core/numbers.js';
+import { elementCount, type Graph, type Operator, type Tensor } from '../../src/lib/formats/tflite/graph.js';
 
 /** Puts a network together, tensor by tensor. */
 export class GraphBuilder {

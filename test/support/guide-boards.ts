@@ -1,12 +1,16 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { addContext } from '../../src/lib/core/index.js';
+import { addContext } from '../../src/lib/core/contexts.js';
 import type { GuidePlaces } from '../../src/lib/device/guide/at-platform.js';
-import type { SimulateGuideOptions } from '../../src/lib/device/guide/simulate.js';
-import { type GuideEvent, guideEventSchema, guideTopics } from '../../src/lib/device/index.js';
-import { writeTflite } from '../../src/lib/formats/index.js';
-import { createGuideClient } from '../../src/lib/registry/index.js';
+import { guideTopics } from '../../src/lib/device/guide/messages.js';
+import {
+  type GuideEvent,
+  guideEventSchema,
+  type SimulateGuideOptions,
+} from '../../src/lib/device/guide/simulate.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
+import { createGuideClient } from '../../src/lib/registry/guide/client.js';
 import { tableNetwork } from './any-bundle.js';
 import { runCli } from './cli.js';
 import { type TestGuide, testGuide } from './guide.js';

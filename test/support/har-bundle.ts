@@ -1,9 +1,14 @@
-import { digestOf, seededRandom } from '../../src/lib/core/index.js';
-import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import type { LoadedModel, ModelKeeper } from '../../src/lib/loop/types.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
-import { type Bundle, createPredictor, packBundle, unpackBundle } from '../../src/lib/model/index.js';
-import { featureNames, featureRows, type SignalSpec } from '../../src/lib/signal/index.js';
+import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import type { Bundle } from '../../src/lib/model/bundle/types.js';
+import { featureRows } from '../../src/lib/signal/pipeline.js';
+import { featureNames, type SignalSpec } from '../../src/lib/signal/spec.js';
 import { motionBundle } from './motion-bundle.js';
 import { mlp } from './networks.js';
 

@@ -1,4 +1,4 @@
-import type { Graph, Operator, Quantization, Tensor } from '../../src/lib/formats/index.js';
+import type { Graph, Operator, Quantization, Tensor } from '../../src/lib/formats/tflite/graph.js';
 
 /** Outputs whose scale the int16 kernels fix. */
 const fixed: readonly Operator['op'][] = ['LOGISTIC', 'SOFTMAX', 'TANH'];

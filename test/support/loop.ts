@@ -2,11 +2,12 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import type { LoopOptions, LoopParts } from '../../src/lib/loop/run/options.js';
 import type { Answer, LoadedModel, ModelKeeper, Outputs, Sensing } from '../../src/lib/loop/types.js';
-import { createPredictor, type Predictor, unpackBundle } from '../../src/lib/model/index.js';
-import type { SampleBatch } from '../../src/lib/sensor/index.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor, type Predictor } from '../../src/lib/model/bundle/predictor.js';
+import type { SampleBatch } from '../../src/lib/sensor/types.js';
 import { motionBundle, motionSamples } from './motion-bundle.js';
 
 /** A walk that is weak, strong and wild by turns: the untrained bundles of seeds 9 and 10 find all their classes in it, each its own. */

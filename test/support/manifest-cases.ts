@@ -1,4 +1,5 @@
-import { AiotError, digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
+import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { AiotError } from '../../src/lib/core/errors.js';
 import { judgeManifest } from '../../src/lib/device/update/downloading.js';
 import { blankRecord, type DeviceRecord } from '../../src/lib/device/update/record.js';
 import {
@@ -6,8 +7,8 @@ import {
   signPayload,
   type TrustRoot,
   trustRootOf,
-  verifyManifest,
-} from '../../src/lib/formats/index.js';
+} from '../../src/lib/formats/manifest/envelope.js';
+import { verifyManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { type Json, mutations } from './mutations.js';
 import { operator, release, trust } from './update.js';
 

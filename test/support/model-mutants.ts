@@ -1,4 +1,4 @@
-import type { Random } from '../../src/lib/core/index.js';
+import type { Random } from '../../src/lib/core/numbers.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 
 /** One number of a .tflite file that decides what it means, by its place in the file. */

@@ -1,5 +1,6 @@
-import { seededRandom } from '../../src/lib/core/index.js';
-import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { GraphBuilder } from './graph-builder.js';
 import { type Field, fieldsOf } from './model-mutants.js';
 

@@ -1,8 +1,10 @@
-import { digestOf, seededRandom } from '../../src/lib/core/index.js';
-import { writeTflite } from '../../src/lib/formats/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
+import { packBundle } from '../../src/lib/model/bundle/pack.js';
 import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';
-import { type BundleInfo, packBundle } from '../../src/lib/model/index.js';
+import type { BundleInfo } from '../../src/lib/model/bundle/types.js';
 import { mlp } from './networks.js';
 
 const fields = ['x', 'y', 'z'];

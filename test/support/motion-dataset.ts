@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { addContext } from '../../src/lib/core/index.js';
+import { addContext } from '../../src/lib/core/contexts.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { connectDevice } from './mqtt.js';
 import { type TestPlatform, testPlatform } from './platform.js';

@@ -1,9 +1,11 @@
-import { digestOf } from '../../src/lib/core/index.js';
-import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { readTflite } from '../../src/lib/formats/tflite/reader.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { endOf, modeOf } from '../../src/lib/model/bundle/ends.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
+import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';
-import { type Bundle, packBundle, unpackBundle } from '../../src/lib/model/index.js';
+import type { Bundle } from '../../src/lib/model/bundle/types.js';
 import { tableBundle } from './any-bundle.js';
 import { motorFile } from './motor-files.js';
 

@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 
 /**
  * Runs int8 networks in the firmware's own interpreter (firmware/test/run_models.c, built by CMake at `program`). `input` of each

@@ -1,7 +1,7 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TrustRoot } from '../../src/lib/formats/index.js';
+import type { TrustRoot } from '../../src/lib/formats/manifest/envelope.js';
 import type { Lab } from './attacker.js';
 
 /** Identities of a native victim, as it was provisioned, with the attacker between it and its registry. */

@@ -1,5 +1,5 @@
-import type { Random } from '../../src/lib/core/index.js';
-import type { Activation, Graph } from '../../src/lib/formats/index.js';
+import type { Random } from '../../src/lib/core/numbers.js';
+import type { Activation, Graph } from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
 
 /** An int8 MLP: `sizes` neurons, ReLU between, softmax at the end. */

@@ -1,4 +1,4 @@
-import type { Activation, Graph } from '../../src/lib/formats/index.js';
+import type { Activation, Graph } from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
 import type { MakeGraph } from './one-op-graphs.js';
 

@@ -1,5 +1,5 @@
-import type { Random } from '../../src/lib/core/index.js';
-import type { Activation, Graph, OperatorName, Padding } from '../../src/lib/formats/index.js';
+import type { Random } from '../../src/lib/core/numbers.js';
+import type { Activation, Graph, OperatorName, Padding } from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
 import { arithmeticGraphs } from './one-op-arithmetic.js';
 import { movingGraphs } from './one-op-moving.js';

@@ -1,7 +1,8 @@
-import { seededRandom } from '../../src/lib/core/index.js';
-import { type Operator, writeTflite } from '../../src/lib/formats/index.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import type { Operator } from '../../src/lib/formats/tflite/graph.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 import { shapeRows } from '../../src/lib/formats/tflite/shapes.js';
+import { writeTflite } from '../../src/lib/formats/tflite/writer.js';
 import { GraphBuilder } from './graph-builder.js';
 
 /**

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sha256Hex } from '../../src/lib/core/index.js';
+import { sha256Hex } from '../../src/lib/core/crypto.js';
 
 /** Processes that steps of this project are, or have started. */
 export function stepsOf(dir: string): string[] {

@@ -1,11 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { generateKeyPair, publicKeyOf, readBytes } from '../../src/lib/core/index.js';
-import { trustRootOf } from '../../src/lib/formats/index.js';
-import { type Platform, startPlatform } from '../../src/lib/platform/index.js';
-import type { PlatformOptions } from '../../src/lib/platform/options.js';
-import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
+import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { readBytes } from '../../src/lib/core/files.js';
+import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import type { Platform, PlatformOptions } from '../../src/lib/platform/options.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/client.js';
 
 export interface TestPlatform {
   folder: string;

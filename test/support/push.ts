@@ -1,6 +1,6 @@
-import { digestOf } from '../../src/lib/core/index.js';
-import { signManifest } from '../../src/lib/formats/index.js';
-import { manifestOf } from '../../src/lib/model/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { motionBundle } from './motion-bundle.js';
 import type { TestPlatform } from './platform.js';
 

@@ -2,7 +2,8 @@ import { pathToFileURL } from 'node:url';
 import type { Browser } from 'playwright-core';
 import { expect } from 'vitest';
 import type { RecordRow } from '../../src/lib/flash/write/production.js';
-import type { RolloutDeviceInfo, RolloutReport } from '../../src/lib/registry/index.js';
+import type { RolloutReport } from '../../src/lib/registry/rollouts/report.js';
+import type { RolloutDeviceInfo } from '../../src/lib/registry/rollouts/schema.js';
 
 /** What a device, an error or a file may be called by somebody who means no good. */
 export const hostile = '<script>alert(1)</script>"\'&<img src=http://127.0.0.1:9/x onerror=alert(2)>';

@@ -1,4 +1,6 @@
-import type { Deployed, RegistryClient, RolloutKind, RolloutRequest } from '../../src/lib/registry/index.js';
+import type { RegistryClient } from '../../src/lib/registry/client.js';
+import type { Deployed } from '../../src/lib/registry/rollouts/deploy.js';
+import type { RolloutKind, RolloutRequest } from '../../src/lib/registry/rollouts/schema.js';
 
 interface OneWave {
   name: string;

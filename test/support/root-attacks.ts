@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import type { UpdateCheck } from '../../src/lib/device/update/types.js';
 import { trustInMemory } from '../../src/lib/device/virtual/trust.js';
 import { type Answer, type Attempt, forged, type Lab, someBytes } from './attacker.js';

@@ -1,14 +1,7 @@
-import { digestOf, generateKeyPair, keyIdOf, publicKeyOf } from '../../src/lib/core/index.js';
-import {
-  cosign,
-  type Envelope,
-  type Manifest,
-  payloadDigest,
-  peekManifest,
-  type Root,
-  signPayload,
-  type Timestamp,
-} from '../../src/lib/formats/index.js';
+import { digestOf, generateKeyPair, keyIdOf, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { type Envelope, signPayload } from '../../src/lib/formats/manifest/envelope.js';
+import { type Manifest, peekManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { cosign, payloadDigest, type Root, type Timestamp } from '../../src/lib/formats/manifest/root.js';
 import { type Answer, type Attempt, type Forged, json } from './attacker.js';
 
 export const hour = 3600_000;

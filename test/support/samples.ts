@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parseCsv } from '../../src/lib/formats/index.js';
+import { parseCsv } from '../../src/lib/formats/csv/parse.js';
 import type { Sensing } from '../../src/lib/loop/types.js';
 
 /** A recording's x, y and z, sample after sample. */

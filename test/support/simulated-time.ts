@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/lib/core/index.js';
+import type { Clock } from '../../src/lib/core/time.js';
 
 /** So many turns of the event loop does work in this process take at most between two waits. */
 const turnsOfWork = 4;

@@ -1,23 +1,15 @@
-import {
-  AiotError,
-  digestOf,
-  generateKeyPair,
-  keyIdOf,
-  publicKeyOf,
-  seededRandom,
-} from '../../src/lib/core/index.js';
+import { digestOf, generateKeyPair, keyIdOf, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 import { createTrustKeeper, trustInMemory } from '../../src/lib/device/virtual/trust.js';
 import {
-  cosign,
   type Envelope,
-  type Manifest,
-  type Root,
   signPayload,
-  type Timestamp,
   type TrustRoot,
   trustRootOf,
-  unpublished,
-} from '../../src/lib/formats/index.js';
+} from '../../src/lib/formats/manifest/envelope.js';
+import type { Manifest } from '../../src/lib/formats/manifest/manifest.js';
+import { cosign, type Root, type Timestamp, unpublished } from '../../src/lib/formats/manifest/root.js';
 import { type Json, mutations } from './mutations.js';
 
 const [operator = '', one = '', two = '', three = '', stampKey = '', fresh = '', thief = ''] = Array.from(

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { ZodType } from 'zod';
-import { up } from '../../src/lib/platform/index.js';
+import { up } from '../../src/lib/platform/up/up.js';
 import { runCli } from './cli.js';
 
 /** A platform in this process that `runCli` talks to, with contexts and a signing key of its own. */

@@ -1,12 +1,16 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { digestOf, generateKeyPair, keyIdOf, publicKeyOf } from '../../src/lib/core/index.js';
-import type { DeviceEvent, Reported } from '../../src/lib/device/index.js';
+import { digestOf, generateKeyPair, keyIdOf, publicKeyOf } from '../../src/lib/core/crypto.js';
+import type { DeviceEvent } from '../../src/lib/device/events.js';
 import type { SimulatedDevice } from '../../src/lib/device/native/device.js';
+import type { Reported } from '../../src/lib/device/protocol/messages.js';
 import type { UpdateCheck } from '../../src/lib/device/update/types.js';
 import { deferred } from '../../src/lib/device/virtual/deferred.js';
-import { cosign, createDelta, type TrustRoot, type UnsignedManifest } from '../../src/lib/formats/index.js';
+import { createDelta } from '../../src/lib/formats/delta/patch.js';
+import type { TrustRoot } from '../../src/lib/formats/manifest/envelope.js';
+import type { UnsignedManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { cosign } from '../../src/lib/formats/manifest/root.js';
 import { type Answer, type Attempt, type Forged, forged, json, type Lab, raw } from './attacker.js';
 import { motionSamples } from './motion-bundle.js';
 

@@ -1,21 +1,16 @@
-import { AiotError, type Clock, digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
-import {
-  type BundleSource,
-  createDeviceStore,
-  type Desired,
-  type Flash,
-  type ModelRuntime,
-  type Reported,
-} from '../../src/lib/device/index.js';
+import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import { AiotError } from '../../src/lib/core/errors.js';
+import type { Clock } from '../../src/lib/core/time.js';
+import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
+import type { ModelRuntime } from '../../src/lib/device/runtime.js';
+import type { BundleSource } from '../../src/lib/device/update/types.js';
 import { startUpdater, type Updater } from '../../src/lib/device/update/updater.js';
 import { type FirmwareTraits, ownFirmware } from '../../src/lib/device/virtual/firmware.js';
-import {
-  createDelta,
-  type Envelope,
-  type Manifest,
-  signManifest,
-  trustRootOf,
-} from '../../src/lib/formats/index.js';
+import type { Flash } from '../../src/lib/device/virtual/flash.js';
+import { createDeviceStore } from '../../src/lib/device/virtual/store.js';
+import { createDelta } from '../../src/lib/formats/delta/patch.js';
+import { type Envelope, trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import { type Manifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
 
 export const operator = generateKeyPair().privatePem;
 export const trust = trustRootOf(publicKeyOf(operator));

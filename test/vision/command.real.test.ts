@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, expect, it } from 'vitest';
-import { foundFacesSchema, pictureFacts } from '../../src/lib/vision/index.js';
+import { foundFacesSchema } from '../../src/lib/vision/faces.js';
+import { pictureFacts } from '../../src/lib/vision/facts.js';
 import { runCli } from '../support/cli.js';
 import { describeReal, picturesFolder } from '../support/real.js';
 

@@ -2,13 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  decodePicture,
-  type FaceDetector,
-  type FaceModelName,
-  openFaceDetector,
-  type Picture,
-} from '../../src/lib/vision/index.js';
+import { type FaceDetector, type FaceModelName, openFaceDetector } from '../../src/lib/vision/detector.js';
+import { decodePicture, type Picture } from '../../src/lib/vision/picture.js';
 import { describeReal, picturesFolder } from '../support/real.js';
 
 /** Faces counted by eye. */

@@ -10,17 +10,9 @@ import {
   overlap,
   regionsOf,
 } from '../../src/lib/vision/detector.js';
-import {
-  cropGray,
-  cropRegion,
-  decodePicture,
-  grayPng,
-  type Picture,
-  pictureFacts,
-  rawPicture,
-  shrinkGray,
-} from '../../src/lib/vision/index.js';
-import { letterbox } from '../../src/lib/vision/picture.js';
+import { cropGray, cropRegion, shrinkGray } from '../../src/lib/vision/faces.js';
+import { pictureFacts } from '../../src/lib/vision/facts.js';
+import { decodePicture, grayPng, letterbox, type Picture, rawPicture } from '../../src/lib/vision/picture.js';
 import { fc, runs } from '../support/property.js';
 
 const flat = (width: number, height: number, color: [number, number, number]): Picture => ({

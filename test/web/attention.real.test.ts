@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Rollout } from '../../src/lib/registry/index.js';
+import type { Rollout } from '../../src/lib/registry/rollouts/schema.js';
 import { pushTiny } from '../support/bundle.js';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
 import { type Answer, type FakeFleet, fakeFleet } from '../support/fake-fleet.js';

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { MqttClient } from 'mqtt';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Bundle, packBundle, unpackBundle } from '../../src/lib/model/index.js';
+import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import type { Bundle } from '../../src/lib/model/bundle/types.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { type Dashboard, type DashboardPage, dashboard, expectAccessible } from '../support/dashboard.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ToldRun, ToldStep } from '../../src/lib/registry/index.js';
+import type { ToldRun, ToldStep } from '../../src/lib/registry/runs-api.js';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
 import { describeReal } from '../support/real.js';
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createClient, type Rollout } from '../../src/lib/registry/index.js';
+import { createClient } from '../../src/lib/registry/client.js';
+import type { Rollout } from '../../src/lib/registry/rollouts/schema.js';
 import { pushTiny } from '../support/bundle.js';
 import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
 import { type FakeFleet, fakeFleet } from '../support/fake-fleet.js';

@@ -1,16 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  backupText,
-  bold,
-  next,
-  passphraseFile,
-  readPassphrase,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { restoredSchema, saveBackup } from '../../lib/platform/index.js';
-import { withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { backupText } from '../../lib/cli/render/platform.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { passphraseFile, readPassphrase } from '../../lib/cli/secrets.js';
+import { shellWord } from '../../lib/core/text.js';
+import { restoredSchema, saveBackup } from '../../lib/platform/backup/restore.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class BackupCreate extends AiotCommand {
   static override summary = 'Get all that a running platform keeps into one file.';

@@ -1,15 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  backupText,
-  bold,
-  next,
-  passphraseFile,
-  readPassphrase,
-  shellWord,
-  upFlags,
-} from '../../lib/cli/index.js';
-import { platformFolder, restoreBackup, restoredSchema } from '../../lib/platform/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { upFlags } from '../../lib/cli/flags/platform.js';
+import { backupText } from '../../lib/cli/render/platform.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { passphraseFile, readPassphrase } from '../../lib/cli/secrets.js';
+import { shellWord } from '../../lib/core/text.js';
+import { restoreBackup, restoredSchema } from '../../lib/platform/backup/restore.js';
+import { platformFolder } from '../../lib/platform/up/options.js';
 
 export default class BackupRestore extends AiotCommand {
   static override summary = 'Make a platform of a backup, in an empty folder.';

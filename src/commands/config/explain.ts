@@ -1,13 +1,8 @@
-import {
-  AiotCommand,
-  explainedSchema,
-  explainSettings,
-  flagVariables,
-  next,
-  shared,
-  table,
-  yellow,
-} from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { yellow } from '../../lib/cli/render/style.js';
+import { next, table } from '../../lib/cli/render/text.js';
+import { explainedSchema, explainSettings, flagVariables } from '../../lib/cli/settings.js';
 
 export default class ConfigExplain extends AiotCommand {
   static override summary = 'Show each setting, its value, and where it comes from.';

@@ -1,8 +1,11 @@
 import { resolve } from 'node:path';
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, next, readSecret } from '../../lib/cli/index.js';
-import { addContext, checkContext, contextKinds, shownContextSchema } from '../../lib/core/index.js';
-import { tryToken } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { readSecret } from '../../lib/cli/secrets.js';
+import { addContext, checkContext, contextKinds, shownContextSchema } from '../../lib/core/contexts.js';
+import { tryToken } from '../../lib/registry/context.js';
 
 export default class ContextAdd extends AiotCommand {
   static override summary = 'Tell this machine about a platform.';

@@ -1,5 +1,6 @@
-import { AiotCommand, next, table } from '../../lib/cli/index.js';
-import { chosenContext, listContexts, shownContextSchema } from '../../lib/core/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { next, table } from '../../lib/cli/render/text.js';
+import { chosenContext, listContexts, shownContextSchema } from '../../lib/core/contexts.js';
 
 export default class ContextList extends AiotCommand {
   static override summary = 'List the platforms that this machine knows.';

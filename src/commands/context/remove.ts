@@ -1,8 +1,10 @@
 import { Args } from '@oclif/core';
-import { z } from 'zod';
-import { AiotCommand, next, shared } from '../../lib/cli/index.js';
-import { removeContext } from '../../lib/core/index.js';
-import { contextFor } from '../../lib/registry/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { next } from '../../lib/cli/render/text.js';
+import { removeContext } from '../../lib/core/contexts.js';
+import { contextFor } from '../../lib/registry/context.js';
 
 export default class ContextRemove extends AiotCommand {
   static override summary = 'Forget a platform and its token; the platform itself stays as it is.';

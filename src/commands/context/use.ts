@@ -1,6 +1,8 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, bold, next } from '../../lib/cli/index.js';
-import { shownContextSchema, useContext } from '../../lib/core/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shownContextSchema, useContext } from '../../lib/core/contexts.js';
 
 export default class ContextUse extends AiotCommand {
   static override summary = 'Choose the platform that commands talk to.';

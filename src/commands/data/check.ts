@@ -1,18 +1,16 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  checkText,
-  findingCases,
-  hertz,
-  junitReport,
-  labelFrom,
-  next,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { checkPath, checkProject, checkReportSchema } from '../../lib/data/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { hertz, labelFrom } from '../../lib/cli/flags/models.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { findingCases, junitReport } from '../../lib/cli/junit.js';
+import { checkText } from '../../lib/cli/render/data.js';
+import { next } from '../../lib/cli/render/text.js';
+import { loadProject } from '../../lib/core/project.js';
+import { shellWord } from '../../lib/core/text.js';
+import { checkPath } from '../../lib/data/check/files.js';
+import { checkProject } from '../../lib/data/check/project.js';
+import { checkReportSchema } from '../../lib/data/check/report.js';
 
 export default class DataCheck extends AiotCommand {
   static override summary =

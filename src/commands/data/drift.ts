@@ -1,19 +1,16 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  columnList,
-  decimal,
-  driftText,
-  next,
-  reportFile,
-  reportFlags,
-  rowsFlags,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { compareData, driftSchema, writeDriftReport } from '../../lib/data/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { columnList, rowsFlags } from '../../lib/cli/flags/models.js';
+import { decimal, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { driftText } from '../../lib/cli/render/data.js';
+import { next } from '../../lib/cli/render/text.js';
+import { reportFile, reportFlags } from '../../lib/cli/report.js';
+import { loadProject } from '../../lib/core/project.js';
+import { shellWord } from '../../lib/core/text.js';
+import { compareData } from '../../lib/data/drift/drift.js';
+import { writeDriftReport } from '../../lib/data/drift/report.js';
+import { driftSchema } from '../../lib/data/drift/result.js';
 
 export default class DataDrift extends AiotCommand {
   static override summary =

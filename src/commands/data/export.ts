@@ -1,15 +1,13 @@
 import { Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  damagedText,
-  instant,
-  next,
-  shared,
-  size,
-  streamArg,
-} from '../../lib/cli/index.js';
-import { exportDataset, exportedSchema, exportFormats, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { instant, shared, streamArg } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { damagedText } from '../../lib/cli/render/datasets.js';
+import { next } from '../../lib/cli/render/text.js';
+import { size } from '../../lib/core/figures.js';
+import { withClient } from '../../lib/registry/context.js';
+import { exportFormats } from '../../lib/registry/datasets/bodies.js';
+import { exportDataset, exportedSchema } from '../../lib/registry/datasets/save.js';
 
 export default class DataExport extends AiotCommand {
   static override summary = 'Write telemetry of the platform into a file: CSV, NDJSON or Parquet.';

@@ -1,7 +1,11 @@
 import { Flags } from '@oclif/core';
 import { extract } from '../../index.js';
-import { AiotCommand, again, extractedText, leftOutTexts, next, shared } from '../../lib/cli/index.js';
-import { extractedSchema, extractSources } from '../../lib/data/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { extractedText, leftOutTexts } from '../../lib/cli/render/data.js';
+import { next } from '../../lib/cli/render/text.js';
+import { extractedSchema, extractSources } from '../../lib/data/sources/extract.js';
 
 export default class DataExtract extends AiotCommand {
   static override summary =

@@ -1,17 +1,14 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  hertz,
-  labelFrom,
-  next,
-  plural,
-  rankingText,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { featuresResultSchema, makeFeatures } from '../../lib/data/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { hertz, labelFrom } from '../../lib/cli/flags/models.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { rankingText } from '../../lib/cli/render/evaluation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { plural } from '../../lib/core/figures.js';
+import { loadProject } from '../../lib/core/project.js';
+import { shellWord } from '../../lib/core/text.js';
+import { featuresResultSchema, makeFeatures } from '../../lib/data/features/make.js';
 
 export default class DataFeatures extends AiotCommand {
   static override summary = 'Write the features of recordings as a table, one row a window; or rank them.';

@@ -1,8 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, hertz, next, recordingsTable, shared } from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { importRecordings, importResultSchema } from '../../lib/data/index.js';
-import { withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { hertz } from '../../lib/cli/flags/models.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { recordingsTable } from '../../lib/cli/render/data.js';
+import { next } from '../../lib/cli/render/text.js';
+import { loadProject } from '../../lib/core/project.js';
+import { importRecordings, importResultSchema } from '../../lib/data/sources/import.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class DataImport extends AiotCommand {
   static override summary =

@@ -1,13 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, instant, next, plural, shared } from '../../lib/cli/index.js';
-import { AiotError } from '../../lib/core/index.js';
-import {
-  giveLabels,
-  givenLabelsSchema,
-  parseRecordingPlace,
-  readLabels,
-  withClient,
-} from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { instant, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { AiotError } from '../../lib/core/errors.js';
+import { plural } from '../../lib/core/figures.js';
+import { withClient } from '../../lib/registry/context.js';
+import { parseRecordingPlace } from '../../lib/registry/datasets/place.js';
+import { giveLabels, givenLabelsSchema, readLabels } from '../../lib/registry/datasets/save.js';
 
 export default class DataLabel extends AiotCommand {
   static override summary = 'Say what a recording on the platform shows: all of it, or a part.';

@@ -1,18 +1,15 @@
 import { Args, Flags } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  again,
-  facts,
-  next,
-  pageFlags,
-  recordingsTable,
-  shared,
-  storedTable,
-} from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { summarizeProject, summarySchema } from '../../lib/data/index.js';
-import { datasetSchema, withClient } from '../../lib/registry/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { pageFlags, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { recordingsTable } from '../../lib/cli/render/data.js';
+import { storedTable } from '../../lib/cli/render/datasets.js';
+import { facts, next } from '../../lib/cli/render/text.js';
+import { loadProject } from '../../lib/core/project.js';
+import { summarizeProject, summarySchema } from '../../lib/data/dataset/summary.js';
+import { withClient } from '../../lib/registry/context.js';
+import { datasetSchema } from '../../lib/registry/datasets/bodies.js';
 
 export default class DataList extends AiotCommand {
   static override summary = 'List the recordings of a project, or of a stream on the platform.';

@@ -1,8 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, duration, next, plural, recordingsTable, shared } from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { recordResultSchema, recordStream } from '../../lib/data/index.js';
-import { credentialsFrom } from '../../lib/stream/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { recordingsTable } from '../../lib/cli/render/data.js';
+import { next } from '../../lib/cli/render/text.js';
+import { plural } from '../../lib/core/figures.js';
+import { loadProject } from '../../lib/core/project.js';
+import { recordResultSchema, recordStream } from '../../lib/data/sources/record.js';
+import { credentialsFrom } from '../../lib/stream/credentials.js';
 
 export default class DataRecord extends AiotCommand {
   static override summary = 'Record a live stream into the project: one recording a device.';

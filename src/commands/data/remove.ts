@@ -1,6 +1,12 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, next, removalQuestion, removedText, shared } from '../../lib/cli/index.js';
-import { parseRecordings, removedRecordingsSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { removalQuestion, removedText } from '../../lib/cli/render/datasets.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { removedRecordingsSchema } from '../../lib/registry/datasets/bodies.js';
+import { parseRecordings } from '../../lib/registry/datasets/place.js';
 
 export default class DataRemove extends AiotCommand {
   static override summary = 'Remove recordings of a device from the platform, for good.';

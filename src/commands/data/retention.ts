@@ -1,21 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  again,
-  next,
-  removalQuestion,
-  removedText,
-  retentionTable,
-  shared,
-  sizeInBytes,
-} from '../../lib/cli/index.js';
-import {
-  changeRetention,
-  removedRecordingsSchema,
-  retentionSchema,
-  withClient,
-} from '../../lib/registry/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared, sizeInBytes } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { removalQuestion, removedText, retentionTable } from '../../lib/cli/render/datasets.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { removedRecordingsSchema, retentionSchema } from '../../lib/registry/datasets/bodies.js';
+import { changeRetention } from '../../lib/registry/datasets/retention.js';
 
 export default class DataRetention extends AiotCommand {
   static override summary = 'Say how long the platform keeps telemetry, or carry it out now.';

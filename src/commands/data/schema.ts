@@ -1,15 +1,12 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  columnList,
-  next,
-  rowsFlags,
-  schemaText,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { dataSchema, schemaResultSchema } from '../../lib/data/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { columnList, rowsFlags } from '../../lib/cli/flags/models.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { schemaText } from '../../lib/cli/render/data.js';
+import { next } from '../../lib/cli/render/text.js';
+import { loadProject } from '../../lib/core/project.js';
+import { shellWord } from '../../lib/core/text.js';
+import { dataSchema, schemaResultSchema } from '../../lib/data/schema.js';
 
 export default class DataSchema extends AiotCommand {
   static override summary = 'Infer what data is like (types, ranges, categories), or hold it against that.';

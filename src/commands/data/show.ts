@@ -1,24 +1,17 @@
 import { Args } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  again,
-  facts,
-  moment,
-  next,
-  percent,
-  shared,
-  storedRecordingText,
-  table,
-} from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { recordingDetailSchema, showRecording } from '../../lib/data/index.js';
-import {
-  parseRecordingPlace,
-  type RecordingPlace,
-  recordingShownSchema,
-  withClient,
-} from '../../lib/registry/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { storedRecordingText } from '../../lib/cli/render/datasets.js';
+import { facts, next, table } from '../../lib/cli/render/text.js';
+import { moment } from '../../lib/cli/render/time.js';
+import { percent } from '../../lib/core/figures.js';
+import { loadProject } from '../../lib/core/project.js';
+import { recordingDetailSchema, showRecording } from '../../lib/data/dataset/summary.js';
+import { withClient } from '../../lib/registry/context.js';
+import { recordingShownSchema } from '../../lib/registry/datasets/bodies.js';
+import { parseRecordingPlace, type RecordingPlace } from '../../lib/registry/datasets/place.js';
 
 export default class DataShow extends AiotCommand {
   static override summary = 'Show one recording in figures, of the project or of the platform.';

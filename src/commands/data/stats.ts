@@ -1,15 +1,12 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  columnList,
-  next,
-  rowsFlags,
-  shared,
-  shellWord,
-  statisticsText,
-} from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { dataStatistics, statisticsSchema } from '../../lib/data/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { columnList, rowsFlags } from '../../lib/cli/flags/models.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { statisticsText } from '../../lib/cli/render/data.js';
+import { next } from '../../lib/cli/render/text.js';
+import { loadProject } from '../../lib/core/project.js';
+import { shellWord } from '../../lib/core/text.js';
+import { dataStatistics, statisticsSchema } from '../../lib/data/statistics.js';
 
 export default class DataStats extends AiotCommand {
   static override summary = 'Describe data in figures: by field, by label, by recording.';

@@ -1,5 +1,10 @@
-import { AiotCommand, again, next, pageFlags, shared, streamsTable } from '../../lib/cli/index.js';
-import { datasetsSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { pageFlags, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { streamsTable } from '../../lib/cli/render/datasets.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { datasetsSchema } from '../../lib/registry/datasets/bodies.js';
 
 export default class DataStreams extends AiotCommand {
   static override summary = 'List the streams that the platform has telemetry of.';

@@ -1,5 +1,9 @@
-import { AiotCommand, appliedText, deployFolder, next, shared } from '../../lib/cli/index.js';
-import { appliedSchema, applyDeployment } from '../../lib/deploy/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { deployFolder } from '../../lib/cli/flags/projects.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { appliedText } from '../../lib/cli/render/deploy.js';
+import { next } from '../../lib/cli/render/text.js';
+import { appliedSchema, applyDeployment } from '../../lib/deploy/apply.js';
 
 export default class DeployApply extends AiotCommand {
   static override summary =

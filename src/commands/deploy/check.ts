@@ -1,13 +1,10 @@
-import {
-  AiotCommand,
-  checkedDeploymentText,
-  deployCases,
-  deployFolder,
-  junitReport,
-  next,
-  shared,
-} from '../../lib/cli/index.js';
-import { checkDeployment, checkedDeploymentSchema } from '../../lib/deploy/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { deployFolder } from '../../lib/cli/flags/projects.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { deployCases, junitReport } from '../../lib/cli/junit.js';
+import { checkedDeploymentText } from '../../lib/cli/render/deploy.js';
+import { next } from '../../lib/cli/render/text.js';
+import { checkDeployment, checkedDeploymentSchema } from '../../lib/deploy/check/check.js';
 
 export default class DeployCheck extends AiotCommand {
   static override summary =

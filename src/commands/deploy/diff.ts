@@ -1,12 +1,8 @@
-import {
-  AiotCommand,
-  deployDiffText,
-  deployFlags,
-  deployFolder,
-  deployOptions,
-  shared,
-} from '../../lib/cli/index.js';
-import { deployDiffSchema, diffDeployment } from '../../lib/deploy/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { deployFlags, deployFolder, deployOptions } from '../../lib/cli/flags/projects.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { deployDiffText } from '../../lib/cli/render/deploy.js';
+import { deployDiffSchema, diffDeployment } from '../../lib/deploy/diff.js';
 
 export default class DeployDiff extends AiotCommand {
   static override summary =

@@ -1,13 +1,11 @@
 import { Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  deployOptions,
-  next,
-  renderedText,
-  renderFlags,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { renderDeployment, renderedSchema, targetNames } from '../../lib/deploy/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { deployOptions, renderFlags } from '../../lib/cli/flags/projects.js';
+import { renderedText } from '../../lib/cli/render/deploy.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { renderDeployment, renderedSchema } from '../../lib/deploy/render.js';
+import { targetNames } from '../../lib/deploy/targets.js';
 
 export default class DeployRender extends AiotCommand {
   static override summary =

@@ -1,5 +1,7 @@
-import { AiotCommand, deployFolder, deployStatusText } from '../../lib/cli/index.js';
-import { deploymentStatus, deployStatusSchema } from '../../lib/deploy/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { deployFolder } from '../../lib/cli/flags/projects.js';
+import { deployStatusText } from '../../lib/cli/render/deploy.js';
+import { deploymentStatus, deployStatusSchema } from '../../lib/deploy/status.js';
 
 export default class DeployStatus extends AiotCommand {
   static override summary = 'Say how what was applied is: what is ready, what waits, and why.';

@@ -1,6 +1,10 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, day, facts, next, shellWord } from '../../lib/cli/index.js';
-import { activateDevice, activatedSchema } from '../../lib/provision/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { facts, next } from '../../lib/cli/render/text.js';
+import { day } from '../../lib/cli/render/time.js';
+import { shellWord } from '../../lib/core/text.js';
+import { activateDevice, activatedSchema } from '../../lib/provision/claim.js';
 
 export default class DeviceActivate extends AiotCommand {
   static override summary = 'On a device: claim its certificate, and tell the platform that it is there.';

@@ -1,17 +1,15 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  bold,
-  duration,
-  facts,
-  minute,
-  next,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { deviceType, madeClaimSchema, makeClaim } from '../../lib/provision/index.js';
-import { claimLifetimeMs, contextFor, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { facts, next } from '../../lib/cli/render/text.js';
+import { minute } from '../../lib/cli/render/time.js';
+import { shellWord } from '../../lib/core/text.js';
+import { deviceType } from '../../lib/provision/chip-options.js';
+import { madeClaimSchema, makeClaim } from '../../lib/provision/claim.js';
+import { contextFor, withClient } from '../../lib/registry/context.js';
+import { claimLifetimeMs } from '../../lib/registry/device-api.js';
 
 export default class DeviceClaim extends AiotCommand {
   static override summary = 'Register a device that makes its own key: a one-time token for its certificate.';

@@ -1,6 +1,9 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, deviceReplyText, shared } from '../../lib/cli/index.js';
-import { deviceCommandSchema, deviceReplySchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { deviceReplyText } from '../../lib/cli/render/fleet.js';
+import { withClient } from '../../lib/registry/context.js';
+import { deviceCommandSchema, deviceReplySchema } from '../../lib/registry/talk-api.js';
 
 export default class DeviceCommandCommand extends AiotCommand {
   static override summary = 'Send a command to a device that is online, and show its answer.';

@@ -1,15 +1,11 @@
 import { Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  conformityCases,
-  conformityText,
-  duration,
-  junitReport,
-  next,
-  shared,
-} from '../../lib/cli/index.js';
-import { conformDevice, conformitySchema } from '../../lib/device/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { conformityCases, junitReport } from '../../lib/cli/junit.js';
+import { conformityText } from '../../lib/cli/render/fleet.js';
+import { next } from '../../lib/cli/render/text.js';
+import { conformDevice, conformitySchema } from '../../lib/device/conform/conform.js';
 
 export default class DeviceConform extends AiotCommand {
   static override summary = 'Hold a device to protocol v1, check by check.';

@@ -1,5 +1,6 @@
-import { DeviceChangeCommand, fleetFlags, groupingOf } from '../../lib/cli/index.js';
-import { devicesChangedSchema } from '../../lib/registry/index.js';
+import { DeviceChangeCommand } from '../../lib/cli/device-change.js';
+import { fleetFlags, groupingOf } from '../../lib/cli/flags/fleet.js';
+import { devicesChangedSchema } from '../../lib/registry/change-devices.js';
 
 export default class DeviceGroup extends DeviceChangeCommand {
   static override summary = 'Put devices into groups, or take them out.';

@@ -1,6 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, deviceHistoryText, next, shared } from '../../lib/cli/index.js';
-import { deviceHistorySchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { deviceHistoryText } from '../../lib/cli/render/fleet.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { deviceHistorySchema } from '../../lib/registry/fleet-api.js';
 
 export default class DeviceHistory extends AiotCommand {
   static override summary = 'Show what was changed of a device, when and by whom.';

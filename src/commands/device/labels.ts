@@ -1,8 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import { z } from 'zod';
-import { AiotCommand, bold, plural, shared } from '../../lib/cli/index.js';
-import { labelDevices } from '../../lib/provision/index.js';
-import { withClient } from '../../lib/registry/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { plural } from '../../lib/core/figures.js';
+import { labelDevices } from '../../lib/provision/labels.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class DeviceLabels extends AiotCommand {
   static override summary = 'Write labels for printing: name, type, chip id, MAC, certificate, QR code.';

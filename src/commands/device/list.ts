@@ -1,5 +1,11 @@
-import { AiotCommand, again, devicesTable, next, selector, shared } from '../../lib/cli/index.js';
-import { listSchemas, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { selector } from '../../lib/cli/flags/fleet.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { devicesTable } from '../../lib/cli/render/fleet.js';
+import { next } from '../../lib/cli/render/text.js';
+import { listSchemas } from '../../lib/registry/api.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class DeviceList extends AiotCommand {
   static override summary = 'List the devices of the platform.';

@@ -1,6 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, deviceMessagesText, duration, next, shared } from '../../lib/cli/index.js';
-import { deviceChannels, deviceMessagesSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { deviceMessagesText } from '../../lib/cli/render/fleet.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { deviceChannels, deviceMessagesSchema } from '../../lib/registry/talk-api.js';
 
 export default class DeviceMessages extends AiotCommand {
   static override summary = 'Show what a device said last: its log, its answers, its telemetry.';

@@ -1,4 +1,6 @@
-import { AiotCommand, next, portsTable } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { portsTable } from '../../lib/cli/render/board.js';
+import { next } from '../../lib/cli/render/text.js';
 import { listPorts, portSchema } from '../../lib/flash/port/list.js';
 
 export default class DevicePorts extends AiotCommand {

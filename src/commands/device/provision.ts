@@ -1,31 +1,25 @@
 import { Args, Flags } from '@oclif/core';
-import { z } from 'zod';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { flashFlags, imageAsked, imageFlags, loaderOptions, ownPort } from '../../lib/cli/flags/boards.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
 import {
-  AiotCommand,
   afterProvisioning,
-  again,
-  flashFlags,
   fleetText,
-  guideProvisionedText,
-  imageAsked,
-  imageFlags,
-  loaderOptions,
-  next,
-  ownPort,
   provisionedText,
   provisionWarnings,
-  shared,
-} from '../../lib/cli/index.js';
-import { unless } from '../../lib/core/index.js';
-import { onboardedSchema, provision } from '../../lib/device/index.js';
-import { fleetResultSchema, operatorKey, provisionedDeviceSchema } from '../../lib/provision/index.js';
-import {
-  contextFor,
-  guideProvisionedSchema,
-  provisionAtGuide,
-  withClient,
-  withGuide,
-} from '../../lib/registry/index.js';
+} from '../../lib/cli/render/provisioned.js';
+import { next } from '../../lib/cli/render/text.js';
+import { guideProvisionedText } from '../../lib/cli/render/versions.js';
+import { unless } from '../../lib/core/errors.js';
+import { onboardedSchema } from '../../lib/device/onboard/onboard.js';
+import { provision } from '../../lib/device/onboard/provision.js';
+import { operatorKey } from '../../lib/provision/operator-key.js';
+import { provisionedDeviceSchema } from '../../lib/provision/provision.js';
+import { fleetResultSchema } from '../../lib/provision/provision-fleet.js';
+import { contextFor, withClient, withGuide } from '../../lib/registry/context.js';
+import { guideProvisionedSchema, provisionAtGuide } from '../../lib/registry/guide/provision.js';
 
 export default class DeviceProvision extends AiotCommand {
   static override summary =

@@ -1,23 +1,17 @@
 import { Args, Flags } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  afterProvisioning,
-  again,
-  flashFlags,
-  imageAsked,
-  imageFlags,
-  loaderOptions,
-  next,
-  ownPort,
-  provisionedText,
-  provisionWarnings,
-  shared,
-} from '../../lib/cli/index.js';
-import { unless } from '../../lib/core/index.js';
-import { onboardedSchema, renewDevice } from '../../lib/device/index.js';
-import { operatorKey, provisionedDeviceSchema } from '../../lib/provision/index.js';
-import { contextFor, withClient } from '../../lib/registry/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { flashFlags, imageAsked, imageFlags, loaderOptions, ownPort } from '../../lib/cli/flags/boards.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { afterProvisioning, provisionedText, provisionWarnings } from '../../lib/cli/render/provisioned.js';
+import { next } from '../../lib/cli/render/text.js';
+import { unless } from '../../lib/core/errors.js';
+import { onboardedSchema } from '../../lib/device/onboard/onboard.js';
+import { renewDevice } from '../../lib/device/onboard/renew.js';
+import { operatorKey } from '../../lib/provision/operator-key.js';
+import { provisionedDeviceSchema } from '../../lib/provision/provision.js';
+import { contextFor, withClient } from '../../lib/registry/context.js';
 
 export default class DeviceReplace extends AiotCommand {
   static override summary = 'Put another board in the place of one that broke or is gone.';

@@ -1,5 +1,6 @@
-import { DeviceChangeCommand, fleetFlags, oneDevice } from '../../lib/cli/index.js';
-import { devicesChangedSchema } from '../../lib/registry/index.js';
+import { DeviceChangeCommand } from '../../lib/cli/device-change.js';
+import { fleetFlags, oneDevice } from '../../lib/cli/flags/fleet.js';
+import { devicesChangedSchema } from '../../lib/registry/change-devices.js';
 
 export default class DeviceResume extends DeviceChangeCommand {
   static override summary = 'Let suspended devices in again.';

@@ -1,5 +1,7 @@
-import { DeviceChangeCommand, fleetFlags, oneDevice, shared } from '../../lib/cli/index.js';
-import { devicesChangedSchema } from '../../lib/registry/index.js';
+import { DeviceChangeCommand } from '../../lib/cli/device-change.js';
+import { fleetFlags, oneDevice } from '../../lib/cli/flags/fleet.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { devicesChangedSchema } from '../../lib/registry/change-devices.js';
 
 export default class DeviceRevoke extends DeviceChangeCommand {
   static override summary = 'Take the access of devices back for good; their names are free again.';

@@ -1,6 +1,9 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, deviceSecretText, shared } from '../../lib/cli/index.js';
-import { deviceSecretSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { deviceSecretText } from '../../lib/cli/render/fleet.js';
+import { withClient } from '../../lib/registry/context.js';
+import { deviceSecretSchema } from '../../lib/registry/secrets.js';
 
 export default class DeviceSecret extends AiotCommand {
   static override summary =

@@ -1,6 +1,13 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, bold, day, facts, minute, next, shared, tagsText } from '../../lib/cli/index.js';
-import { deviceSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { tagsText } from '../../lib/cli/render/fleet.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { facts, next } from '../../lib/cli/render/text.js';
+import { day, minute } from '../../lib/cli/render/time.js';
+import { withClient } from '../../lib/registry/context.js';
+import { deviceSchema } from '../../lib/registry/fields.js';
 
 export default class DeviceShow extends AiotCommand {
   static override summary = 'Show one device: its state, certificate and model.';

@@ -1,29 +1,24 @@
 import { Args, Flags } from '@oclif/core';
-import { z } from 'zod';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
 import {
-  AiotCommand,
   chipFlags,
-  dim,
-  duration,
   fleetSimulationFlags,
   kitFlags,
   otherSimulation,
   requireDir,
   sensorFlags,
-  shared,
   type Tell,
-  timeOfDay,
-} from '../../lib/cli/index.js';
-import {
-  type DeviceEvent,
-  describeEvent,
-  deviceEventSchema,
-  fleetEventSchema,
-  guideEventSchema,
-  kitEventSchema,
-  simulateDevice,
-  simulateNatives,
-} from '../../lib/device/index.js';
+} from '../../lib/cli/flags/simulation.js';
+import { dim } from '../../lib/cli/render/style.js';
+import { timeOfDay } from '../../lib/cli/render/time.js';
+import { type DeviceEvent, describeEvent, deviceEventSchema } from '../../lib/device/events.js';
+import { fleetEventSchema } from '../../lib/device/fleet/simulate.js';
+import { guideEventSchema } from '../../lib/device/guide/simulate.js';
+import { kitEventSchema } from '../../lib/device/kit.js';
+import { simulateNatives } from '../../lib/device/native/simulate.js';
+import { simulateDevice } from '../../lib/device/simulate.js';
 import { chipEventSchema } from '../../lib/flash/rom/simulate.js';
 
 export default class DeviceSimulate extends AiotCommand {

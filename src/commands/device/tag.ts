@@ -1,5 +1,6 @@
-import { DeviceChangeCommand, fleetFlags, taggingOf } from '../../lib/cli/index.js';
-import { devicesChangedSchema } from '../../lib/registry/index.js';
+import { DeviceChangeCommand } from '../../lib/cli/device-change.js';
+import { fleetFlags, taggingOf } from '../../lib/cli/flags/fleet.js';
+import { devicesChangedSchema } from '../../lib/registry/change-devices.js';
 
 export default class DeviceTag extends DeviceChangeCommand {
   static override summary = 'Put tags on devices, or take them off.';

@@ -1,18 +1,14 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  flashFlags,
-  loaderOptions,
-  next,
-  ownPort,
-  shared,
-  verifiedText,
-} from '../../lib/cli/index.js';
-import { foundInFolder, foundOnBoard } from '../../lib/device/index.js';
-import { readTrust } from '../../lib/model/index.js';
-import { verifiedDeviceSchema, verifyDevice } from '../../lib/provision/index.js';
-import { withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { flashFlags, loaderOptions, ownPort } from '../../lib/cli/flags/boards.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { verifiedText } from '../../lib/cli/render/provisioned.js';
+import { next } from '../../lib/cli/render/text.js';
+import { foundInFolder, foundOnBoard } from '../../lib/device/onboard/verify-board.js';
+import { readTrust } from '../../lib/model/publish/verify.js';
+import { verifiedDeviceSchema, verifyDevice } from '../../lib/provision/birth.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class DeviceVerify extends AiotCommand {
   static override summary = 'Check a device against its signed birth certificate.';

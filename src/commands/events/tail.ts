@@ -1,6 +1,13 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, dim, eventFrom, eventText, eventTypes, plural, shared } from '../../lib/cli/index.js';
-import { eventSchema, tailEvents, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { eventFrom, eventTypes } from '../../lib/cli/flags/platform.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { eventText } from '../../lib/cli/render/platform.js';
+import { dim } from '../../lib/cli/render/style.js';
+import { plural } from '../../lib/core/figures.js';
+import { withClient } from '../../lib/registry/context.js';
+import { eventSchema } from '../../lib/registry/events/api.js';
+import { tailEvents } from '../../lib/registry/events/tail.js';
 
 export default class EventsTail extends AiotCommand {
   static override summary = 'Show what was changed on the platform: one line an event.';

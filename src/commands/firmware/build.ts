@@ -1,5 +1,7 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, firmwareBuildNext, firmwareBuildText, next } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { firmwareBuildNext, firmwareBuildText } from '../../lib/cli/render/firmware.js';
+import { next } from '../../lib/cli/render/text.js';
 import {
   buildFirmware,
   firmwareBuildSchema,

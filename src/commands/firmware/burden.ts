@@ -1,4 +1,7 @@
-import { AiotCommand, burdenFlags, burdenText, next } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { burdenFlags } from '../../lib/cli/flags/boards.js';
+import { burdenText } from '../../lib/cli/render/firmware.js';
+import { next } from '../../lib/cli/render/text.js';
 import { burdenOf, burdenSchema, parseClamp } from '../../lib/sensor/burden.js';
 
 export default class FirmwareBurden extends AiotCommand {

@@ -1,15 +1,14 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, deployedText, deployNotes, next, shared } from '../../lib/cli/index.js';
-import { operatorKey } from '../../lib/provision/index.js';
-import {
-  contextFor,
-  deploy,
-  deployedSchema,
-  releaseOf,
-  resolveFirmware,
-  rolloutExit,
-  withClient,
-} from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { deployedText, deployNotes } from '../../lib/cli/render/rollout.js';
+import { next } from '../../lib/cli/render/text.js';
+import { operatorKey } from '../../lib/provision/operator-key.js';
+import { contextFor, withClient } from '../../lib/registry/context.js';
+import { resolveFirmware } from '../../lib/registry/firmware/fetch.js';
+import { deploy, deployedSchema, rolloutExit } from '../../lib/registry/rollouts/deploy.js';
+import { releaseOf } from '../../lib/registry/rollouts/release.js';
 
 export default class FirmwareDeploy extends AiotCommand {
   static override summary = 'Roll firmware out to devices over the air, in one wave, and wait for it.';

@@ -1,5 +1,9 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, facts, next, plural, shared, shellWord } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { facts, next } from '../../lib/cli/render/text.js';
+import { plural } from '../../lib/core/figures.js';
+import { shellWord } from '../../lib/core/text.js';
 import { firmwareInitSchema, initFirmware } from '../../lib/project/firmware/init.js';
 
 export default class FirmwareInit extends AiotCommand {

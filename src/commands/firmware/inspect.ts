@@ -1,5 +1,8 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, bold, inspectedNext, inspectedText, next } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { inspectedNext, inspectedText } from '../../lib/cli/render/firmware.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
 import { inspectedSchema, inspectFirmware } from '../../lib/flash/images/inspect.js';
 
 export default class FirmwareInspect extends AiotCommand {

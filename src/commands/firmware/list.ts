@@ -1,5 +1,10 @@
-import { AiotCommand, again, firmwareTable, next, shared } from '../../lib/cli/index.js';
-import { firmwareListSchemas, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { firmwareTable } from '../../lib/cli/render/versions.js';
+import { withClient } from '../../lib/registry/context.js';
+import { firmwareListSchemas } from '../../lib/registry/firmware-api.js';
 
 export default class FirmwareList extends AiotCommand {
   static override summary = 'List the firmware of the platform.';

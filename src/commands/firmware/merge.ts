@@ -1,7 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, firmwareFlags, flashOffset, mergedText, next, shellWord } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { firmwareFlags, flashOffset } from '../../lib/cli/flags/boards.js';
+import { mergedText } from '../../lib/cli/render/firmware.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
 import { mergedSchema, mergeFiles, mergeFormats } from '../../lib/flash/images/merge.js';
-import { flashSizes } from '../../lib/formats/index.js';
+import { flashSizes } from '../../lib/formats/esp-image/chips.js';
 
 export default class FirmwareMerge extends AiotCommand {
   static override summary = 'Merge images into one file: raw, Intel HEX or UF2; or turn one into the other.';

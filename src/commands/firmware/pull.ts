@@ -1,7 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, firmwareFacts, next, shared, shellWord } from '../../lib/cli/index.js';
-import { readTrust } from '../../lib/model/index.js';
-import { pulledFirmwareSchema, pullFirmware, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { firmwareFacts } from '../../lib/cli/render/versions.js';
+import { shellWord } from '../../lib/core/text.js';
+import { readTrust } from '../../lib/model/publish/verify.js';
+import { withClient } from '../../lib/registry/context.js';
+import { pulledFirmwareSchema, pullFirmware } from '../../lib/registry/firmware/fetch.js';
 
 export default class FirmwarePull extends AiotCommand {
   static override summary = 'Get a version of a firmware, and check that it is what was signed.';

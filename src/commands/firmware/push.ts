@@ -1,7 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, bold, duration, firmwareFacts, next, shared } from '../../lib/cli/index.js';
-import { operatorKey } from '../../lib/provision/index.js';
-import { contextFor, pushedFirmwareSchema, pushFirmware, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { firmwareFacts } from '../../lib/cli/render/versions.js';
+import { operatorKey } from '../../lib/provision/operator-key.js';
+import { contextFor, withClient } from '../../lib/registry/context.js';
+import { pushedFirmwareSchema, pushFirmware } from '../../lib/registry/firmware/push.js';
 
 export default class FirmwarePush extends AiotCommand {
   static override summary =

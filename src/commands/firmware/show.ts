@@ -1,6 +1,13 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, bold, firmwareFacts, next, shared } from '../../lib/cli/index.js';
-import { firmwareVersionSchema, resolveFirmware, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { firmwareFacts } from '../../lib/cli/render/versions.js';
+import { withClient } from '../../lib/registry/context.js';
+import { resolveFirmware } from '../../lib/registry/firmware/fetch.js';
+import { firmwareVersionSchema } from '../../lib/registry/firmware-api.js';
 
 export default class FirmwareShow extends AiotCommand {
   static override summary = 'Show one version of a firmware: its image, chip and program.';

@@ -1,5 +1,8 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, firmwareTestText, next, shellWord } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { firmwareTestText } from '../../lib/cli/render/firmware.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
 import { firmwareTestSchema, testFirmware } from '../../lib/project/firmware/test-run.js';
 
 export default class FirmwareTest extends AiotCommand {

@@ -1,5 +1,9 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, boardErasedText, boardLoader, flashFlags, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { boardLoader, flashFlags } from '../../lib/cli/flags/boards.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { boardErasedText } from '../../lib/cli/render/board.js';
+import { next } from '../../lib/cli/render/text.js';
 import { boardErasedSchema, eraseBoard } from '../../lib/flash/board.js';
 
 export default class FlashErase extends AiotCommand {

@@ -1,20 +1,12 @@
 import { Args, Flags } from '@oclif/core';
 import { flash } from '../../index.js';
-import {
-  AiotCommand,
-  boardRows,
-  drawsOver,
-  duration,
-  flashExit,
-  flashedText,
-  flashFlags,
-  flashNext,
-  loaderOptions,
-  reportFile,
-  reportFlags,
-  shared,
-  writeFlags,
-} from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { flashFlags, loaderOptions, writeFlags } from '../../lib/cli/flags/boards.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { boardRows } from '../../lib/cli/live/board-rows.js';
+import { drawsOver } from '../../lib/cli/live/redraw.js';
+import { flashExit, flashedText, flashNext } from '../../lib/cli/render/board.js';
+import { reportFile, reportFlags } from '../../lib/cli/report.js';
 import { flashResultSchema } from '../../lib/flash/write/result.js';
 import { unhealthy } from '../../lib/flash/write/update-watch.js';
 

@@ -1,12 +1,9 @@
-import {
-  AiotCommand,
-  boardInfoText,
-  boardLoader,
-  flashFlags,
-  next,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { boardLoader, flashFlags } from '../../lib/cli/flags/boards.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { boardInfoText } from '../../lib/cli/render/board.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
 import { boardInfo, boardInfoSchema } from '../../lib/flash/board.js';
 
 export default class FlashInfo extends AiotCommand {

@@ -1,13 +1,10 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  boardLoader,
-  boardReadText,
-  flashFlags,
-  next,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { boardLoader, flashFlags } from '../../lib/cli/flags/boards.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { boardReadText } from '../../lib/cli/render/board.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
 import { boardReadSchema, readBoard } from '../../lib/flash/board.js';
 
 export default class FlashRead extends AiotCommand {

@@ -1,5 +1,8 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, boardLoader, boardVerifiedText, flashFlags, shared } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { boardLoader, flashFlags } from '../../lib/cli/flags/boards.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { boardVerifiedText } from '../../lib/cli/render/board.js';
 import { boardVerifiedSchema, verifyBoard } from '../../lib/flash/board.js';
 
 export default class FlashVerify extends AiotCommand {

@@ -1,6 +1,11 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, again, jobsTable, next, shared } from '../../lib/cli/index.js';
-import { jobStates, jobsSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { jobsTable } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { jobStates, jobsSchema } from '../../lib/registry/jobs/api.js';
 
 export default class JobList extends AiotCommand {
   static override summary =

@@ -1,6 +1,11 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, jobText, next, shared } from '../../lib/cli/index.js';
-import { jobSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { jobText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { jobSchema } from '../../lib/registry/jobs/api.js';
 
 export default class JobShow extends AiotCommand {
   static override summary = 'Show one job: how far it is, and what came of it.';

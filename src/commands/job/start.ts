@@ -1,6 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, jobNews, jobRequest, jobText, next, shared } from '../../lib/cli/index.js';
-import { jobSchema, startJob, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { jobRequest } from '../../lib/cli/flags/platform.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { jobNews, jobText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { jobSchema } from '../../lib/registry/jobs/api.js';
+import { startJob } from '../../lib/registry/jobs/start.js';
 
 export default class JobStart extends AiotCommand {
   static override summary = 'Have the platform do something that takes long: an export, a clean-up.';

@@ -1,6 +1,11 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, jobNews, jobText, next, shared } from '../../lib/cli/index.js';
-import { jobSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { jobNews, jobText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { jobSchema } from '../../lib/registry/jobs/api.js';
 
 export default class JobWait extends AiotCommand {
   static override summary = 'Wait until a job has ended, and show how far it is meanwhile.';

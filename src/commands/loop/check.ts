@@ -1,14 +1,10 @@
 import { Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  brokerFlags,
-  brokerOptions,
-  checkedLoopText,
-  duration,
-  loopFlags,
-  next,
-  shared,
-} from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { loopFlags } from '../../lib/cli/flags/projects.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { checkedLoopText } from '../../lib/cli/render/loop.js';
+import { next } from '../../lib/cli/render/text.js';
 import { checkedLoopSchema, checkLoop } from '../../lib/loop/operate/check.js';
 
 export default class LoopCheck extends AiotCommand {

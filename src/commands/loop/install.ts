@@ -1,5 +1,9 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, installedLoopText, loopFlags, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { loopFlags } from '../../lib/cli/flags/projects.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { installedLoopText } from '../../lib/cli/render/loop.js';
+import { next } from '../../lib/cli/render/text.js';
 import { installedLoopSchema, installLoop } from '../../lib/loop/operate/install.js';
 
 export default class LoopInstall extends AiotCommand {

@@ -1,13 +1,10 @@
-import { z } from 'zod';
-import {
-  AiotCommand,
-  brokerFlags,
-  brokerOptions,
-  LoopScreen,
-  loopText,
-  runFlags,
-  shared,
-} from '../../lib/cli/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { runFlags } from '../../lib/cli/flags/projects.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { LoopScreen } from '../../lib/cli/live/loop-screen.js';
+import { loopText } from '../../lib/cli/render/loop.js';
 import { loopResultSchema, stageResultSchema } from '../../lib/loop/run/result.js';
 import { startLoop } from '../../lib/loop/run/run.js';
 

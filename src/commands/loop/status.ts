@@ -1,5 +1,7 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, loopsNext, loopsText, next } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { loopsNext, loopsText } from '../../lib/cli/render/loop.js';
+import { next } from '../../lib/cli/render/text.js';
 import { listedLoopsSchema, listLoops, loopsExit } from '../../lib/loop/operate/list.js';
 
 export default class LoopStatus extends AiotCommand {

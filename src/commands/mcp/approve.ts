@@ -1,16 +1,10 @@
 import { Args } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  approve,
-  askedFor,
-  bold,
-  confirm,
-  forTerminal,
-  lineOf,
-  oneLine,
-} from '../../lib/cli/index.js';
-import { AiotError } from '../../lib/core/index.js';
+import * as z from 'zod';
+import { approve, askedFor, lineOf } from '../../lib/cli/approvals.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { confirm } from '../../lib/cli/questions.js';
+import { bold, forTerminal, oneLine } from '../../lib/cli/render/style.js';
+import { AiotError } from '../../lib/core/errors.js';
 
 export default class McpApprove extends AiotCommand {
   static override summary = 'Approve one call of an agent, and print the token for it.';

@@ -1,5 +1,7 @@
-import { z } from 'zod';
-import { AiotCommand, duration, serveMcp } from '../../lib/cli/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { duration } from '../../lib/cli/flags/shared.js';
+import { serveMcp } from '../../lib/cli/mcp.js';
 
 export default class Mcp extends AiotCommand {
   static override summary =

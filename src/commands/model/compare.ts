@@ -1,21 +1,18 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  comparisonText,
-  modelFlags,
-  next,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import {
-  compareModels,
-  comparisonSchema,
-  fetchModel,
-  isModelPath,
-  outputKinds,
-} from '../../lib/model/index.js';
-import { resolveModel, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { modelFlags } from '../../lib/cli/flags/models.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { comparisonText } from '../../lib/cli/render/evaluation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { outputKinds } from '../../lib/model/evaluate/result.js';
+import { compareModels } from '../../lib/model/inspect/compare.js';
+import { comparisonSchema } from '../../lib/model/inspect/comparison.js';
+import { fetchModel } from '../../lib/model/publish/pull.js';
+import { isModelPath } from '../../lib/model/publish/verify.js';
+import { withClient } from '../../lib/registry/context.js';
+import { resolveModel } from '../../lib/registry/reference.js';
 
 export default class ModelCompare extends AiotCommand {
   static override summary = 'Put two models beside each other, and show where they disagree.';

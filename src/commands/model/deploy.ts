@@ -1,16 +1,15 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, deployedText, deployNotes, next, shared } from '../../lib/cli/index.js';
-import { operatorKey } from '../../lib/provision/index.js';
-import {
-  contextFor,
-  deploy,
-  deployedSchema,
-  releaseOf,
-  resolveModel,
-  rolloutExit,
-  stages,
-  withClient,
-} from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { deployedText, deployNotes } from '../../lib/cli/render/rollout.js';
+import { next } from '../../lib/cli/render/text.js';
+import { operatorKey } from '../../lib/provision/operator-key.js';
+import { stages } from '../../lib/registry/api.js';
+import { contextFor, withClient } from '../../lib/registry/context.js';
+import { resolveModel } from '../../lib/registry/reference.js';
+import { deploy, deployedSchema, rolloutExit } from '../../lib/registry/rollouts/deploy.js';
+import { releaseOf } from '../../lib/registry/rollouts/release.js';
 
 export default class ModelDeploy extends AiotCommand {
   static override summary = 'Roll a version out to devices, in one wave, and wait for it.';

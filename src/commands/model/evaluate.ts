@@ -1,21 +1,18 @@
 import { join } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { evaluate } from '../../index.js';
-import {
-  AiotCommand,
-  again,
-  evaluationText,
-  fileEvaluationText,
-  gateCases,
-  junitReport,
-  modelFlags,
-  next,
-  reportFile,
-  reportFlags,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { evaluationSchema, gateError, outputKinds } from '../../lib/model/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { modelFlags } from '../../lib/cli/flags/models.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { gateCases, junitReport } from '../../lib/cli/junit.js';
+import { evaluationText, fileEvaluationText } from '../../lib/cli/render/evaluation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { reportFile, reportFlags } from '../../lib/cli/report.js';
+import { shellWord } from '../../lib/core/text.js';
+import { evaluationSchema } from '../../lib/model/evaluate/evaluate-model.js';
+import { gateError } from '../../lib/model/evaluate/gates.js';
+import { outputKinds } from '../../lib/model/evaluate/result.js';
 
 export default class ModelEvaluate extends AiotCommand {
   static override summary = 'Measure a model on what it was never trained on.';

@@ -1,6 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, explanationText, modelFlags, next, shared } from '../../lib/cli/index.js';
-import { explainRequest, explanationSchema, outputKinds } from '../../lib/model/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { modelFlags } from '../../lib/cli/flags/models.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { explanationText } from '../../lib/cli/render/evaluation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { outputKinds } from '../../lib/model/evaluate/result.js';
+import { explainRequest } from '../../lib/model/inspect/explain.js';
+import { explanationSchema } from '../../lib/model/inspect/explanation.js';
 
 export default class ModelExplain extends AiotCommand {
   static override summary = 'Show what a model looks at: which features, and where in the window.';

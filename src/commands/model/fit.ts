@@ -1,6 +1,10 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, fitText, next, shellWord } from '../../lib/cli/index.js';
-import { fitModel, fitSchema, refusalOf } from '../../lib/model/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { fitText } from '../../lib/cli/render/inspection.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { fitModel, refusalOf } from '../../lib/model/fit/fit-model.js';
+import { fitSchema } from '../../lib/model/fit/result.js';
 
 export default class ModelFit extends AiotCommand {
   static override summary = 'Predict flash, memory and latency on a microcontroller.';

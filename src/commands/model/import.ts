@@ -1,11 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, facts, modelFlags, next, percent, shellWord, size } from '../../lib/cli/index.js';
-import {
-  type ImportOptions,
-  importModel,
-  importResultSchema,
-  openModelProject,
-} from '../../lib/model/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { modelFlags } from '../../lib/cli/flags/models.js';
+import { facts, next } from '../../lib/cli/render/text.js';
+import { percent, size } from '../../lib/core/figures.js';
+import { shellWord } from '../../lib/core/text.js';
+import { type ImportOptions, importModel, importResultSchema } from '../../lib/model/import/import-model.js';
+import { openModelProject } from '../../lib/model/material.js';
 
 export default class ModelImport extends AiotCommand {
   static override summary = 'Take over a network that was trained elsewhere, as a float .tflite file.';

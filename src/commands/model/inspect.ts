@@ -1,7 +1,11 @@
 import { Args } from '@oclif/core';
 import { inspect } from '../../index.js';
-import { AiotCommand, bold, inspectionText, next, shellWord } from '../../lib/cli/index.js';
-import { inspectionSchema } from '../../lib/model/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { inspectionText } from '../../lib/cli/render/inspection.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { inspectionSchema } from '../../lib/model/inspect/inspection.js';
 
 export default class ModelInspect extends AiotCommand {
   static override summary = 'Show what a .tflite or .aiot file holds and what running it costs.';

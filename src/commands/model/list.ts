@@ -1,7 +1,14 @@
-import { z } from 'zod';
-import { AiotCommand, again, figureText, minute, next, shared, size, table } from '../../lib/cli/index.js';
-import { guideModelSchema, listGuideModels } from '../../lib/model/index.js';
-import { contextFor, listSchemas, withClient } from '../../lib/registry/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next, table } from '../../lib/cli/render/text.js';
+import { minute } from '../../lib/cli/render/time.js';
+import { figureText } from '../../lib/cli/render/versions.js';
+import { size } from '../../lib/core/figures.js';
+import { guideModelSchema, listGuideModels } from '../../lib/model/publish/guide.js';
+import { listSchemas } from '../../lib/registry/api.js';
+import { contextFor, withClient } from '../../lib/registry/context.js';
 
 export default class ModelList extends AiotCommand {
   static override summary = 'List the models of the platform.';

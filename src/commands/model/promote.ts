@@ -1,6 +1,12 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, bold, next, shared } from '../../lib/cli/index.js';
-import { modelVersionSchema, promoteModel, stages, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { modelVersionSchema, stages } from '../../lib/registry/api.js';
+import { withClient } from '../../lib/registry/context.js';
+import { promoteModel } from '../../lib/registry/reference.js';
 
 export default class ModelPromote extends AiotCommand {
   static override summary = 'Move a version from dev to staging to production, or back.';

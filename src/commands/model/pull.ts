@@ -1,33 +1,21 @@
 import { Args } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  bold,
-  facts,
-  folderToFill,
-  next,
-  ociFlags,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { AiotError, type PlatformContext } from '../../lib/core/index.js';
-import type { TrustRoot } from '../../lib/formats/index.js';
-import {
-  guidePulledSchema,
-  ociPulledSchema,
-  pullFromGuide,
-  pullFromOci,
-  pullModel,
-  pullResultSchema,
-  readTrust,
-} from '../../lib/model/index.js';
-import {
-  contextFor,
-  isOciReference,
-  parseOciReference,
-  resolveModel,
-  withClient,
-} from '../../lib/registry/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { ociFlags } from '../../lib/cli/flags/rollouts.js';
+import { folderToFill, shared } from '../../lib/cli/flags/shared.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { facts, next } from '../../lib/cli/render/text.js';
+import type { PlatformContext } from '../../lib/core/contexts.js';
+import { AiotError } from '../../lib/core/errors.js';
+import { shellWord } from '../../lib/core/text.js';
+import type { TrustRoot } from '../../lib/formats/manifest/envelope.js';
+import { guidePulledSchema, pullFromGuide } from '../../lib/model/publish/guide.js';
+import { ociPulledSchema, pullFromOci } from '../../lib/model/publish/oci.js';
+import { pullModel, pullResultSchema } from '../../lib/model/publish/pull.js';
+import { readTrust } from '../../lib/model/publish/verify.js';
+import { contextFor, withClient } from '../../lib/registry/context.js';
+import { isOciReference, parseOciReference } from '../../lib/registry/oci/reference.js';
+import { resolveModel } from '../../lib/registry/reference.js';
 
 export default class ModelPull extends AiotCommand {
   static override summary = 'Get a version, verify every byte of it, and put its files into a folder.';

@@ -1,31 +1,24 @@
 import { Args, Flags } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  again,
-  guidePushedText,
-  modelFlags,
-  next,
-  ociFlags,
-  ociPushedText,
-  pushedText,
-  releaseFlags,
-  shared,
-} from '../../lib/cli/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { modelFlags } from '../../lib/cli/flags/models.js';
+import { ociFlags, releaseFlags } from '../../lib/cli/flags/rollouts.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { guidePushedText, ociPushedText, pushedText } from '../../lib/cli/render/versions.js';
+import { openModelProject } from '../../lib/model/material.js';
+import { guidePushedSchema, pushToGuide } from '../../lib/model/publish/guide.js';
+import { ociPushedSchema, pushVersionToOci } from '../../lib/model/publish/oci.js';
 import {
   defaultDeviceTypes,
-  guidePushedSchema,
   isModelFile,
-  ociPushedSchema,
-  openModelProject,
   pushFile,
   pushModel,
   pushResultSchema,
-  pushToGuide,
-  pushVersionToOci,
-} from '../../lib/model/index.js';
-import { operatorKey } from '../../lib/provision/index.js';
-import { contextFor, withClient, withGuide } from '../../lib/registry/index.js';
+} from '../../lib/model/publish/push.js';
+import { operatorKey } from '../../lib/provision/operator-key.js';
+import { contextFor, withClient, withGuide } from '../../lib/registry/context.js';
 
 export default class ModelPush extends AiotCommand {
   static override summary = 'Bundle the evaluated model, sign it, and push it as a new version.';

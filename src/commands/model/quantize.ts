@@ -1,18 +1,14 @@
 import { Args, Flags } from '@oclif/core';
 import { quantize } from '../../index.js';
-import {
-  AiotCommand,
-  again,
-  lossFlags,
-  modelFlags,
-  next,
-  quantizationText,
-  reportFile,
-  reportFlags,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { quantizeModes } from '../../lib/core/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { lossFlags, modelFlags } from '../../lib/cli/flags/models.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { quantizationText } from '../../lib/cli/render/training.js';
+import { reportFile, reportFlags } from '../../lib/cli/report.js';
+import { quantizeModes } from '../../lib/core/project-schema.js';
+import { shellWord } from '../../lib/core/text.js';
 import { emits } from '../../lib/model/emit/emit.js';
 import { targets } from '../../lib/model/quantize/quantize-model.js';
 import { quantizeResultSchema } from '../../lib/model/quantize/result.js';

@@ -1,6 +1,14 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, bold, minute, next, shared, size } from '../../lib/cli/index.js';
-import { parseVersion, removedModelSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { minute } from '../../lib/cli/render/time.js';
+import { size } from '../../lib/core/figures.js';
+import { removedModelSchema } from '../../lib/registry/api.js';
+import { withClient } from '../../lib/registry/context.js';
+import { parseVersion } from '../../lib/registry/reference.js';
 
 export default class ModelRemove extends AiotCommand {
   static override summary = 'Remove a version that nobody uses; its number is never given again.';

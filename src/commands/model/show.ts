@@ -1,20 +1,15 @@
 import { Args } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  answerText,
-  bold,
-  datasetText,
-  facts,
-  figuresText,
-  historyTable,
-  moment,
-  next,
-  plural,
-  shared,
-  size,
-} from '../../lib/cli/index.js';
-import { resolveModel, showModel, shownModelSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { facts, next } from '../../lib/cli/render/text.js';
+import { moment } from '../../lib/cli/render/time.js';
+import { answerText, datasetText, figuresText, historyTable } from '../../lib/cli/render/versions.js';
+import { plural, size } from '../../lib/core/figures.js';
+import { withClient } from '../../lib/registry/context.js';
+import { resolveModel } from '../../lib/registry/reference.js';
+import { showModel, shownModelSchema } from '../../lib/registry/show.js';
 
 export default class ModelShow extends AiotCommand {
   static override summary = 'Show one version of a model: figures, lineage, and how it does on devices.';

@@ -1,18 +1,16 @@
 import { Args } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  agreement,
-  bold,
-  facts,
-  next,
-  releaseFlags,
-  shared,
-  size,
-} from '../../lib/cli/index.js';
-import { defaultDeviceTypes, signModel, signResultSchema } from '../../lib/model/index.js';
-import { operatorKey } from '../../lib/provision/index.js';
-import { contextFor, parseVersion, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { releaseFlags } from '../../lib/cli/flags/rollouts.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { agreement } from '../../lib/cli/questions.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { facts, next } from '../../lib/cli/render/text.js';
+import { size } from '../../lib/core/figures.js';
+import { defaultDeviceTypes, signModel, signResultSchema } from '../../lib/model/publish/push.js';
+import { operatorKey } from '../../lib/provision/operator-key.js';
+import { contextFor, withClient } from '../../lib/registry/context.js';
+import { parseVersion } from '../../lib/registry/reference.js';
 
 export default class ModelSign extends AiotCommand {
   static override summary =

@@ -1,15 +1,12 @@
 import { train } from '../../index.js';
-import {
-  AiotCommand,
-  again,
-  next,
-  reportFile,
-  searchText,
-  trainingFlags,
-  trainingText,
-  watchEpochs,
-} from '../../lib/cli/index.js';
-import { trainedSchema } from '../../lib/model/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { trainingFlags } from '../../lib/cli/flags/models.js';
+import { again } from '../../lib/cli/invocation.js';
+import { watchEpochs } from '../../lib/cli/live/epochs.js';
+import { next } from '../../lib/cli/render/text.js';
+import { searchText, trainingText } from '../../lib/cli/render/training.js';
+import { reportFile } from '../../lib/cli/report.js';
+import { trainedSchema } from '../../lib/model/train/train-model.js';
 
 export default class ModelTrain extends AiotCommand {
   static override summary = 'Train a network on recordings, or on the rows of a table.';

@@ -1,7 +1,12 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, bold, facts, next, shared, verifiedFacts } from '../../lib/cli/index.js';
-import { isModelPath, readTrust, verifyModel, verifyResultSchema } from '../../lib/model/index.js';
-import { withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { facts, next } from '../../lib/cli/render/text.js';
+import { verifiedFacts } from '../../lib/cli/render/versions.js';
+import { isModelPath, readTrust, verifyModel, verifyResultSchema } from '../../lib/model/publish/verify.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class ModelVerify extends AiotCommand {
   static override summary = 'Check the signature and every byte of a bundle, and run its golden vectors.';

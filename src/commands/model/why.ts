@@ -1,7 +1,13 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, next, shared, whyText } from '../../lib/cli/index.js';
-import { readTrust, whyModel, whySchema } from '../../lib/model/index.js';
-import { resolveModel, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { whyText } from '../../lib/cli/render/versions.js';
+import { readTrust } from '../../lib/model/publish/verify.js';
+import { whyModel, whySchema } from '../../lib/model/publish/why.js';
+import { withClient } from '../../lib/registry/context.js';
+import { resolveModel } from '../../lib/registry/reference.js';
 
 export default class ModelWhy extends AiotCommand {
   static override summary =

@@ -1,5 +1,7 @@
-import { RolloutChangeCommand, rolloutId, shared } from '../../lib/cli/index.js';
-import { rolloutSchema } from '../../lib/registry/index.js';
+import { rolloutId } from '../../lib/cli/flags/rollouts.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { RolloutChangeCommand } from '../../lib/cli/rollout-change.js';
+import { rolloutSchema } from '../../lib/registry/rollouts/schema.js';
 
 export default class OtaAbort extends RolloutChangeCommand {
   static override summary = 'End a rollout: who has not committed keeps what it runs.';

@@ -1,6 +1,11 @@
-import { z } from 'zod';
-import { AiotCommand, again, next, rolloutsTable, shared } from '../../lib/cli/index.js';
-import { rolloutSchema, withClient } from '../../lib/registry/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { rolloutsTable } from '../../lib/cli/render/rollout.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { rolloutSchema } from '../../lib/registry/rollouts/schema.js';
 
 export default class OtaList extends AiotCommand {
   static override summary = 'List rollouts, newest first.';

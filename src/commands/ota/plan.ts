@@ -1,17 +1,15 @@
 import { Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  next,
-  planText,
-  policyFlags,
-  policyOf,
-  shared,
-  whatFlags,
-} from '../../lib/cli/index.js';
-import { writeFileAtomic } from '../../lib/core/index.js';
-import { operatorKey } from '../../lib/provision/index.js';
-import { contextFor, rolloutPlanSchema, rolloutRequest, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { policyFlags, policyOf, whatFlags } from '../../lib/cli/flags/rollouts.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { planText } from '../../lib/cli/render/rollout.js';
+import { next } from '../../lib/cli/render/text.js';
+import { writeFileAtomic } from '../../lib/core/files.js';
+import { operatorKey } from '../../lib/provision/operator-key.js';
+import { contextFor, withClient } from '../../lib/registry/context.js';
+import { rolloutRequest } from '../../lib/registry/rollouts/request.js';
+import { rolloutPlanSchema } from '../../lib/registry/rollouts/schema.js';
 
 export default class OtaPlan extends AiotCommand {
   static override summary = 'Show which devices would be in which wave of a rollout, and begin nothing.';

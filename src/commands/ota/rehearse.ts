@@ -1,7 +1,10 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, next, rehearsalFlags, rehearsalOf, rehearsalsText } from '../../lib/cli/index.js';
-import { rehearsalsSchema, rehearseAll } from '../../lib/fleet/index.js';
-import { readPlan } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { rehearsalFlags, rehearsalOf } from '../../lib/cli/flags/rollouts.js';
+import { rehearsalsText } from '../../lib/cli/render/rollout.js';
+import { next } from '../../lib/cli/render/text.js';
+import { rehearsalsSchema, rehearseAll } from '../../lib/fleet/rehearse.js';
+import { readPlan } from '../../lib/registry/rollouts/request.js';
 
 export default class OtaRehearse extends AiotCommand {
   static override summary =

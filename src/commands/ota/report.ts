@@ -1,19 +1,13 @@
-import {
-  AiotCommand,
-  again,
-  next,
-  reportFile,
-  reportFlags,
-  rolloutId,
-  rolloutReportText,
-  shared,
-} from '../../lib/cli/index.js';
-import {
-  rolloutReport,
-  rolloutReportSchema,
-  withClient,
-  writeRolloutPage,
-} from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { rolloutId } from '../../lib/cli/flags/rollouts.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { rolloutReportText } from '../../lib/cli/render/rollout.js';
+import { next } from '../../lib/cli/render/text.js';
+import { reportFile, reportFlags } from '../../lib/cli/report.js';
+import { withClient } from '../../lib/registry/context.js';
+import { writeRolloutPage } from '../../lib/registry/rollouts/page/write-page.js';
+import { rolloutReport, rolloutReportSchema } from '../../lib/registry/rollouts/report.js';
 
 export default class OtaReport extends AiotCommand {
   static override summary = 'Show who did what to a rollout and when, and what each device has proved.';

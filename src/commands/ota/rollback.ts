@@ -1,5 +1,7 @@
-import { RolloutChangeCommand, rolloutId, shared } from '../../lib/cli/index.js';
-import { rolloutSchema } from '../../lib/registry/index.js';
+import { rolloutId } from '../../lib/cli/flags/rollouts.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { RolloutChangeCommand } from '../../lib/cli/rollout-change.js';
+import { rolloutSchema } from '../../lib/registry/rollouts/schema.js';
 
 export default class OtaRollback extends RolloutChangeCommand {
   static override summary = 'Have all devices of a rollout go back to the release before.';

@@ -1,19 +1,16 @@
 import { Flags } from '@oclif/core';
-import { z } from 'zod';
+import * as z from 'zod';
 import { startRollout } from '../../index.js';
-import {
-  AiotCommand,
-  again,
-  next,
-  offlineNote,
-  policyFlags,
-  policyOf,
-  rolloutNews,
-  rolloutText,
-  shared,
-  whatFlags,
-} from '../../lib/cli/index.js';
-import { noRolloutSchema, rolloutExit, rolloutSchema } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { policyFlags, policyOf, whatFlags } from '../../lib/cli/flags/rollouts.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { offlineNote, rolloutNews } from '../../lib/cli/live/rollout-news.js';
+import { rolloutText } from '../../lib/cli/render/rollout.js';
+import { next } from '../../lib/cli/render/text.js';
+import { rolloutExit } from '../../lib/registry/rollouts/deploy.js';
+import { noRolloutSchema } from '../../lib/registry/rollouts/request.js';
+import { rolloutSchema } from '../../lib/registry/rollouts/schema.js';
 
 export default class OtaStart extends AiotCommand {
   static override summary =

@@ -1,12 +1,17 @@
 import { Flags } from '@oclif/core';
-import { z } from 'zod';
-import { AiotCommand, again, next, rolloutId, rolloutStatusText, shared } from '../../lib/cli/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { rolloutId } from '../../lib/cli/flags/rollouts.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { rolloutStatusText } from '../../lib/cli/render/rollout.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
 import {
   rolloutDeviceSchema,
   rolloutDeviceStates,
   rolloutStatusSchema,
-  withClient,
-} from '../../lib/registry/index.js';
+} from '../../lib/registry/rollouts/schema.js';
 
 export default class OtaStatus extends AiotCommand {
   static override summary = 'Show how far a rollout is: its waves, and the devices that did not take it.';

@@ -1,15 +1,13 @@
 import { watchRollout } from '../../index.js';
-import {
-  AiotCommand,
-  again,
-  next,
-  offlineNote,
-  rolloutId,
-  rolloutNews,
-  rolloutText,
-  shared,
-} from '../../lib/cli/index.js';
-import { rolloutExit, rolloutSchema } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { rolloutId } from '../../lib/cli/flags/rollouts.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { offlineNote, rolloutNews } from '../../lib/cli/live/rollout-news.js';
+import { rolloutText } from '../../lib/cli/render/rollout.js';
+import { next } from '../../lib/cli/render/text.js';
+import { rolloutExit } from '../../lib/registry/rollouts/deploy.js';
+import { rolloutSchema } from '../../lib/registry/rollouts/schema.js';
 
 export default class OtaWatch extends AiotCommand {
   static override summary = 'Follow a rollout until it has ended or was stopped.';

@@ -1,14 +1,12 @@
-import {
-  AiotCommand,
-  again,
-  argoFlags,
-  next,
-  readSecret,
-  runArg,
-  runStateText,
-  shared,
-} from '../../lib/cli/index.js';
-import { cancelPipeline, runRecordSchema } from '../../lib/pipeline/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { argoFlags, runArg } from '../../lib/cli/flags/projects.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { runStateText } from '../../lib/cli/render/pipeline.js';
+import { next } from '../../lib/cli/render/text.js';
+import { readSecret } from '../../lib/cli/secrets.js';
+import { runRecordSchema } from '../../lib/pipeline/run/record.js';
+import { cancelPipeline } from '../../lib/pipeline/status.js';
 
 export default class PipelineCancel extends AiotCommand {
   static override summary = 'End a run with all that it started.';

@@ -1,6 +1,9 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, again, next, shared } from '../../lib/cli/index.js';
-import { graphSchema, pipelineGraph } from '../../lib/pipeline/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { graphSchema, pipelineGraph } from '../../lib/pipeline/graph.js';
 
 export default class PipelineGraph extends AiotCommand {
   static override summary = 'Draw the steps and what they wait for, with the states of the last run.';

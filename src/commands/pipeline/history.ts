@@ -1,7 +1,12 @@
 import { Flags } from '@oclif/core';
-import { z } from 'zod';
-import { AiotCommand, again, next, runsTable, shared } from '../../lib/cli/index.js';
-import { pipelineHistory, runRecordSchema } from '../../lib/pipeline/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { runsTable } from '../../lib/cli/render/pipeline.js';
+import { next } from '../../lib/cli/render/text.js';
+import { runRecordSchema } from '../../lib/pipeline/run/record.js';
+import { pipelineHistory } from '../../lib/pipeline/status.js';
 
 export default class PipelineHistory extends AiotCommand {
   static override summary = 'List the runs of a project’s pipeline, the newest first.';

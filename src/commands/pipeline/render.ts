@@ -1,6 +1,11 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, next, renderedText, renderFlags, shellWord } from '../../lib/cli/index.js';
-import { renderedSchema, renderPipeline } from '../../lib/deploy/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { renderFlags } from '../../lib/cli/flags/projects.js';
+import { renderedText } from '../../lib/cli/render/deploy.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { renderPipeline } from '../../lib/deploy/argo.js';
+import { renderedSchema } from '../../lib/deploy/render.js';
 
 export default class PipelineRender extends AiotCommand {
   static override summary =

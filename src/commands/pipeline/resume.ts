@@ -1,5 +1,8 @@
-import { argoFlags, RunCommand, readSecret, runArg, stepsFlags } from '../../lib/cli/index.js';
-import { resumePipeline, runResultSchema } from '../../lib/pipeline/index.js';
+import { argoFlags, runArg, stepsFlags } from '../../lib/cli/flags/projects.js';
+import { RunCommand } from '../../lib/cli/live/pipeline-run.js';
+import { readSecret } from '../../lib/cli/secrets.js';
+import { runResultSchema } from '../../lib/pipeline/run/result.js';
+import { resumePipeline } from '../../lib/pipeline/status.js';
 
 export default class PipelineResume extends RunCommand {
   static override summary = 'Go on with a run that was interrupted, cancelled, or failed.';

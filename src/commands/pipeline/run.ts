@@ -1,7 +1,11 @@
 import { Flags } from '@oclif/core';
-import { argoFlags, deployFlags, RunCommand, readSecret, shared, stepsFlags } from '../../lib/cli/index.js';
-import { runOnCluster } from '../../lib/deploy/index.js';
-import { runPipeline, runResultSchema } from '../../lib/pipeline/index.js';
+import { argoFlags, deployFlags, stepsFlags } from '../../lib/cli/flags/projects.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { RunCommand } from '../../lib/cli/live/pipeline-run.js';
+import { readSecret } from '../../lib/cli/secrets.js';
+import { runOnCluster } from '../../lib/deploy/argo.js';
+import { runResultSchema } from '../../lib/pipeline/run/result.js';
+import { runPipeline } from '../../lib/pipeline/run/run-pipeline.js';
 
 export default class PipelineRun extends RunCommand {
   static override summary = 'Run the steps from data to devices; what has not changed is not run again.';

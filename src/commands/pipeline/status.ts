@@ -1,6 +1,11 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, again, next, runArg, runStatusText, shared } from '../../lib/cli/index.js';
-import { pipelineStatus, runStatusSchema } from '../../lib/pipeline/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { runArg } from '../../lib/cli/flags/projects.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { runStatusText } from '../../lib/cli/render/pipeline.js';
+import { next } from '../../lib/cli/render/text.js';
+import { pipelineStatus, runStatusSchema } from '../../lib/pipeline/status.js';
 
 export default class PipelineStatus extends AiotCommand {
   static override summary = 'Show a run: its steps, why it was started, and what a step said.';

@@ -1,5 +1,8 @@
-import { AiotCommand, stepsFlags, watchEventText } from '../../lib/cli/index.js';
-import { watchEventSchema, watchPipeline } from '../../lib/pipeline/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { stepsFlags } from '../../lib/cli/flags/projects.js';
+import { watchEventText } from '../../lib/cli/render/pipeline.js';
+import { watchEventSchema } from '../../lib/pipeline/watch/watch.js';
+import { watchPipeline } from '../../lib/pipeline/watch/watch-pipeline.js';
 
 export default class PipelineWatch extends AiotCommand {
   static override summary =

@@ -1,6 +1,11 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, damageTable, next, shared } from '../../lib/cli/index.js';
-import { acknowledgedSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { damageTable } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { acknowledgedSchema } from '../../lib/registry/damage.js';
 
 export default class PlatformAcknowledge extends AiotCommand {
   static override summary = 'Acknowledge damage at rest that aiot status warns of.';

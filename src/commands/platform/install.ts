@@ -1,13 +1,10 @@
 import { Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  installedPlatformText,
-  next,
-  shared,
-  upFlags,
-  upOptionsOf,
-} from '../../lib/cli/index.js';
-import { installedPlatformSchema, installPlatform } from '../../lib/platform/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { upFlags, upOptionsOf } from '../../lib/cli/flags/platform.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { installedPlatformText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { installedPlatformSchema, installPlatform } from '../../lib/platform/up/install.js';
 
 const {
   detach: _,

@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { Flags } from '@oclif/core';
-import { AiotCommand, brokerFilesText, namesOf, upFlags } from '../../lib/cli/index.js';
-import { AiotError } from '../../lib/core/index.js';
-import { brokerFilesSchema, keepBrokerFiles } from '../../lib/platform/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { namesOf, upFlags } from '../../lib/cli/flags/platform.js';
+import { brokerFilesText } from '../../lib/cli/render/platform.js';
+import { AiotError } from '../../lib/core/errors.js';
+import { brokerFilesSchema, keepBrokerFiles } from '../../lib/platform/broker/external-files.js';
 
 export default class PlatformPki extends AiotCommand {
   static override summary =

@@ -1,6 +1,8 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, next, shared } from '../../lib/cli/index.js';
-import { uninstalledPlatformSchema, uninstallPlatform } from '../../lib/platform/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { next } from '../../lib/cli/render/text.js';
+import { uninstalledPlatformSchema, uninstallPlatform } from '../../lib/platform/up/install.js';
 
 export default class PlatformUninstall extends AiotCommand {
   static override summary = 'Remove the platform’s systemd service; its folder stays.';

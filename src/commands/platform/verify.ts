@@ -1,14 +1,12 @@
 import { Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  damageText,
-  next,
-  passphraseFile,
-  readPassphrase,
-  upFlags,
-} from '../../lib/cli/index.js';
-import { platformFolder, verifiedSchema, verifyPlatform } from '../../lib/platform/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { upFlags } from '../../lib/cli/flags/platform.js';
+import { again } from '../../lib/cli/invocation.js';
+import { damageText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { passphraseFile, readPassphrase } from '../../lib/cli/secrets.js';
+import { platformFolder } from '../../lib/platform/up/options.js';
+import { verifiedSchema, verifyPlatform } from '../../lib/platform/verify/verify.js';
 
 export default class PlatformVerify extends AiotCommand {
   static override summary = 'Look for damage in a platform’s data folder, and repair it.';

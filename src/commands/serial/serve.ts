@@ -1,5 +1,8 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, dim, shared, timeOfDay } from '../../lib/cli/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { dim } from '../../lib/cli/render/style.js';
+import { timeOfDay } from '../../lib/cli/render/time.js';
 import { choosePort } from '../../lib/flash/port/list.js';
 import { describeServeEvent, serveEventSchema, servePort } from '../../lib/flash/port/rfc2217-server.js';
 

@@ -1,14 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  benchText,
-  brokerFlags,
-  brokerOptions,
-  decimal,
-  next,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { benchSchema, benchStream, smallestBench } from '../../lib/stream/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { decimal } from '../../lib/cli/flags/shared.js';
+import { benchText } from '../../lib/cli/render/streams.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { benchSchema, benchStream, smallestBench } from '../../lib/stream/broker/bench.js';
 
 export default class StreamBench extends AiotCommand {
   static override summary = 'Measure a broker: how fast, how late, and whether everything arrives.';

@@ -1,26 +1,15 @@
 import { Args, Flags } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  bridgeFlags,
-  bridgeOptions,
-  brokerFlags,
-  brokerOptions,
-  dim,
-  installedText,
-  next,
-  routesEndText,
-  shared,
-  watchFlags,
-  watchOptions,
-} from '../../lib/cli/index.js';
-import {
-  bridgeRoute,
-  installedSchema,
-  installService,
-  routesEndSchema,
-  runWatched,
-} from '../../lib/stream/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from '../../lib/cli/flags/streams.js';
+import { installedText, routesEndText } from '../../lib/cli/render/streams.js';
+import { dim } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { bridgeRoute, installedSchema, installService } from '../../lib/stream/route/bridge.js';
+import { routesEndSchema } from '../../lib/stream/route/types.js';
+import { runWatched } from '../../lib/stream/route/watch.js';
 
 export default class StreamBridge extends AiotCommand {
   static override summary =

@@ -1,14 +1,11 @@
 import { Args } from '@oclif/core';
-import {
-  AiotCommand,
-  brokerFlags,
-  brokerOptions,
-  checkedText,
-  next,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { checkEndpoint, checkedSchema } from '../../lib/stream/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { checkedText } from '../../lib/cli/render/streams.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { checkEndpoint, checkedSchema } from '../../lib/stream/broker/check.js';
 
 export default class StreamCheck extends AiotCommand {
   static override summary = 'Try a broker: why a connection fails, or what the broker can do.';

@@ -1,14 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  brokerFlags,
-  brokerOptions,
-  createdText,
-  next,
-  shared,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { createdSchema, createTopics } from '../../lib/stream/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { createdText } from '../../lib/cli/render/streams.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { createdSchema, createTopics } from '../../lib/stream/broker/create.js';
 
 export default class StreamCreate extends AiotCommand {
   static override summary = 'Make Kafka topics and JetStream streams as a file describes them.';

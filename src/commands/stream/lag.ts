@@ -1,6 +1,10 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, brokerFlags, brokerOptions, lagText, plural } from '../../lib/cli/index.js';
-import { lagSchema, readLag } from '../../lib/stream/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { lagText } from '../../lib/cli/render/streams.js';
+import { bold } from '../../lib/cli/render/style.js';
+import { plural } from '../../lib/core/figures.js';
+import { lagSchema, readLag } from '../../lib/stream/broker/inspect.js';
 
 export default class StreamLag extends AiotCommand {
   static override summary = 'Show how far consumer groups and durable consumers are behind.';

@@ -1,6 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, brokerFlags, brokerOptions, loginsText, next, shellWord } from '../../lib/cli/index.js';
-import { listLogins, login, loginSchema, tryCredentials } from '../../lib/stream/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { loginsText } from '../../lib/cli/render/streams.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { tryCredentials } from '../../lib/stream/broker/check.js';
+import { listLogins, login, loginSchema } from '../../lib/stream/credentials.js';
 
 const { context: _, ...credentialFlags } = brokerFlags;
 

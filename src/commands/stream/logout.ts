@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
-import { AiotCommand } from '../../lib/cli/index.js';
-import { loginSchema, logout } from '../../lib/stream/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { loginSchema, logout } from '../../lib/stream/credentials.js';
 
 export default class StreamLogout extends AiotCommand {
   static override summary = 'Forget the credentials that are kept for a broker.';

@@ -1,14 +1,11 @@
 import { Args } from '@oclif/core';
-import {
-  AiotCommand,
-  brokerFlags,
-  brokerOptions,
-  duration,
-  next,
-  shellWord,
-  topicsText,
-} from '../../lib/cli/index.js';
-import { listTopics, topicsSchema } from '../../lib/stream/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { duration } from '../../lib/cli/flags/shared.js';
+import { topicsText } from '../../lib/cli/render/streams.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { listTopics, topicsSchema } from '../../lib/stream/broker/inspect.js';
 
 export default class StreamLs extends AiotCommand {
   static override summary = 'List what a broker carries: topics, subjects and streams, with their rates.';

@@ -1,17 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  brokerFlags,
-  brokerOptions,
-  decimal,
-  header,
-  next,
-  plural,
-  shellWord,
-  size,
-} from '../../lib/cli/index.js';
-import { publish, publishedManySchema, publishedSchema } from '../../lib/stream/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { decimal } from '../../lib/cli/flags/shared.js';
+import { header } from '../../lib/cli/flags/streams.js';
+import { next } from '../../lib/cli/render/text.js';
+import { plural, size } from '../../lib/core/figures.js';
+import { shellWord } from '../../lib/core/text.js';
+import { publish, publishedManySchema, publishedSchema } from '../../lib/stream/publish/publish.js';
 
 export default class StreamPub extends AiotCommand {
   static override summary = 'Publish messages, and wait until the broker has them.';

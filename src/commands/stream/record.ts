@@ -1,18 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  brokerFlags,
-  brokerOptions,
-  dim,
-  duration,
-  next,
-  plural,
-  readFlags,
-  readOptions,
-  selectFlags,
-  shellWord,
-} from '../../lib/cli/index.js';
-import { record, recordedSchema } from '../../lib/stream/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { duration } from '../../lib/cli/flags/shared.js';
+import { readFlags, readOptions, selectFlags } from '../../lib/cli/flags/streams.js';
+import { dim } from '../../lib/cli/render/style.js';
+import { next } from '../../lib/cli/render/text.js';
+import { plural } from '../../lib/core/figures.js';
+import { shellWord } from '../../lib/core/text.js';
+import { record, recordedSchema } from '../../lib/stream/tail/record.js';
 
 const { 'no-drop': _, ...from } = readFlags;
 

@@ -1,6 +1,9 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, brokerFlags, brokerOptions, plural, replaySpeed, size } from '../../lib/cli/index.js';
-import { replay, replayedSchema } from '../../lib/stream/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { replaySpeed } from '../../lib/cli/flags/streams.js';
+import { plural, size } from '../../lib/core/figures.js';
+import { replay, replayedSchema } from '../../lib/stream/tail/record.js';
 
 export default class StreamReplay extends AiotCommand {
   static override summary = 'Publish a recording again: with its pauses, faster, or as fast as it goes.';

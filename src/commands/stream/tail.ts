@@ -1,23 +1,17 @@
 import { Args, Flags } from '@oclif/core';
-import { z } from 'zod';
-import {
-  AiotCommand,
-  brokerFlags,
-  brokerOptions,
-  createTailView,
-  dim,
-  duration,
-  junitOf,
-  plural,
-  readFlags,
-  readOptions,
-  selectFlags,
-  shared,
-  thousands,
-  viewFlags,
-} from '../../lib/cli/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { readFlags, readOptions, selectFlags, viewFlags } from '../../lib/cli/flags/streams.js';
+import { junitOf } from '../../lib/cli/junit.js';
+import { createTailView } from '../../lib/cli/live/stream-tail.js';
+import { dim } from '../../lib/cli/render/style.js';
+import { plural, thousands } from '../../lib/core/figures.js';
 
-import { messageLineSchema, streamStatisticsSchema, tail } from '../../lib/stream/index.js';
+import { messageLineSchema } from '../../lib/stream/file/line.js';
+import { streamStatisticsSchema } from '../../lib/stream/tail/statistics.js';
+import { tail } from '../../lib/stream/tail/tail.js';
 
 export default class StreamTail extends AiotCommand {
   static override summary = 'Follow streams: one line a message; several brokers are merged by time.';

@@ -1,15 +1,12 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  duration,
-  madeTokenText,
-  next,
-  roleFlag,
-  scopeFlag,
-  shared,
-} from '../../lib/cli/index.js';
-import { madeTokenSchema, tokenLifetimeMs, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { roleFlag, scopeFlag } from '../../lib/cli/flags/platform.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { madeTokenText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { madeTokenSchema, tokenLifetimeMs } from '../../lib/registry/access.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class TokenCreate extends AiotCommand {
   static override summary = 'Create a token; it is shown only once.';

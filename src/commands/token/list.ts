@@ -1,6 +1,11 @@
-import { z } from 'zod';
-import { AiotCommand, again, next, shared, tokensTable } from '../../lib/cli/index.js';
-import { tokenSchema, withClient } from '../../lib/registry/index.js';
+import * as z from 'zod';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { tokensTable } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { tokenSchema } from '../../lib/registry/access.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class TokenList extends AiotCommand {
   static override summary = 'List tokens: whose, for what, with which rights, until when, last used when.';

@@ -1,7 +1,11 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, next, shared } from '../../lib/cli/index.js';
-import { unless } from '../../lib/core/index.js';
-import { tokenSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { unless } from '../../lib/core/errors.js';
+import { tokenSchema } from '../../lib/registry/access.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class TokenRevoke extends AiotCommand {
   static override summary = 'End a token for good, and all that is open with it.';

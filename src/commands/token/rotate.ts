@@ -1,6 +1,11 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, duration, madeTokenText, next, shared } from '../../lib/cli/index.js';
-import { longestGraceMs, madeTokenSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { madeTokenText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { longestGraceMs, madeTokenSchema } from '../../lib/registry/access.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class TokenRotate extends AiotCommand {
   static override summary = 'Give a token another secret, with the same rights and as long a life.';

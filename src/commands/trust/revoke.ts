@@ -1,16 +1,12 @@
 import { Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  again,
-  next,
-  rootKeyFlag,
-  rootValidFlag,
-  shared,
-  trustChangeText,
-  trustOutFlag,
-} from '../../lib/cli/index.js';
-import { findKey, rotateTrust, trustChangeSchema } from '../../lib/provision/index.js';
-import { contextFor, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { rootKeyFlag, rootValidFlag, trustOutFlag } from '../../lib/cli/flags/platform.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { trustChangeText } from '../../lib/cli/render/versions.js';
+import { findKey, rotateTrust, trustChangeSchema } from '../../lib/provision/trust.js';
+import { contextFor, withClient } from '../../lib/registry/context.js';
 
 export default class TrustRevoke extends AiotCommand {
   static override summary = 'Have one key count no longer.';

@@ -1,7 +1,13 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, agreement, next, shared, signatureText } from '../../lib/cli/index.js';
-import { operatorKey } from '../../lib/provision/index.js';
-import { addSignature, contextFor, signatureResultSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { agreement } from '../../lib/cli/questions.js';
+import { next } from '../../lib/cli/render/text.js';
+import { signatureText } from '../../lib/cli/render/versions.js';
+import { operatorKey } from '../../lib/provision/operator-key.js';
+import { contextFor, withClient } from '../../lib/registry/context.js';
+import { addSignature, signatureResultSchema } from '../../lib/registry/signatures.js';
 
 export default class TrustSign extends AiotCommand {
   static override summary = 'Add your signature to a release that several have to sign.';

@@ -1,6 +1,10 @@
-import { AiotCommand, again, next, shared, trustStatusText } from '../../lib/cli/index.js';
-import { trustStatus, trustStatusSchema } from '../../lib/provision/index.js';
-import { withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { trustStatusText } from '../../lib/cli/render/versions.js';
+import { trustStatus, trustStatusSchema } from '../../lib/provision/trust.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class TrustStatus extends AiotCommand {
   static override summary = 'Show who may sign what, and until when.';

@@ -1,6 +1,11 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, next, plural, shared } from '../../lib/cli/index.js';
-import { userSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { plural } from '../../lib/core/figures.js';
+import { userSchema } from '../../lib/registry/access.js';
+import { withClient } from '../../lib/registry/context.js';
 
 export default class UserEnable extends AiotCommand {
   static override summary = 'Let a disabled user in again.';

@@ -1,6 +1,12 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, decimal, dim, next, pictureText, plural, table } from '../../lib/cli/index.js';
-import { faceModelNames, findFaces, foundFacesSchema } from '../../lib/vision/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { decimal } from '../../lib/cli/flags/shared.js';
+import { pictureText } from '../../lib/cli/render/chart.js';
+import { dim } from '../../lib/cli/render/style.js';
+import { next, table } from '../../lib/cli/render/text.js';
+import { plural } from '../../lib/core/figures.js';
+import { faceModelNames } from '../../lib/vision/detector.js';
+import { findFaces, foundFacesSchema } from '../../lib/vision/faces.js';
 
 export default class VisionFaces extends AiotCommand {
   static override summary = 'Find the faces in pictures, and cut them out.';

@@ -1,6 +1,12 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, eventTypes, next, shared, webhookText } from '../../lib/cli/index.js';
-import { webhookSecretSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { eventTypes } from '../../lib/cli/flags/platform.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { webhookText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { webhookSecretSchema } from '../../lib/registry/webhooks/api.js';
 
 export default class WebhookAdd extends AiotCommand {
   static override summary = 'Have events sent to a URL, one signed POST each.';

@@ -1,6 +1,11 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, next, shared, webhookText } from '../../lib/cli/index.js';
-import { webhookSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { webhookText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { webhookSchema } from '../../lib/registry/webhooks/api.js';
 
 export default class WebhookEnable extends AiotCommand {
   static override summary = 'Send to a webhook again that was given up, at once and from where it stood.';

@@ -1,5 +1,10 @@
-import { AiotCommand, again, next, shared, webhooksTable } from '../../lib/cli/index.js';
-import { webhooksSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { webhooksTable } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { webhooksSchema } from '../../lib/registry/webhooks/api.js';
 
 export default class WebhookList extends AiotCommand {
   static override summary = 'List the webhooks: where events are sent, and whether they arrive.';

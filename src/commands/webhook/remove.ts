@@ -1,6 +1,11 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, next, plural, shared } from '../../lib/cli/index.js';
-import { removedWebhookSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { next } from '../../lib/cli/render/text.js';
+import { plural } from '../../lib/core/figures.js';
+import { withClient } from '../../lib/registry/context.js';
+import { removedWebhookSchema } from '../../lib/registry/webhooks/api.js';
 
 export default class WebhookRemove extends AiotCommand {
   static override summary = 'Remove a webhook: nothing is sent to it any more.';

@@ -1,6 +1,11 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, next, shared, webhookText } from '../../lib/cli/index.js';
-import { webhookSecretSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { webhookText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { webhookSecretSchema } from '../../lib/registry/webhooks/api.js';
 
 export default class WebhookRotate extends AiotCommand {
   static override summary = 'Give a webhook another secret; for a day both of them sign.';

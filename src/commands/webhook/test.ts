@@ -1,6 +1,11 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, next, shared, webhookTestText } from '../../lib/cli/index.js';
-import { webhookTestSchema, withClient } from '../../lib/registry/index.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { webhookTestText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+import { withClient } from '../../lib/registry/context.js';
+import { webhookTestSchema } from '../../lib/registry/webhooks/api.js';
 
 export default class WebhookTest extends AiotCommand {
   static override summary = 'Send a webhook a test now, and say what its target answered.';

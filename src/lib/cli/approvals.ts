@@ -1,16 +1,11 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  configFolder,
-  makeFolder,
-  readJson,
-  shellWord,
-  unless,
-  writeJsonAtomic,
-} from '../core/index.js';
+import * as z from 'zod';
+import { AiotError, unless } from '../core/errors.js';
+import { makeFolder, readJson, writeJsonAtomic } from '../core/files.js';
+import { configFolder } from '../core/folders.js';
+import { shellWord } from '../core/text.js';
 
 /** How long a call waits to be approved, and an approval to be used, ms. */
 const [askedMs, approvedMs] = [3_600_000, 300_000];

@@ -1,4 +1,4 @@
-import { cheatSheets as brokers, type CheatSheet } from '../stream/index.js';
+import { cheatSheets as brokers, type CheatSheet } from '../stream/cheat-sheets.js';
 
 /** Sheets of what is no broker: what people type in the tools they know, and the line for it here. */
 const tools = {

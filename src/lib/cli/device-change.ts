@@ -1,11 +1,8 @@
-import { plural, shellWord } from '../core/index.js';
-import {
-  changeDevices,
-  changeExit,
-  type DeviceChange,
-  type DevicesChanged,
-  withClient,
-} from '../registry/index.js';
+import { plural } from '../core/figures.js';
+import { shellWord } from '../core/text.js';
+import { changeDevices, changeExit, type DevicesChanged } from '../registry/change-devices.js';
+import { withClient } from '../registry/context.js';
+import type { DeviceChange } from '../registry/fleet-api.js';
 import { AiotCommand } from './command.js';
 import { targetOf } from './flags/fleet.js';
 import { again } from './invocation.js';

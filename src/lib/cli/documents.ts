@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import { AiotError, nearest, packageRoot } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
+import { packageRoot } from '../core/folders.js';
+import { nearest } from '../core/text.js';
 import { bold, cyan, dim } from './render/style.js';
 import { lineWidth } from './render/text.js';
 

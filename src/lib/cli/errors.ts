@@ -1,6 +1,9 @@
 import { stripVTControlCharacters } from 'node:util';
 import { Errors } from '@oclif/core';
-import { AiotError, didYouMean, issueText, jsonLine, machineFailure, nearest } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
+import { machineFailure } from '../core/files.js';
+import { issueText } from '../core/issues.js';
+import { didYouMean, jsonLine, nearest } from '../core/text.js';
 import { forProject } from './invocation.js';
 import { bold, dim, forTerminal, red } from './render/style.js';
 import { lineWidth, wrappedLines } from './render/text.js';

@@ -7,8 +7,8 @@ export {
   type CompletionShell,
   completionScript,
   completionShells,
-  completionTable,
 } from './completion/scripts.js';
+export { completionTable } from './completion/table.js';
 export { DeviceChangeCommand } from './device-change.js';
 export { documentList, documentNamed, documentText, findInDocuments, placeOf } from './documents.js';
 export {

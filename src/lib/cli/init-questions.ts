@@ -1,8 +1,9 @@
 import { basename, resolve } from 'node:path';
-import { AiotError, namePattern } from '../core/index.js';
-import type { LabelFrom } from '../data/index.js';
-import { type ChipName, chipNames } from '../model/index.js';
-import { type Survey, surveyData } from '../project/index.js';
+import { AiotError } from '../core/errors.js';
+import { namePattern } from '../core/names.js';
+import type { LabelFrom } from '../data/tables/loose-recordings.js';
+import { type ChipName, chipNames } from '../model/fit/chips.js';
+import { type Survey, surveyData } from '../project/own-project.js';
 import { type Asker, type Judged, oneOf } from './questions.js';
 import { surveyText } from './render/project.js';
 import { bold } from './render/style.js';

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, realpath } from 'node:fs/promises';
 import { delimiter, join, relative, sep } from 'node:path';
-import { shellWord } from '../core/index.js';
+import { shellWord } from '../core/text.js';
 
 /** The environment that decides how a shell finds this program. */
 interface Invocation {

@@ -1,9 +1,10 @@
-import { AiotError, requireWritable, writeFileAtomic } from '../core/index.js';
-import type { CheckReport } from '../data/index.js';
-import type { CheckedDeployment } from '../deploy/index.js';
-import type { Conformity } from '../device/index.js';
-import { type JunitCase, junitXml } from '../formats/index.js';
-import type { Gate } from '../model/index.js';
+import { AiotError } from '../core/errors.js';
+import { requireWritable, writeFileAtomic } from '../core/files.js';
+import type { CheckReport } from '../data/check/report.js';
+import type { CheckedDeployment } from '../deploy/check/check.js';
+import type { Conformity } from '../device/conform/conform.js';
+import { type JunitCase, junitXml } from '../formats/junit.js';
+import type { Gate } from '../model/evaluate/gates.js';
 
 /** Writes what was checked as JUnit XML, once it is known. */
 type JunitReport = (cases: readonly JunitCase[]) => Promise<void>;

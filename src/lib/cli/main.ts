@@ -85,7 +85,7 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
 
 /** The command that was meant where that is clear, and help elsewhere: a guess could change something. */
 async function advice(words: string[], ids: string[]): Promise<string> {
-  const { nearest } = await import('../core/index.js');
+  const { nearest } = await import('../core/text.js');
   const close = nearest(words.slice(0, 2).join(' '), ids, 2);
   if (close) return `aiot ${close}`;
   const topics = ids.flatMap((id) => (id.includes(' ') ? [id.split(' ')[0] ?? id] : []));

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises';
-import { AiotError } from '../core/index.js';
-import type { Agree } from '../registry/index.js';
+import { AiotError } from '../core/errors.js';
+import type { Agree } from '../registry/to-sign.js';
 import { forTerminal } from './render/style.js';
 import { toSignText } from './render/versions.js';
 

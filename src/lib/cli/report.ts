@@ -2,8 +2,9 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Flags } from '@oclif/core';
-import { requireWritable, startProgram, writeFileAtomic } from '../core/index.js';
-import { html } from '../formats/index.js';
+import { requireWritable, writeFileAtomic } from '../core/files.js';
+import { startProgram } from '../core/process.js';
+import { html } from '../formats/html.js';
 import { shared } from './flags/shared.js';
 
 /** Flags of commands whose result is also a page to look at. */

@@ -1,4 +1,5 @@
-import { type Rollout, type RolloutCommand, withClient } from '../registry/index.js';
+import { withClient } from '../registry/context.js';
+import type { Rollout, RolloutCommand } from '../registry/rollouts/schema.js';
 import { AiotCommand } from './command.js';
 import { again } from './invocation.js';
 import { rolloutText } from './render/rollout.js';

@@ -2,7 +2,9 @@ import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Flags } from '@oclif/core';
-import { AiotError, onAbort, readText } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
+import { readText } from '../core/files.js';
+import { onAbort } from '../core/tasks.js';
 
 /**
  * A secret from a file, from stdin (`-`) or from the environment, never from the command line: that one is in the

@@ -1,15 +1,10 @@
 import { join } from 'node:path';
 import type { Command } from '@oclif/core';
-import { z } from 'zod';
-import {
-  cacheFolder,
-  chosenContext,
-  configFolder,
-  dataFolder,
-  loadProject,
-  projectSettings,
-  unless,
-} from '../core/index.js';
+import * as z from 'zod';
+import { chosenContext } from '../core/contexts.js';
+import { unless } from '../core/errors.js';
+import { cacheFolder, configFolder, dataFolder } from '../core/folders.js';
+import { loadProject, projectSettings } from '../core/project.js';
 
 export interface ExplainInput {
   /** As given on the command line, undefined when not. */

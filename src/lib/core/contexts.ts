@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { AiotError, unless } from './errors.js';
 import { makeFolder, readBytes, readJson, writeJsonAtomic } from './files.js';
 import { configFolder } from './folders.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { AiotError } from './errors.js';
 import { namePattern } from './names.js';
 import { parseCron } from './time.js';

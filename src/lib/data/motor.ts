@@ -1,4 +1,4 @@
-import { gaussian, type Random, seededRandom } from '../core/index.js';
+import { gaussian, type Random, seededRandom } from '../core/numbers.js';
 import type { Recording } from './types.js';
 
 /** One take of one simulated motor, its id STATE and SEED (`bearing3`). The same seed gives the same motor and the same samples. */

@@ -1,4 +1,4 @@
-import { seededRandom, shuffled } from '../core/index.js';
+import { seededRandom, shuffled } from '../core/numbers.js';
 import type { Split } from './types.js';
 
 export type Part = 'train' | 'validation' | 'test';

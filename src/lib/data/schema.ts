@@ -1,16 +1,11 @@
-import { z } from 'zod';
-import {
-  AiotError,
-  issueText,
-  type Project,
-  type ProjectConfig,
-  percent,
-  plural,
-  readJson,
-  refuseInputs,
-  writeJsonAtomic,
-} from '../core/index.js';
-import type { Column, NumberColumn, TextColumn } from '../formats/index.js';
+import * as z from 'zod';
+import { AiotError } from '../core/errors.js';
+import { percent, plural } from '../core/figures.js';
+import { readJson, refuseInputs, writeJsonAtomic } from '../core/files.js';
+import { issueText } from '../core/issues.js';
+import type { Project } from '../core/project.js';
+import type { ProjectConfig } from '../core/project-schema.js';
+import type { Column, NumberColumn, TextColumn } from '../formats/csv/cells.js';
 import { listIds } from './check/report.js';
 import { openRows, projectRows, type Rows, type RowsOptions } from './tables/rows.js';
 

@@ -1,4 +1,6 @@
-import { AiotError, type ProjectConfig, type Random, seededRandom, shuffled } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
+import { type Random, seededRandom, shuffled } from '../core/numbers.js';
+import type { ProjectConfig } from '../core/project-schema.js';
 import { copiesIn } from './copies/copies.js';
 import { type Part, partSizes } from './parts.js';
 import type { Dataset, Recording, Split } from './types.js';

@@ -1,6 +1,7 @@
-import { z } from 'zod';
-import { type Project, refuseInputs } from '../core/index.js';
-import type { Column, TextColumn } from '../formats/index.js';
+import * as z from 'zod';
+import { refuseInputs } from '../core/files.js';
+import type { Project } from '../core/project.js';
+import type { Column, TextColumn } from '../formats/csv/cells.js';
 import { histogramOf, quantileOf } from './drift/bins.js';
 import { defaultBins } from './drift/drift.js';
 import type { Profile } from './drift/profile.js';

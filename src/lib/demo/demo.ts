@@ -1,10 +1,13 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, dataFolder, makeFolder } from '../core/index.js';
-import { sampleCount } from '../data/index.js';
-import { classifierFigures, writeReport } from '../model/index.js';
-import type { FoldsFigures } from '../registry/index.js';
+import * as z from 'zod';
+import { AiotError } from '../core/errors.js';
+import { makeFolder } from '../core/files.js';
+import { dataFolder } from '../core/folders.js';
+import { sampleCount } from '../data/dataset/open.js';
+import { classifierFigures } from '../model/evaluate/verdict.js';
+import { writeReport } from '../model/report/write-report.js';
+import type { FoldsFigures } from '../registry/api.js';
 import {
   checkStep,
   countIn,

@@ -1,31 +1,33 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, hasCode, loadProject, plural, publicKeyOf, readText, thousands } from '../core/index.js';
-import {
-  checkDataset,
-  type Finding,
-  openDataset,
-  pullDataset,
-  type Recording,
-  rangesOf,
-  sampleCount,
-  splitDataset,
-} from '../data/index.js';
-import { createNativeDevice, createVirtualDevice } from '../device/index.js';
-import { trustRootOf } from '../formats/index.js';
-import {
-  classifierFigures,
-  evaluateProject,
-  gateError,
-  pushModel,
-  quantizeProject,
-  trainProject,
-} from '../model/index.js';
-import { startPlatform } from '../platform/index.js';
-import { initProject } from '../project/index.js';
-import { ensureOperatorKey, provisionDevice } from '../provision/index.js';
-import { createClient, type Deployed, deploy, type RolloutDeviceState } from '../registry/index.js';
-import { signalSpecOf } from '../signal/index.js';
+import { publicKeyOf } from '../core/crypto.js';
+import { AiotError, hasCode } from '../core/errors.js';
+import { plural, thousands } from '../core/figures.js';
+import { readText } from '../core/files.js';
+import { loadProject } from '../core/project.js';
+import { checkDataset } from '../data/check/check.js';
+import { rangesOf } from '../data/check/project.js';
+import { openDataset, sampleCount } from '../data/dataset/open.js';
+import { pullDataset } from '../data/dataset/pull.js';
+import { splitDataset } from '../data/split.js';
+import type { Finding, Recording } from '../data/types.js';
+import { createNativeDevice } from '../device/native/device.js';
+import { createVirtualDevice } from '../device/virtual/device.js';
+import { trustRootOf } from '../formats/manifest/envelope.js';
+import { evaluateProject } from '../model/evaluate/evaluate-project.js';
+import { gateError } from '../model/evaluate/gates.js';
+import { classifierFigures } from '../model/evaluate/verdict.js';
+import { pushModel } from '../model/publish/push.js';
+import { quantizeProject } from '../model/quantize/quantize-project.js';
+import { trainProject } from '../model/train/train-project.js';
+import { startPlatform } from '../platform/start.js';
+import { initProject } from '../project/init.js';
+import { ensureOperatorKey } from '../provision/operator-key.js';
+import { provisionDevice } from '../provision/provision.js';
+import { createClient } from '../registry/client.js';
+import { type Deployed, deploy } from '../registry/rollouts/deploy.js';
+import type { RolloutDeviceState } from '../registry/rollouts/schema.js';
+import { signalSpecOf } from '../signal/spec.js';
 import { type DemoStep, type DemoWork, readOriginals, score } from './work.js';
 
 /** The template's project, its recordings set aside: the project's own data is to come over the wire. */

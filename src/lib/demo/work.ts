@@ -1,22 +1,18 @@
 import { join } from 'node:path';
-import { z } from 'zod';
-import { type Project, readJson } from '../core/index.js';
-import type { Dataset, Finding, Split } from '../data/index.js';
-import type { SimulatedDevice } from '../device/index.js';
-import {
-  configDigestOf,
-  type EvaluateResult,
-  type PushResult,
-  type QuantizeResult,
-  type TrainResult,
-} from '../model/index.js';
-import type { Platform } from '../platform/index.js';
-import {
-  type Deployed,
-  foldsFiguresSchema,
-  type LiveFigures,
-  type RegistryClient,
-} from '../registry/index.js';
+import * as z from 'zod';
+import { readJson } from '../core/files.js';
+import type { Project } from '../core/project.js';
+import type { Dataset, Finding, Split } from '../data/types.js';
+import type { SimulatedDevice } from '../device/native/device.js';
+import type { EvaluateResult } from '../model/evaluate/result.js';
+import type { PushResult } from '../model/publish/push.js';
+import type { QuantizeResult } from '../model/quantize/result.js';
+import { configDigestOf } from '../model/train/lineage.js';
+import type { TrainResult } from '../model/train/result.js';
+import type { Platform } from '../platform/options.js';
+import { foldsFiguresSchema, type LiveFigures } from '../registry/api.js';
+import type { RegistryClient } from '../registry/client.js';
+import type { Deployed } from '../registry/rollouts/deploy.js';
 
 export interface DemoOptions {
   /** Folder of this run: it must not exist yet, or be empty. */

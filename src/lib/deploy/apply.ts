@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, plural, startProgram } from '../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../core/errors.js';
+import { plural } from '../core/figures.js';
+import { startProgram } from '../core/process.js';
 import { checkDeployment } from './check/check.js';
 import { at, type DeployFolder, listAt, readDeployFolder, textAt } from './check/objects.js';
 import { renderedTargets } from './folder.js';

@@ -1,8 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { AiotError, canonicalJson, digestOf, type Project, readBytes } from '../core/index.js';
-import { type PipelinePlan, type PipelineStep, planPipeline, type StepInput } from '../pipeline/index.js';
+import { canonicalJson, digestOf } from '../core/crypto.js';
+import { AiotError } from '../core/errors.js';
+import { readBytes } from '../core/files.js';
+import type { Project } from '../core/project.js';
+import { planPipeline } from '../pipeline/plan/plan.js';
+import type { PipelinePlan, PipelineStep, StepInput } from '../pipeline/plan/types.js';
 import { secure } from './targets/k3s-environment.js';
 import { fillTemplate, templateText } from './template.js';
 import type { RenderedFile, RenderedPipeline } from './types.js';

@@ -1,6 +1,8 @@
 import { dirname, resolve } from 'node:path';
-import { AiotError, loadProject } from '../core/index.js';
-import { type RunOnArgoOptions, type RunRecord, runOnArgo } from '../pipeline/index.js';
+import { AiotError } from '../core/errors.js';
+import { loadProject } from '../core/project.js';
+import { type RunOnArgoOptions, runOnArgo } from '../pipeline/argo/run-on-argo.js';
+import type { RunRecord } from '../pipeline/run/record.js';
 import { largeFilesText, pipelineFiles, pipelineTemplate, templateObject } from './argo-template.js';
 import { type Rendered, writeRendering } from './render.js';
 import type { RenderedPipeline } from './types.js';

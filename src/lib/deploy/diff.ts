@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
-import { AiotError, readText, unless } from '../core/index.js';
+import * as z from 'zod';
+import { AiotError, unless } from '../core/errors.js';
+import { readText } from '../core/files.js';
 import { compareWith, fileStates, renderedTargets } from './folder.js';
 import { type FilesOptions, filesOf } from './render.js';
 import { type TargetName, targetNames } from './targets.js';

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
-import { z } from 'zod';
-import { digestOf, digestPattern, readBytes, unless, writeTogether } from '../core/index.js';
+import * as z from 'zod';
+import { digestOf, digestPattern } from '../core/crypto.js';
+import { unless } from '../core/errors.js';
+import { readBytes, writeTogether } from '../core/files.js';
 import type { RenderedFile } from './types.js';
 
 /** Beside the files: what was rendered, so that what was edited since can be told. */

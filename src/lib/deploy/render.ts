@@ -1,8 +1,12 @@
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
-import { AiotError, loadProject, type Project, plural, readText, unless } from '../core/index.js';
-import { motionStreams } from '../loop/index.js';
-import { parseCreateFile, type TopicSpec } from '../stream/index.js';
+import * as z from 'zod';
+import { AiotError, unless } from '../core/errors.js';
+import { plural } from '../core/figures.js';
+import { readText } from '../core/files.js';
+import { loadProject, type Project } from '../core/project.js';
+import { motionStreams } from '../loop/har/layout.js';
+import type { TopicSpec } from '../stream/broker/admin.js';
+import { parseCreateFile } from '../stream/broker/create.js';
 import { pipelineFiles } from './argo-template.js';
 import { compareWith, type FileState, fileStates, writeFiles } from './folder.js';
 import { deployTargets, type TargetName } from './targets.js';

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { AiotError } from '../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../core/errors.js';
 import { namespaceIn, type RunOptions, runStep, targetIn, unitsIn } from './apply.js';
 import { at, type Data, listAt, readDeployFolder, textAt } from './check/objects.js';
 

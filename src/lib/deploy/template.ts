@@ -13,7 +13,7 @@ import {
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml';
-import { packageRoot } from '../core/index.js';
+import { packageRoot } from '../core/folders.js';
 
 /** What a template's `<…>` can name. */
 export type Scope = Readonly<Record<string, unknown>>;

@@ -1,5 +1,5 @@
-import type { Project } from '../core/index.js';
-import type { TopicSpec } from '../stream/index.js';
+import type { Project } from '../core/project.js';
+import type { TopicSpec } from '../stream/broker/admin.js';
 import type { Usual, Values } from './values.js';
 
 /** What a target is rendered from. */

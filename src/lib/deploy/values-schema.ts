@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** `false`: it is not part of this installation. */
 const orNone = <Schema extends z.ZodType>(schema: Schema) => z.union([z.literal(false), schema]);

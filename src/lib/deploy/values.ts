@@ -1,5 +1,10 @@
 import { join } from 'node:path';
-import { aiotVersion, type Problem, type Project, parseYaml, readText, unless } from '../core/index.js';
+import { unless } from '../core/errors.js';
+import { readText } from '../core/files.js';
+import { aiotVersion } from '../core/folders.js';
+import type { Problem } from '../core/issues.js';
+import type { Project } from '../core/project.js';
+import { parseYaml } from '../core/yaml.js';
 import { type Given, type ServiceValues, valuesSchema } from './values-schema.js';
 
 /** Beside aiot.yaml, unless --values names another. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { inferenceSchema, reportedSchema } from './protocol/messages.js';
 
 const at = { device: z.string(), t: z.int() };

@@ -1,6 +1,8 @@
-import { z } from 'zod';
-import { type Clock, seededRandom, systemClock, timeLimit } from '../core/index.js';
-import { connectBroker, disconnectBroker } from '../stream/index.js';
+import * as z from 'zod';
+import { seededRandom } from '../core/numbers.js';
+import { timeLimit } from '../core/tasks.js';
+import { type Clock, systemClock } from '../core/time.js';
+import { connectBroker, disconnectBroker } from '../stream/mqtt/connect.js';
 
 /** What happens at a board of the kit. `t`: ms since 1970. */
 export const kitEventSchema = z.discriminatedUnion('event', [

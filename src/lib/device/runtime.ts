@@ -1,5 +1,5 @@
-import type { Predictor } from '../model/index.js';
-import type { SignalSpec } from '../signal/index.js';
+import type { Predictor } from '../model/bundle/predictor.js';
+import type { SignalSpec } from '../signal/spec.js';
 
 /** A bundle that is in use. */
 export interface LoadedModel {

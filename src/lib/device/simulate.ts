@@ -1,7 +1,11 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, onAbort, systemClock, systemCode, takeLock, timeLimit } from '../core/index.js';
-import type { MotorState, Recording } from '../data/index.js';
+import { AiotError, systemCode } from '../core/errors.js';
+import { takeLock } from '../core/lock.js';
+import { onAbort, timeLimit } from '../core/tasks.js';
+import { systemClock } from '../core/time.js';
+import type { MotorState } from '../data/motor.js';
+import type { Recording } from '../data/types.js';
 import type { DeviceEvent } from './events.js';
 import { type DeviceIdentity, readIdentity } from './identity/identity.js';
 import type { Reported } from './protocol/messages.js';

@@ -1,17 +1,13 @@
 import { request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
-import {
-  AiotError,
-  type ChosenContext,
-  chosenContext,
-  configFolder,
-  isUntrusted,
-  readContexts,
-  readText,
-  systemCode,
-  timeLimit,
-} from '../core/index.js';
-import { adviceFor, createClient } from '../registry/index.js';
+import { type ChosenContext, chosenContext, readContexts } from '../core/contexts.js';
+import { AiotError, systemCode } from '../core/errors.js';
+import { readText } from '../core/files.js';
+import { configFolder } from '../core/folders.js';
+import { isUntrusted } from '../core/http-agent.js';
+import { timeLimit } from '../core/tasks.js';
+import { createClient } from '../registry/client.js';
+import { adviceFor } from '../registry/context.js';
 import { type DoctorOptions, type Finding, fail, ok, warn } from './finding.js';
 
 const day = 86_400_000;

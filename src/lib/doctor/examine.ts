@@ -1,8 +1,9 @@
 import { access, constants, readdir, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { AiotError, cacheFolder, configFolder, dataFolder, systemCode } from '../core/index.js';
-import { loadTfjs } from '../model/index.js';
-import { liteRtModule } from '../runtime/index.js';
+import { AiotError, systemCode } from '../core/errors.js';
+import { cacheFolder, configFolder, dataFolder } from '../core/folders.js';
+import { loadTfjs } from '../model/engine/tfjs/load.js';
+import { liteRtModule } from '../runtime/litert.js';
 import { checkContexts } from './contexts.js';
 import { type Diagnosis, type DoctorOptions, type Finding, fail, ok, warn } from './finding.js';
 import { checkPort } from './ports.js';

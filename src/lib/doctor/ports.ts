@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { systemCode } from '../core/index.js';
+import { systemCode } from '../core/errors.js';
 import { type Finding, ok, warn } from './finding.js';
 
 /** Whether `aiot up` could listen there, and who does when it could not. */

@@ -1,6 +1,8 @@
-import { z } from 'zod';
-import { AiotError, aiotVersion, startProgram, systemCode } from '../core/index.js';
-import { compareVersions } from '../fleet/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../core/errors.js';
+import { aiotVersion } from '../core/folders.js';
+import { startProgram } from '../core/process.js';
+import { compareVersions } from '../fleet/version.js';
 
 export const updateSchema = z.object({
   /** That is running. */

@@ -1,6 +1,8 @@
-import { z } from 'zod';
-import { AiotError, requireWritable, writeFileAtomic } from '../core/index.js';
-import { espChips, partitionSubtypeName, partitionTableOffset, partitionTypeName } from '../formats/index.js';
+import * as z from 'zod';
+import { AiotError } from '../core/errors.js';
+import { requireWritable, writeFileAtomic } from '../core/files.js';
+import { espChips } from '../formats/esp-image/chips.js';
+import { partitionSubtypeName, partitionTableOffset, partitionTypeName } from '../formats/partitions.js';
 import type { Loader, LoaderOptions } from './loader/types.js';
 import { md5Of } from './md5.js';
 import { piecesOf } from './plan/pieces.js';

@@ -1,4 +1,4 @@
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 import { Refusal } from './loader/exchange.js';
 import { NoAnswer } from './loader/wire.js';
 import { holdersOf } from './port/holders.js';

@@ -1,5 +1,6 @@
-import { AiotError } from '../core/index.js';
-import { type Changeable, type DeviceChange, type DeviceInfo, mostTags } from '../registry/index.js';
+import { AiotError } from '../core/errors.js';
+import type { DeviceInfo } from '../registry/fields.js';
+import { type Changeable, type DeviceChange, mostTags } from '../registry/fleet-api.js';
 
 /** registered → provisioned (has a certificate) → active (was seen) ⇄ suspended; any of them → revoked, for good. */
 export type DeviceState = DeviceInfo['state'];

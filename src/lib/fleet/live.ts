@@ -1,5 +1,5 @@
-import { macroF1Of } from '../model/index.js';
-import type { LiveFigures } from '../registry/index.js';
+import { macroF1Of } from '../model/evaluate/metrics.js';
+import type { LiveFigures } from '../registry/api.js';
 
 /**
  * Live figures: devices' inferences counted against what was recorded. Counts are kept by recording, not by truth, so

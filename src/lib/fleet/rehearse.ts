@@ -1,14 +1,8 @@
-import { z } from 'zod';
-import {
-  chanceOf,
-  type Desired,
-  isAway,
-  RehearsedDevice,
-  type RehearsedNetwork,
-  type RehearsedTraffic,
-  type Reported,
-} from '../device/index.js';
-import { type Manifest, manifestSchema } from '../formats/index.js';
+import * as z from 'zod';
+import { chanceOf, isAway } from '../device/fleet/network.js';
+import { RehearsedDevice, type RehearsedNetwork, type RehearsedTraffic } from '../device/fleet/rehearsed.js';
+import type { Desired, Reported } from '../device/protocol/messages.js';
+import { type Manifest, manifestSchema } from '../formats/manifest/manifest.js';
 import {
   type Release,
   type RolloutPhase,
@@ -16,7 +10,7 @@ import {
   rolloutHasEnded,
   rolloutPolicySchema,
   rolloutStates,
-} from '../registry/index.js';
+} from '../registry/rollouts/schema.js';
 import { afterStep, rolloutStep } from './rollout/step.js';
 import type { RolloutEvent, RolloutState, RolloutStep, UpdateReport, Wish } from './rollout/types.js';
 import { startRollout } from './rollout/waves.js';

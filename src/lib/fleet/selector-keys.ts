@@ -1,5 +1,5 @@
-import { parseDuration } from '../core/index.js';
-import { deviceStates } from '../registry/index.js';
+import { parseDuration } from '../core/time.js';
+import { deviceStates } from '../registry/fields.js';
 import type { Operator, Selectable } from './selector.js';
 import { compareVersions, parseVersion } from './version.js';
 

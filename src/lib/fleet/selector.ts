@@ -1,4 +1,5 @@
-import { AiotError, didYouMean } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
+import { didYouMean } from '../core/text.js';
 import { type Key, keys, tagKey } from './selector-keys.js';
 
 /** What a selector can look at: a device as the API tells of it. */

@@ -1,5 +1,5 @@
 import { createTar } from 'nanotar';
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 
 /** One file of an archive. */
 export interface Member {

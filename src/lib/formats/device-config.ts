@@ -1,5 +1,6 @@
-import { z } from 'zod';
-import { AiotError, issueText } from '../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../core/errors.js';
+import { issueText } from '../core/issues.js';
 
 /** Longest document, bytes: devices read it into memory whole. */
 export const deviceConfigBytes = 2048;

@@ -1,4 +1,4 @@
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 
 /** `0x1a2c`: the way offsets and addresses are told everywhere. */
 export function hex(value: number, digits = 0): string {

@@ -1,4 +1,4 @@
-import type { AiotError } from '../core/index.js';
+import type { AiotError } from '../core/errors.js';
 import { type ByteRegion, firstOverlap, joinRegions } from './esp-image/regions.js';
 import { hex, malformed } from './image-errors.js';
 

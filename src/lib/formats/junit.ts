@@ -1,4 +1,4 @@
-import { xmlText } from '../core/index.js';
+import { xmlText } from '../core/text.js';
 
 /** Something that was checked. */
 export interface JunitCase {

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 
 /** The partition: two sectors of 0x1000, each with one entry of 32 bytes at its begin. */
 export const otadataBytes = 0x2000;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 import { csvRecords } from './csv/records.js';
 import { hex } from './image-errors.js';
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 import { type ChipName, chipNames, espChips } from './esp-image/chips.js';
 import { type ByteRegion, firstOverlap, joinRegions } from './esp-image/regions.js';
 import { hex, malformed } from './image-errors.js';

@@ -1,5 +1,5 @@
 import { crc32, inflateRawSync } from 'node:zlib';
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 import type { Member } from './archive.js';
 
 const [endSignature, entrySignature, localSignature] = [0x06054b50, 0x02014b50, 0x04034b50];

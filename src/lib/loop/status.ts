@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The state of a running loop: `aiot loop status`, `/healthz` and `/metrics` are made of it. */
 export const loopStatusSchema = z.object({

@@ -1,30 +1,28 @@
 import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
+import { AiotError, hasCode } from '../core/errors.js';
+import { writeFileAtomic } from '../core/files.js';
+import { issueText } from '../core/issues.js';
+import { withLock } from '../core/lock.js';
+import { namePattern } from '../core/names.js';
+import type { Project } from '../core/project.js';
+import { type Clock, systemClock } from '../core/time.js';
+import { openDataset } from '../data/dataset/open.js';
+import { saveRecordings } from '../data/dataset/write.js';
+import type { Recording } from '../data/types.js';
+import type { BundleInfo } from '../model/bundle/types.js';
+import { buildFiles } from '../model/files.js';
 import {
-  AiotError,
-  type Clock,
-  hasCode,
-  issueText,
-  namePattern,
-  type Project,
-  systemClock,
-  withLock,
-  writeFileAtomic,
-} from '../core/index.js';
-import { openDataset, type Recording, saveRecordings } from '../data/index.js';
-import {
-  type BundleInfo,
-  buildFiles,
   classOfLabel,
   type LabelledWindow,
   type Lesson,
   labelledWindows,
   retrainLastLayer,
   type Taught,
-} from '../model/index.js';
-import type { SampleBatch } from '../sensor/index.js';
+} from '../model/retrain.js';
+import type { SampleBatch } from '../sensor/types.js';
 import type { ModelKeeper } from './types.js';
 
 /** As long as `data record` waits for another one that changes the same data folder, ms. */

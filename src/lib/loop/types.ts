@@ -1,5 +1,6 @@
-import type { Bundle, BundleInfo, Predictor } from '../model/index.js';
-import type { SampleSource } from '../sensor/index.js';
+import type { Predictor } from '../model/bundle/predictor.js';
+import type { Bundle, BundleInfo } from '../model/bundle/types.js';
+import type { SampleSource } from '../sensor/types.js';
 
 /** What the samples of a source are like, measured since it was opened. */
 export interface Rates {

@@ -1,4 +1,4 @@
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 
 /** Lead of `hysteresis` where none is given. */
 const usualLead = 0.2;

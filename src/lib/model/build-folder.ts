@@ -1,8 +1,11 @@
 import { join } from 'node:path';
-import { AiotError, canonicalJson, digestOf, type Project } from '../core/index.js';
-import type { Dataset, Part } from '../data/index.js';
-import type { Graph } from '../formats/index.js';
-import { type SignalSpec, signalSpecOf } from '../signal/index.js';
+import { canonicalJson, digestOf } from '../core/crypto.js';
+import { AiotError } from '../core/errors.js';
+import type { Project } from '../core/project.js';
+import type { Part } from '../data/parts.js';
+import type { Dataset } from '../data/types.js';
+import type { Graph } from '../formats/tflite/graph.js';
+import { type SignalSpec, signalSpecOf } from '../signal/spec.js';
 import { buildFiles, readNetwork, readQuantization, readTraining } from './files.js';
 import { type DataSource, type Material, openMaterial, type Rows } from './material.js';
 import { classesFor } from './train/examples/examples.js';

@@ -1,5 +1,5 @@
-import { readMetadata, writeMetadata } from '../formats/index.js';
-import type { Standardization } from '../signal/index.js';
+import { readMetadata, writeMetadata } from '../formats/tflite/metadata.js';
+import type { Standardization } from '../signal/spec.js';
 import type { TrainingFile } from './train/types.js';
 
 /** How the metadata of our own files begins: other makers' normalization is of images, and rows are past it. */

@@ -1,17 +1,12 @@
 import { join } from 'node:path';
 import { type ZodType, z } from 'zod';
-import {
-  AiotError,
-  hasCode,
-  issueText,
-  layerSchema,
-  type Project,
-  quantizeModes,
-  readBytes,
-  readJson,
-  unless,
-} from '../core/index.js';
-import { type Graph, readTflite } from '../formats/index.js';
+import { AiotError, hasCode, unless } from '../core/errors.js';
+import { readBytes, readJson } from '../core/files.js';
+import { issueText } from '../core/issues.js';
+import type { Project } from '../core/project.js';
+import { layerSchema, quantizeModes } from '../core/project-schema.js';
+import type { Graph } from '../formats/tflite/graph.js';
+import { readTflite } from '../formats/tflite/reader.js';
 import { bundleInfoSchema } from './bundle/schema.js';
 import type { EvaluationFile } from './evaluate/gates.js';
 import { evaluateResultSchema } from './evaluate/result.js';

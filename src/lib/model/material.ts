@@ -1,14 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { AiotError, defaultProject, hasCode, loadProject, type Project } from '../core/index.js';
-import {
-  type Dataset,
-  missingLabels,
-  openDataset,
-  openTableFile,
-  type TableFile,
-  type TableShape,
-} from '../data/index.js';
+import { AiotError, hasCode } from '../core/errors.js';
+import { defaultProject, loadProject, type Project } from '../core/project.js';
+import { openDataset } from '../data/dataset/open.js';
+import { missingLabels, openTableFile, type TableFile } from '../data/tables/table.js';
+import type { Dataset } from '../data/types.js';
+import type { TableShape } from '../formats/csv/table.js';
 import { readTraining } from './files.js';
 import type { TrainingFile } from './train/types.js';
 

@@ -1,8 +1,11 @@
-import { AiotError, canonicalJson, digestOf } from '../core/index.js';
-import type { Recording } from '../data/index.js';
-import { type Graph, type Operator, readTflite, type Tensor, writeTflite } from '../formats/index.js';
-import { createInterpreter } from '../runtime/index.js';
-import { windowFeatures } from '../signal/index.js';
+import { canonicalJson, digestOf } from '../core/crypto.js';
+import { AiotError } from '../core/errors.js';
+import type { Recording } from '../data/types.js';
+import type { Graph, Operator, Tensor } from '../formats/tflite/graph.js';
+import { readTflite } from '../formats/tflite/reader.js';
+import { writeTflite } from '../formats/tflite/writer.js';
+import { createInterpreter } from '../runtime/interpreter/interpreter.js';
+import { windowFeatures } from '../signal/pipeline.js';
 import { encodeInput, endOf, valuesOf } from './bundle/ends.js';
 import { goldenVector } from './bundle/golden.js';
 import { packBundle } from './bundle/pack.js';

@@ -1,5 +1,8 @@
-import { z } from 'zod';
-import { chosenContext, loadProject, writeFileAtomic, xmlText } from '../core/index.js';
+import * as z from 'zod';
+import { chosenContext } from '../core/contexts.js';
+import { writeFileAtomic } from '../core/files.js';
+import { loadProject } from '../core/project.js';
+import { xmlText } from '../core/text.js';
 import { type GraphNode, graphOf, stepLabel } from './graph-model.js';
 import { planPipeline } from './plan/plan.js';
 import { findRun, pipelineFolders, stepStates } from './run/record.js';

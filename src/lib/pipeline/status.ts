@@ -1,6 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
-import { AiotError, didYouMean, loadProject, systemClock, takeLock, writeFileAtomic } from '../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../core/errors.js';
+import { writeFileAtomic } from '../core/files.js';
+import { takeLock } from '../core/lock.js';
+import { loadProject } from '../core/project.js';
+import { didYouMean } from '../core/text.js';
+import { systemClock } from '../core/time.js';
 import { cancelOnArgo } from './argo/cancel.js';
 import { resumeOnArgo } from './argo/run-on-argo.js';
 import { cancelFile, childrenOf, interrupted } from './run/lifecycle.js';

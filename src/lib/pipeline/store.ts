@@ -2,19 +2,11 @@ import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, copyFile, link, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
-import {
-  canonicalJson,
-  digestOf,
-  inParallel,
-  readJson,
-  syncFolder,
-  systemCode,
-  unless,
-  unwritable,
-  writeFileAtomic,
-  writeJsonAtomic,
-} from '../core/index.js';
+import * as z from 'zod';
+import { canonicalJson, digestOf } from '../core/crypto.js';
+import { systemCode, unless } from '../core/errors.js';
+import { readJson, syncFolder, unwritable, writeFileAtomic, writeJsonAtomic } from '../core/files.js';
+import { inParallel } from '../core/tasks.js';
 
 /** Contents by their digest, in a folder. */
 export interface Blobs {

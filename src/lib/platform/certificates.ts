@@ -10,8 +10,9 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import type { Logger } from 'pino';
-import { AiotError, readText, unless, writeFileAtomic } from '../core/index.js';
-import { type Authority, openAuthority } from '../provision/index.js';
+import { AiotError, unless } from '../core/errors.js';
+import { readText, writeFileAtomic } from '../core/files.js';
+import { type Authority, openAuthority } from '../provision/authority.js';
 import type { Engine } from './store/engine.js';
 
 /** A server whose certificate can be changed while it runs. */

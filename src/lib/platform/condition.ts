@@ -1,8 +1,11 @@
 import { X509Certificate } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
-import { plural, residentBytes, size } from '../core/index.js';
-import { mayConnect } from '../fleet/index.js';
-import { type Condition, lostText, type PlatformUrls } from '../registry/index.js';
+import { plural, size } from '../core/figures.js';
+import { residentBytes } from '../core/process.js';
+import { mayConnect } from '../fleet/device.js';
+import type { PlatformUrls } from '../registry/api.js';
+import type { Condition } from '../registry/condition.js';
+import { lostText } from '../registry/damage.js';
 import type { Reference } from './datasets/orphans.js';
 import type { Devices } from './devices/devices.js';
 import { prunedCursor } from './events/events.js';

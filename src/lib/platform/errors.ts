@@ -1,4 +1,6 @@
-import { AiotError, type ErrorCode, isForWantOfRoom, systemCode } from '../core/index.js';
+import type { ErrorCode } from '../core/catalogue.js';
+import { AiotError, systemCode } from '../core/errors.js';
+import { isForWantOfRoom } from '../core/files.js';
 
 const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_ACTION_ENDED: 410,

@@ -1,15 +1,13 @@
-import { AiotError, namePattern } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
+import { namePattern } from '../core/names.js';
+import { decodeMessage, parseTopic, type TopicParts } from '../device/protocol/codec.js';
+import { logSchema, replySchema } from '../device/protocol/control.js';
 import {
-  decodeMessage,
   inferenceSchema,
-  logSchema,
-  parseTopic,
   presenceSchema,
-  replySchema,
   reportedSchema,
-  type TopicParts,
   telemetrySchema,
-} from '../device/index.js';
+} from '../device/protocol/messages.js';
 import type { Devices } from './devices/devices.js';
 import type { Events } from './events/events.js';
 import { fieldsOf } from './journal/takes.js';

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo, Server } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
-import { AiotError, systemCode } from '../core/index.js';
+import { AiotError, systemCode } from '../core/errors.js';
 
 /** Binds a listener; 0 = any free port. Returns the port. @throws AIOT_PORT_IN_USE naming port and flag */
 export async function listenOn(server: Server, host: string, port: number, flag: string): Promise<number> {

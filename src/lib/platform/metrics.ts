@@ -1,4 +1,4 @@
-import { labelValue } from '../core/index.js';
+import { labelValue } from '../core/text.js';
 import { dataSync, type Sync } from './sync.js';
 
 export type Labels = Readonly<Record<string, string>>;

@@ -1,5 +1,5 @@
-import type { Clock } from '../core/index.js';
-import type { PlatformUrls } from '../registry/index.js';
+import type { Clock } from '../core/time.js';
+import type { PlatformUrls } from '../registry/api.js';
 import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
 import type { ConnectionLimits } from './connections.js';

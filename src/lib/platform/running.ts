@@ -1,8 +1,10 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, readJson, systemCode, takeLock, writeJsonAtomic } from '../core/index.js';
-import { platformUrlsSchema } from '../registry/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../core/errors.js';
+import { readJson, writeJsonAtomic } from '../core/files.js';
+import { takeLock } from '../core/lock.js';
+import { platformUrlsSchema } from '../registry/api.js';
 
 const runningSchema = z.object({
   pid: z.int(),

@@ -1,8 +1,11 @@
 import { readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { aiotVersion, preload, sha256Hex, systemClock } from '../core/index.js';
-import type { PlatformUrls } from '../registry/index.js';
+import { sha256Hex } from '../core/crypto.js';
+import { aiotVersion } from '../core/folders.js';
+import { preload } from '../core/process.js';
+import { systemClock } from '../core/time.js';
+import type { PlatformUrls } from '../registry/api.js';
 import { loginUrl } from './access/users.js';
 import { type Broker, openBroker } from './broker/broker.js';
 import type { ExternalParts } from './broker/external.js';

@@ -1,13 +1,6 @@
-import { AiotError } from '../core/index.js';
-import {
-  createQueue,
-  type Delivery,
-  type Message,
-  type OutgoingMessage,
-  type Sink,
-  type Source,
-  type StreamOptions,
-} from '../stream/index.js';
+import { AiotError } from '../core/errors.js';
+import type { Delivery, Message, OutgoingMessage, Sink, Source, StreamOptions } from '../stream/message.js';
+import { createQueue } from '../stream/queue.js';
 import { topicMatcher } from './broker/topics.js';
 
 /** Readers and writers in the broker's own process: no socket, no second copy, and the publisher's PUBACK waits for readers. */

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { AiotError, systemCode } from '../core/index.js';
+import { AiotError, systemCode } from '../core/errors.js';
 
 /** Work in the background that one process of a platform does. */
 export interface Worker {

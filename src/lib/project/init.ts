@@ -1,21 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  dictionary,
-  didYouMean,
-  namePattern,
-  type ProjectConfig,
-  packageRoot,
-  parseProject,
-  systemCode,
-  writeFileAtomic,
-} from '../core/index.js';
-import { listRecordings, motorDecimals, motorRecordings, saveRecordings } from '../data/index.js';
-import type { ChipName } from '../model/index.js';
-import { drawFaces } from '../vision/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../core/errors.js';
+import { writeFileAtomic } from '../core/files.js';
+import { packageRoot } from '../core/folders.js';
+import { dictionary, namePattern } from '../core/names.js';
+import { parseProject } from '../core/project.js';
+import type { ProjectConfig } from '../core/project-schema.js';
+import { didYouMean } from '../core/text.js';
+import { listRecordings, saveRecordings } from '../data/dataset/write.js';
+import { motorDecimals, motorRecordings } from '../data/motor.js';
+import type { ChipName } from '../model/fit/chips.js';
+import { drawFaces } from '../vision/faces.js';
 import { composeProject, rowsFile, type Survey } from './own-project.js';
 import { findTemplates } from './templates.js';
 

@@ -1,9 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Document, isNode, isScalar, YAMLMap, YAMLSeq } from 'yaml';
-import { AiotError } from '../core/index.js';
-import { assumedHz, dataStatistics, type LabelFrom, type Loose, openLoose } from '../data/index.js';
-import { type ChipName, chips } from '../model/index.js';
+import { AiotError } from '../core/errors.js';
+import { dataStatistics } from '../data/statistics.js';
+import { assumedHz, type LabelFrom, type Loose, openLoose } from '../data/tables/loose-recordings.js';
+import { type ChipName, chips } from '../model/fit/chips.js';
 
 /** Where rows lie in a project, from its folder. */
 export const rowsFile = 'data/rows.csv';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { packageRoot } from '../core/index.js';
+import { packageRoot } from '../core/folders.js';
 
 export interface Template {
   name: string;

@@ -1,22 +1,16 @@
 import { resolve } from 'node:path';
-import { AiotError, type Clock, loadProject, type Project, systemClock } from '../core/index.js';
-import {
-  type Platform,
-  topicMatcher,
-  type UpOptions,
-  type UpPlatform,
-  type UpResult,
-  up,
-} from '../platform/index.js';
-import {
-  loadRoutes,
-  mqttSettings,
-  parseStreamUrl,
-  type Route,
-  type RouteState,
-  runRoutes,
-  type StreamOpener,
-} from '../stream/index.js';
+import { AiotError } from '../core/errors.js';
+import { loadProject, type Project } from '../core/project.js';
+import { type Clock, systemClock } from '../core/time.js';
+import { topicMatcher } from '../platform/broker/topics.js';
+import type { Platform } from '../platform/options.js';
+import type { UpOptions, UpResult } from '../platform/up/options.js';
+import { type UpPlatform, up } from '../platform/up/up.js';
+import { mqttSettings } from '../stream/mqtt/connect.js';
+import { loadRoutes } from '../stream/route/load.js';
+import { runRoutes } from '../stream/route/run.js';
+import type { Route, RouteState, StreamOpener } from '../stream/route/types.js';
+import { parseStreamUrl } from '../stream/url.js';
 
 export interface UpProjectOptions extends Omit<UpOptions, 'boards' | 'readers' | 'project'> {
   /** Folder of aiot.yaml. */

@@ -1,15 +1,10 @@
 import { createCipheriv, createPrivateKey, randomBytes, scryptSync, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import {
-  AiotError,
-  generateKeyPair,
-  newId,
-  readBytes,
-  readText,
-  unless,
-  writeFileAtomic,
-} from '../core/index.js';
+import { generateKeyPair } from '../core/crypto.js';
+import { AiotError, unless } from '../core/errors.js';
+import { readBytes, readText, writeFileAtomic } from '../core/files.js';
+import { newId } from '../core/names.js';
 import {
   deviceCertificate,
   type Issuer,

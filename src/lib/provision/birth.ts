@@ -1,14 +1,17 @@
-import { z } from 'zod';
-import { AiotError, aiotVersion, keyIdOf, publicKeyOf, sha256Hex } from '../core/index.js';
+import * as z from 'zod';
+import { keyIdOf, publicKeyOf, sha256Hex } from '../core/crypto.js';
+import { AiotError } from '../core/errors.js';
+import { aiotVersion } from '../core/folders.js';
 import {
   type Birth,
   type BirthChip,
   birthSchema,
   signBirth,
-  type TrustRoot,
   verifyBirth,
-} from '../formats/index.js';
-import { chipIdOf, type DeviceInfo, type ProvisionReply, type RegistryClient } from '../registry/index.js';
+} from '../formats/manifest/birth.js';
+import type { TrustRoot } from '../formats/manifest/envelope.js';
+import type { RegistryClient } from '../registry/client.js';
+import { chipIdOf, type DeviceInfo, type ProvisionReply } from '../registry/fields.js';
 import { describeCertificate } from './authority.js';
 
 export type BirthClient = { devices: { birth: Pick<RegistryClient['devices']['birth'], 'put'> } };

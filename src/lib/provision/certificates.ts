@@ -1,6 +1,6 @@
 import { randomBytes, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 
 const day = 86_400_000;
 

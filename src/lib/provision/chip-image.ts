@@ -1,15 +1,12 @@
-import { generateKeyPair, newId, publicKeyOf } from '../core/index.js';
-import {
-  type ChipName,
-  decryptNvs,
-  encryptNvs,
-  type NvsEntry,
-  readNvs,
-  readNvsKeys,
-  trustRootOf,
-  writeNvs,
-} from '../formats/index.js';
-import { chipIdOf, type ProvisionReply } from '../registry/index.js';
+import { generateKeyPair, publicKeyOf } from '../core/crypto.js';
+import { newId } from '../core/names.js';
+import type { ChipName } from '../formats/esp-image/chips.js';
+import { trustRootOf } from '../formats/manifest/envelope.js';
+import { decryptNvs, encryptNvs, readNvsKeys } from '../formats/nvs/crypt.js';
+import { readNvs } from '../formats/nvs/read.js';
+import type { NvsEntry } from '../formats/nvs/types.js';
+import { writeNvs } from '../formats/nvs/write.js';
+import { chipIdOf, type ProvisionReply } from '../registry/fields.js';
 import { selfSignedCa } from './certificates.js';
 import type { ChipOptions } from './chip-options.js';
 import { type DeviceImage, deviceImage, type ImagePart } from './device-image.js';

@@ -1,5 +1,8 @@
-import { AiotError, readText } from '../core/index.js';
-import { type ChipName, chipNames, decryptNvs, readNvs, readNvsKeys } from '../formats/index.js';
+import { AiotError } from '../core/errors.js';
+import { readText } from '../core/files.js';
+import { type ChipName, chipNames } from '../formats/esp-image/chips.js';
+import { decryptNvs, readNvsKeys } from '../formats/nvs/crypt.js';
+import { readNvs } from '../formats/nvs/read.js';
 import type { OldNvs } from './chip-image.js';
 
 /** What goes into a chip's image besides its identity. */

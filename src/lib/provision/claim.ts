@@ -1,18 +1,13 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  generateKeyPair,
-  hasCode,
-  issueText,
-  readJson,
-  readText,
-  unless,
-  writeFileAtomic,
-} from '../core/index.js';
-import { type Claim, type ClaimRequest, createClient, type RegistryClient } from '../registry/index.js';
+import * as z from 'zod';
+import { generateKeyPair } from '../core/crypto.js';
+import { AiotError, hasCode, unless } from '../core/errors.js';
+import { readJson, readText, writeFileAtomic } from '../core/files.js';
+import { issueText } from '../core/issues.js';
+import { createClient, type RegistryClient } from '../registry/client.js';
+import type { Claim, ClaimRequest } from '../registry/device-api.js';
 import { describeCertificate } from './authority.js';
 import { certificateRequest } from './certificates.js';
 import { requireNames } from './enroll.js';

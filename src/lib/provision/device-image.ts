@@ -1,22 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { AiotError, hasCode } from '../core/index.js';
+import { AiotError, hasCode } from '../core/errors.js';
+import type { ChipName } from '../formats/esp-image/chips.js';
+import type { Envelope, TrustRoot } from '../formats/manifest/envelope.js';
+import { encryptNvs, nvsKeyBytes, writeNvsKeys } from '../formats/nvs/crypt.js';
+import type { NvsEntry } from '../formats/nvs/types.js';
+import { writeNvs } from '../formats/nvs/write.js';
 import {
-  type ChipName,
   checkPartitions,
-  type Envelope,
-  encryptNvs,
-  type NvsEntry,
-  nvsKeyBytes,
   type Partition,
   type PartitionTable,
   parsePartitionsCsv,
   partitionTableOffset,
   readPartitionTable,
-  type TrustRoot,
-  writeNvs,
-  writeNvsKeys,
   writePartitionTable,
-} from '../formats/index.js';
+} from '../formats/partitions.js';
 
 /** Who a device on a chip is, with its secrets. PEM texts. */
 export interface ImageIdentity {

@@ -1,5 +1,9 @@
-import { AiotError, generateKeyPair, namePattern } from '../core/index.js';
-import type { Latest, ProvisionReply, RegistryClient } from '../registry/index.js';
+import { generateKeyPair } from '../core/crypto.js';
+import { AiotError } from '../core/errors.js';
+import { namePattern } from '../core/names.js';
+import type { RegistryClient } from '../registry/client.js';
+import type { Latest } from '../registry/devices.js';
+import type { ProvisionReply } from '../registry/fields.js';
 import { describeCertificate } from './authority.js';
 import { certificateRequest } from './certificates.js';
 

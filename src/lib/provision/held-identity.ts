@@ -1,17 +1,18 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ZodType } from 'zod';
-import { AiotError, hasCode, issueText, readBytes, readJson, readText } from '../core/index.js';
+import { AiotError, hasCode } from '../core/errors.js';
+import { readBytes, readJson, readText } from '../core/files.js';
+import { issueText } from '../core/issues.js';
 import {
-  decryptNvs,
   type Envelope,
   envelopeSchema,
-  type NvsEntry,
-  readNvs,
-  readNvsKeys,
   type TrustRoot,
   trustRootSchema,
-} from '../formats/index.js';
+} from '../formats/manifest/envelope.js';
+import { decryptNvs, readNvsKeys } from '../formats/nvs/crypt.js';
+import { readNvs } from '../formats/nvs/read.js';
+import type { NvsEntry } from '../formats/nvs/types.js';
 import { imageNames, type OldNvs } from './chip-image.js';
 import { type Identity, identitySchema } from './identity-folder.js';
 

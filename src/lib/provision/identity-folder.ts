@@ -2,10 +2,12 @@ import { existsSync } from 'node:fs';
 import { link, lstat, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
-import { AiotError, makeFolder, sha256Hex, syncFolder, systemCode, writeFileAtomic } from '../core/index.js';
-import { type ChipName, chipNames } from '../formats/index.js';
-import { macSchema, type ProvisionReply } from '../registry/index.js';
+import * as z from 'zod';
+import { sha256Hex } from '../core/crypto.js';
+import { AiotError, systemCode } from '../core/errors.js';
+import { makeFolder, syncFolder, writeFileAtomic } from '../core/files.js';
+import { type ChipName, chipNames } from '../formats/esp-image/chips.js';
+import { macSchema, type ProvisionReply } from '../registry/fields.js';
 
 /** device.json: what a device needs to know about itself and its platform. */
 export const identitySchema = z.object({

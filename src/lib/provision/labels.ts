@@ -1,5 +1,7 @@
-import { AiotError, requireWritable, writeFileAtomic } from '../core/index.js';
-import type { DeviceInfo, RegistryClient } from '../registry/index.js';
+import { AiotError } from '../core/errors.js';
+import { requireWritable, writeFileAtomic } from '../core/files.js';
+import type { RegistryClient } from '../registry/client.js';
+import type { DeviceInfo } from '../registry/fields.js';
 
 /** What is printed on the label of one device; nothing of it is secret. */
 export interface LabelDevice {

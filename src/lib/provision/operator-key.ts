@@ -1,16 +1,9 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  AiotError,
-  configFolder,
-  generateKeyPair,
-  hasCode,
-  keyIdOf,
-  publicKeyOf,
-  readBytes,
-  unless,
-  writeFileAtomic,
-} from '../core/index.js';
+import { generateKeyPair, keyIdOf, publicKeyOf } from '../core/crypto.js';
+import { AiotError, hasCode, unless } from '../core/errors.js';
+import { readBytes, writeFileAtomic } from '../core/files.js';
+import { configFolder } from '../core/folders.js';
 
 function keyFile(context: string, folder: string): string {
   return join(folder, 'keys', `${context}.pem`);

@@ -1,20 +1,19 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  type ErrorCode,
-  inParallel,
-  namePattern,
-  plural,
-  readBytes,
-  readJson,
-  readText,
-  sha256Hex,
-  unless,
-} from '../core/index.js';
-import { type ChipName, chipNames, csvRecords, type TrustRoot, verifyBirth } from '../formats/index.js';
-import { chipIdOf, type DeviceInfo, isChipId, macSchema, type RegistryClient } from '../registry/index.js';
+import * as z from 'zod';
+import type { ErrorCode } from '../core/catalogue.js';
+import { sha256Hex } from '../core/crypto.js';
+import { AiotError, unless } from '../core/errors.js';
+import { plural } from '../core/figures.js';
+import { readBytes, readJson, readText } from '../core/files.js';
+import { namePattern } from '../core/names.js';
+import { inParallel } from '../core/tasks.js';
+import { csvRecords } from '../formats/csv/records.js';
+import { type ChipName, chipNames } from '../formats/esp-image/chips.js';
+import { verifyBirth } from '../formats/manifest/birth.js';
+import type { TrustRoot } from '../formats/manifest/envelope.js';
+import type { RegistryClient } from '../registry/client.js';
+import { chipIdOf, type DeviceInfo, isChipId, macSchema } from '../registry/fields.js';
 import { checkImages, imageNames } from './chip-image.js';
 import { type ChipOptions, checkWifi, chipOfType, deviceType, type Wifi, wifiTold } from './chip-options.js';
 import { identityFiles, identitySchema, isCutShort, removeStale } from './identity-folder.js';

@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
-import { z } from 'zod';
-import { AiotError, hasCode } from '../core/index.js';
-import type { BirthChip } from '../formats/index.js';
-import type { RegistryClient } from '../registry/index.js';
+import * as z from 'zod';
+import { AiotError, hasCode } from '../core/errors.js';
+import type { BirthChip } from '../formats/manifest/birth.js';
+import type { RegistryClient } from '../registry/client.js';
 import { describeCertificate } from './authority.js';
 import { type BirthClient, type Made, recordBirth } from './birth.js';
 import { checkImages, chipFiles, filesOfChip, imageFor, imageNames, partsOf } from './chip-image.js';

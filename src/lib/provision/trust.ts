@@ -1,17 +1,11 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  generateKeyPair,
-  hasCode,
-  keyIdOf,
-  publicKeyIn,
-  publicKeyOf,
-  readText,
-  writeFileAtomic,
-} from '../core/index.js';
+import * as z from 'zod';
+import { generateKeyPair, keyIdOf, publicKeyIn, publicKeyOf } from '../core/crypto.js';
+import { AiotError, hasCode } from '../core/errors.js';
+import { readText, writeFileAtomic } from '../core/files.js';
+import { signPayload } from '../formats/manifest/envelope.js';
 import {
   cosign,
   type HeldRoot,
@@ -21,10 +15,10 @@ import {
   rootIn,
   rootRoles,
   rootSchema,
-  signPayload,
   timestampSchema,
-} from '../formats/index.js';
-import type { PublicKey, RegistryClient, TrustChain } from '../registry/index.js';
+} from '../formats/manifest/root.js';
+import type { RegistryClient } from '../registry/client.js';
+import type { PublicKey, TrustChain } from '../registry/trust.js';
 import { operatorKey, replaceOperatorKey } from './operator-key.js';
 
 /** `aiot trust init`, `rotate` and `revoke`. */

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { envelopeSchema, trustRootSchema } from '../formats/index.js';
+import * as z from 'zod';
+import { envelopeSchema, trustRootSchema } from '../formats/manifest/envelope.js';
 import { conditionSchema } from './condition.js';
 import { deviceSchema, digest, name, time } from './fields.js';
 import { pageQuerySchema, pageSchema } from './page.js';

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
-import { AiotError, digestOf } from '../core/index.js';
+import { digestOf } from '../core/crypto.js';
+import { AiotError } from '../core/errors.js';
 import { blobSchema } from './api.js';
 import { bodyOf } from './errors.js';
 import type { Transport } from './transport.js';

@@ -1,5 +1,6 @@
-import { z } from 'zod';
-import { AiotError, catalogue, type ErrorCode } from '../core/index.js';
+import * as z from 'zod';
+import { catalogue, type ErrorCode } from '../core/catalogue.js';
+import { AiotError } from '../core/errors.js';
 import type { RegistryClient } from './client.js';
 import { type ChangedDevice, changedDeviceSchema, type DeviceChange, mostChanges } from './fleet-api.js';
 

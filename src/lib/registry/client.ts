@@ -1,4 +1,4 @@
-import { type Envelope, envelopeSchema } from '../formats/index.js';
+import { type Envelope, envelopeSchema } from '../formats/manifest/envelope.js';
 import {
   type AuditEntry,
   type LiveFigures,
@@ -20,7 +20,7 @@ import { configCalls } from './configs.js';
 import { damageCalls } from './damage.js';
 import { datasetCalls, labelCalls, retentionCalls } from './datasets/client.js';
 import { claimCalls, deviceCalls } from './devices.js';
-import { eventCalls } from './events/index.js';
+import { eventCalls } from './events/calls.js';
 import { firmwareCalls } from './firmware.js';
 import { jobCalls } from './jobs/calls.js';
 import { everyPage } from './page.js';

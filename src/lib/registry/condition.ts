@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { damageSchema } from './damage.js';
 import { time } from './fields.js';
 

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { deviceConfigSchema } from '../formats/index.js';
+import * as z from 'zod';
+import { deviceConfigSchema } from '../formats/device-config.js';
 import { digest, name, time } from './fields.js';
 import { pageSchema } from './page.js';
 

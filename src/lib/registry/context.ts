@@ -1,13 +1,12 @@
 import {
-  AiotError,
   type ChosenContext,
   chosenContext,
-  hasCode,
   type PlatformContext,
   platformFolderOfCa,
   readContexts,
-  readText,
-} from '../core/index.js';
+} from '../core/contexts.js';
+import { AiotError, hasCode } from '../core/errors.js';
+import { readText } from '../core/files.js';
 import { createClient, type RegistryClient } from './client.js';
 import { createGuideClient, type GuideClient } from './guide/client.js';
 import type { Advice } from './transport.js';

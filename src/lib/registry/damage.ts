@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { plural } from '../core/index.js';
+import * as z from 'zod';
+import { plural } from '../core/figures.js';
 import { time } from './fields.js';
 import { everyPage, pageSchema } from './page.js';
 import type { Transport } from './transport.js';

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { envelopeSchema } from '../formats/index.js';
+import * as z from 'zod';
+import { envelopeSchema } from '../formats/manifest/envelope.js';
 import { chipIdSchema, deviceSchema, macSchema, name, provisionReplySchema, time } from './fields.js';
 
 /** The bodies of what makes and changes devices' identities, /api/v1. The private key stays with the caller in each. */

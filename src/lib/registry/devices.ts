@@ -1,4 +1,4 @@
-import type { Envelope } from '../formats/index.js';
+import type { Envelope } from '../formats/manifest/envelope.js';
 import {
   type Activation,
   activationSchema,

@@ -1,4 +1,6 @@
-import { AiotError, type ErrorCode, isUntrusted, systemCode } from '../core/index.js';
+import type { ErrorCode } from '../core/catalogue.js';
+import { AiotError, systemCode } from '../core/errors.js';
+import { isUntrusted } from '../core/http-agent.js';
 import { errorOfProblem } from './problem.js';
 
 const byStatus: Record<number, ErrorCode> = {

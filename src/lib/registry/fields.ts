@@ -1,6 +1,8 @@
-import { z } from 'zod';
-import { AiotError, digestPattern, namePattern } from '../core/index.js';
-import { envelopeSchema, trustRootSchema } from '../formats/index.js';
+import * as z from 'zod';
+import { digestPattern } from '../core/crypto.js';
+import { AiotError } from '../core/errors.js';
+import { namePattern } from '../core/names.js';
+import { envelopeSchema, trustRootSchema } from '../formats/manifest/envelope.js';
 
 /** What several bodies of the API have in them. Times are milliseconds since 1970. */
 export const name = z.string().regex(namePattern);

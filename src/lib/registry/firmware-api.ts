@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { chipNames } from '../formats/index.js';
+import * as z from 'zod';
+import { chipNames } from '../formats/esp-image/chips.js';
 import { digest, name, time } from './fields.js';
 import { bundleKinds } from './firmware/bundle.js';
 import { pageSchema } from './page.js';

@@ -1,4 +1,4 @@
-import { type Envelope, envelopeSchema } from '../formats/index.js';
+import { type Envelope, envelopeSchema } from '../formats/manifest/envelope.js';
 import { nextVersionSchema } from './api.js';
 import {
   type FirmwareSummary,

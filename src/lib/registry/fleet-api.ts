@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { deviceSchema, deviceStates, name, time } from './fields.js';
 import { pageQuerySchema, pageSchema } from './page.js';
 

@@ -1,5 +1,5 @@
 import { type ZodType, z } from 'zod';
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 
 /** How many entries an answer holds when nobody says, and at most. */
 const usual = 100;

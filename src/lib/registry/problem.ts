@@ -1,5 +1,6 @@
-import { z } from 'zod';
-import { AiotError, catalogue, type ErrorCode } from '../core/index.js';
+import * as z from 'zod';
+import { catalogue, type ErrorCode } from '../core/catalogue.js';
+import { AiotError } from '../core/errors.js';
 
 /** Media type of every error that the platform answers with (RFC 9457). */
 export const problemType = 'application/problem+json';

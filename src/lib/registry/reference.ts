@@ -1,5 +1,8 @@
-import { z } from 'zod';
-import { AiotError, issueText, namePattern, readJson } from '../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../core/errors.js';
+import { readJson } from '../core/files.js';
+import { issueText } from '../core/issues.js';
+import { namePattern } from '../core/names.js';
 import { type ModelVersion, type Stage, stages } from './api.js';
 import type { RegistryClient } from './client.js';
 

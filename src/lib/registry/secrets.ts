@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Transport } from './transport.js';
 
 /** A device's secret; `secret` is there when it was just made, and never again. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { roles, scopeSchema } from './access.js';
 import { time } from './fields.js';
 

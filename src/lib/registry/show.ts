@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { auditEntrySchema, liveSchema, modelVersionSchema } from './api.js';
 import type { RegistryClient } from './client.js';
 

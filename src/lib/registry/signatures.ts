@@ -1,27 +1,19 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
+import { keyIdOf, publicKeyOf, sha256Hex } from '../core/crypto.js';
+import { AiotError, unless } from '../core/errors.js';
+import { readText, writeFileAtomic } from '../core/files.js';
+import { configFolder } from '../core/folders.js';
+import { type Envelope, envelopeSchema, validSigners } from '../formats/manifest/envelope.js';
 import {
-  AiotError,
-  configFolder,
-  keyIdOf,
-  publicKeyOf,
-  readText,
-  sha256Hex,
-  unless,
-  writeFileAtomic,
-} from '../core/index.js';
-import {
-  cosign,
-  type Envelope,
-  envelopeSchema,
   type Manifest,
   peekManifest,
   signManifest,
   type UnsignedManifest,
-  validSigners,
-} from '../formats/index.js';
+} from '../formats/manifest/manifest.js';
+import { cosign } from '../formats/manifest/root.js';
 import type { RegistryClient } from './client.js';
 import { type Agree, toSign, toSignSchema } from './to-sign.js';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { name } from './fields.js';
 import { tagName, tagValue } from './fleet-api.js';
 

@@ -1,4 +1,4 @@
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 
 /** One server-sent event. `id` is where its stream stands behind it; an event without data says only that. */
 export interface SentEvent {

@@ -1,4 +1,5 @@
-import { canonicalJson, digestOf, unless } from '../core/index.js';
+import { canonicalJson, digestOf } from '../core/crypto.js';
+import { unless } from '../core/errors.js';
 import { type DataStores, withStores } from './context.js';
 
 /** Data that a platform may have: recordings of a stream; at an installation of the guide, rows with or without a label. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { time } from './fields.js';
 
 /** What devices say, by the last part of the topic. */

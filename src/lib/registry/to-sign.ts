@@ -1,6 +1,8 @@
-import { z } from 'zod';
-import { digestOf, hasCode } from '../core/index.js';
-import { type Envelope, type Manifest, validSigners } from '../formats/index.js';
+import * as z from 'zod';
+import { digestOf } from '../core/crypto.js';
+import { hasCode } from '../core/errors.js';
+import { type Envelope, validSigners } from '../formats/manifest/envelope.js';
+import type { Manifest } from '../formats/manifest/manifest.js';
 import type { RegistryClient } from './client.js';
 import type { TrustReader } from './signatures.js';
 

@@ -1,7 +1,10 @@
 import type { Readable } from 'node:stream';
 import type { Agent, Dispatcher } from 'undici';
 import type { ZodType } from 'zod';
-import { AiotError, type ErrorCode, httpAgent, issueText } from '../core/index.js';
+import type { ErrorCode } from '../core/catalogue.js';
+import { AiotError } from '../core/errors.js';
+import { httpAgent } from '../core/http-agent.js';
+import { issueText } from '../core/issues.js';
 import { errorOfAnswer, errorOfTransport, withAdvice } from './errors.js';
 
 export interface ClientOptions {

@@ -1,5 +1,10 @@
-import { z } from 'zod';
-import { type Envelope, envelopeSchema, type TrustRoot, trustRootSchema } from '../formats/index.js';
+import * as z from 'zod';
+import {
+  type Envelope,
+  envelopeSchema,
+  type TrustRoot,
+  trustRootSchema,
+} from '../formats/manifest/envelope.js';
 import type { Transport } from './transport.js';
 
 /** A public key: SPKI DER in base64, and its SHA-256. */

@@ -1,4 +1,4 @@
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 import type { ModelVersion } from './api.js';
 
 /** What nobody has signed is neither promoted, rolled out nor run. @throws AIOT_MODEL_UNTRUSTED */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AiotError, hasCode } from '../core/index.js';
+import { AiotError, hasCode } from '../core/errors.js';
 import type { Transport } from './transport.js';
 
 /** What is larger goes up in pieces, bytes: a connection that breaks costs one piece. */

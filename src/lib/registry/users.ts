@@ -1,4 +1,5 @@
-import { AiotError, hasCode, nearest } from '../core/index.js';
+import { AiotError, hasCode } from '../core/errors.js';
+import { nearest } from '../core/text.js';
 import {
   type MadeToken,
   madeTokenSchema,

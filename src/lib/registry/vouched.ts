@@ -1,5 +1,7 @@
-import { AiotError, keyIdOf, publicKeyOf } from '../core/index.js';
-import { type Envelope, type Manifest, peekManifest, validSigners } from '../formats/index.js';
+import { keyIdOf, publicKeyOf } from '../core/crypto.js';
+import { AiotError } from '../core/errors.js';
+import { type Envelope, validSigners } from '../formats/manifest/envelope.js';
+import { type Manifest, peekManifest } from '../formats/manifest/manifest.js';
 
 type Asked = Pick<Manifest, 'kind' | 'name' | 'version'>;
 

@@ -1,12 +1,12 @@
+import { checkGraph } from '../formats/tflite/check.js';
 import {
-  checkGraph,
   elementBytes,
   elementCount,
   type Graph,
   type Operator,
   type OperatorName,
   type Tensor,
-} from '../formats/index.js';
+} from '../formats/tflite/graph.js';
 
 /** Parts of TFLite Micro's tensor arena, in bytes. */
 interface ArenaPlan {

@@ -1,8 +1,11 @@
 import { createRequire } from 'node:module';
 import { compileFunction } from 'node:vm';
 import type { LiteRt } from '@litertjs/core';
-import { AiotError, vendoredFile } from '../core/index.js';
-import { type Graph, type Operator, readTflite, type Tensor, writeTflite } from '../formats/index.js';
+import { AiotError } from '../core/errors.js';
+import { vendoredFile } from '../core/folders.js';
+import type { Graph, Operator, Tensor } from '../formats/tflite/graph.js';
+import { readTflite } from '../formats/tflite/reader.js';
+import { writeTflite } from '../formats/tflite/writer.js';
 
 /** A network opened in LiteRT. */
 interface LiteRtModel {

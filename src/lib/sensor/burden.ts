@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { AiotError } from '../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../core/errors.js';
 
 /** A circuit for a current clamp at a converter: every resistor in ohms, every current RMS unless said. */
 export const burdenSchema = z.object({

@@ -1,4 +1,4 @@
-import type { Clock } from '../core/index.js';
+import type { Clock } from '../core/time.js';
 
 /** How fast times follow a machine's clock that was set by a little, or back: a share of the time that passes. */
 const slew = 0.005;

@@ -1,7 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, type Clock, systemClock, systemCode } from '../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../core/errors.js';
+import { type Clock, systemClock } from '../core/time.js';
 import { steady, WallTime } from './host-clock.js';
 import type { MachineOptions, SampleBatch, SampleSource, SourceFaults } from './types.js';
 import { parseSensorUrl, positive, readSettings } from './url.js';

@@ -1,4 +1,4 @@
-import type { Clock } from '../core/index.js';
+import type { Clock } from '../core/time.js';
 import { WallTime } from './host-clock.js';
 
 /** Besides the estimated error of the rate, so much may the distance of two samples differ from the period, as a share of it. */

@@ -1,4 +1,4 @@
-import type { Clock } from '../core/index.js';
+import type { Clock } from '../core/time.js';
 import type { SystemRoots } from './iio/device.js';
 
 /** Samples that came together, in order. One sample is one record: a value that is missing takes its whole sample with it. */

@@ -1,4 +1,4 @@
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 import { createBandPower, emptyMoments, momentsOf } from './bands.js';
 import { harSet, harWindow } from './har.js';
 import type { SignalSpec } from './spec.js';

@@ -1,4 +1,5 @@
-import { type ProjectConfig, roundHalfAway } from '../core/index.js';
+import { roundHalfAway } from '../core/numbers.js';
+import type { ProjectConfig } from '../core/project-schema.js';
 import { featureSetOf } from './feature-sets.js';
 
 /**

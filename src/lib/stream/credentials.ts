@@ -1,17 +1,11 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  configFolder,
-  issueText,
-  makeFolder,
-  readJson,
-  readText,
-  unless,
-  withLock,
-  writeJsonAtomic,
-} from '../core/index.js';
+import * as z from 'zod';
+import { AiotError, unless } from '../core/errors.js';
+import { makeFolder, readJson, readText, writeJsonAtomic } from '../core/files.js';
+import { configFolder } from '../core/folders.js';
+import { issueText } from '../core/issues.js';
+import { withLock } from '../core/lock.js';
 import type { StreamCredentials, StreamOptions } from './message.js';
 import { parseStreamUrl, type StreamUrl } from './url.js';
 

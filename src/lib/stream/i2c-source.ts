@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import type { SampleBatch, SampleField } from '../sensor/index.js';
+import * as z from 'zod';
+import type { SampleBatch, SampleField } from '../sensor/types.js';
 import type { Delivery, Source, StreamOptions } from './message.js';
 import type { StreamUrl } from './url.js';
 

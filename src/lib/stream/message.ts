@@ -1,4 +1,4 @@
-import { AiotError } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
 
 /**
  * A name and its value; a name may occur more than once, and the order is kept. MQTT 5 user properties, NATS headers, Kafka

@@ -1,5 +1,7 @@
-import { AiotError, type PlatformContext, readContexts, readText } from '../core/index.js';
-import { contextFor } from '../registry/index.js';
+import { type PlatformContext, readContexts } from '../core/contexts.js';
+import { AiotError } from '../core/errors.js';
+import { readText } from '../core/files.js';
+import { contextFor } from '../registry/context.js';
 import type { StreamAdmin } from './broker/admin.js';
 import { saysWho, withKeptCredentials } from './credentials.js';
 import type { Sink, Source, StreamOptions } from './message.js';

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { AiotError, vendoredFile } from '../core/index.js';
-import { openLiteRtSession } from '../runtime/index.js';
+import { AiotError } from '../core/errors.js';
+import { vendoredFile } from '../core/folders.js';
+import { openLiteRtSession } from '../runtime/litert.js';
 import { type Letterbox, letterbox, type Picture, type Region } from './picture.js';
 
 /** A face in a picture, in pixels of it; a box may reach beyond the edges. */

@@ -1,14 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import {
-  makeFolder,
-  nativePart,
-  readBytes,
-  refuseInputs,
-  writeFileAtomic,
-  writeTogether,
-} from '../core/index.js';
+import * as z from 'zod';
+import { makeFolder, readBytes, refuseInputs, writeFileAtomic, writeTogether } from '../core/files.js';
+import { nativePart } from '../core/process.js';
 import { type DetectorOptions, type Face, openFaceDetector, requireRange } from './detector.js';
 import { decodePicture, type GrayPicture, grayPng, type Picture, type Region } from './picture.js';
 

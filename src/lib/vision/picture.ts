@@ -1,5 +1,6 @@
 import { crc32, deflateSync } from 'node:zlib';
-import { AiotError, nativePart } from '../core/index.js';
+import { AiotError } from '../core/errors.js';
+import { nativePart } from '../core/process.js';
 
 /** A decoded picture: rows from the top, red, green and blue of a pixel side by side, 0…255. */
 export interface Picture {

@@ -13,7 +13,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCommands } from '../../../scripts/docs/commands.js';
 import { approve, askedFor, lineOf } from '../../../src/lib/cli/approvals.js';
 import { classified, classOf } from '../../../src/lib/cli/mcp.js';
-import { configFolder, readContexts, writeContexts } from '../../../src/lib/core/index.js';
+import { readContexts, writeContexts } from '../../../src/lib/core/contexts.js';
+import { configFolder } from '../../../src/lib/core/folders.js';
 import { root, runCli } from '../../support/cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-mcp-'));

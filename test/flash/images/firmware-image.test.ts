@@ -2,7 +2,7 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readEspImage } from '../../../src/lib/formats/index.js';
+import { readEspImage } from '../../../src/lib/formats/esp-image/read.js';
 import { root, runCli } from '../../support/cli.js';
 
 const golden = join(root, 'test/golden/images');

@@ -2,8 +2,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { sha256Hex } from '../../../src/lib/core/index.js';
-import { firstOtadata, parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/index.js';
+import { sha256Hex } from '../../../src/lib/core/crypto.js';
+import { firstOtadata } from '../../../src/lib/formats/otadata.js';
+import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
 import { root, runCli } from '../../support/cli.js';
 import { elfOf } from '../../support/elf-file.js';
 

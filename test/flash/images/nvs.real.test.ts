@@ -4,19 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { generateKeyPair, publicKeyOf } from '../../../src/lib/core/index.js';
-import {
-  decryptNvs,
-  encryptNvs,
-  type NvsEntry,
-  parseNvsCsv,
-  readNvs,
-  readNvsKeys,
-  readPartitionTable,
-  trustRootOf,
-  writeNvs,
-  writeNvsKeys,
-} from '../../../src/lib/formats/index.js';
+import { generateKeyPair, publicKeyOf } from '../../../src/lib/core/crypto.js';
+import { trustRootOf } from '../../../src/lib/formats/manifest/envelope.js';
+import { decryptNvs, encryptNvs, readNvsKeys, writeNvsKeys } from '../../../src/lib/formats/nvs/crypt.js';
+import { parseNvsCsv } from '../../../src/lib/formats/nvs/csv.js';
+import { readNvs } from '../../../src/lib/formats/nvs/read.js';
+import type { NvsEntry } from '../../../src/lib/formats/nvs/types.js';
+import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
+import { readPartitionTable } from '../../../src/lib/formats/partitions.js';
 import { selfSignedCa } from '../../../src/lib/provision/certificates.js';
 import { deviceImage } from '../../../src/lib/provision/device-image.js';
 import { root } from '../../support/cli.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { boardLoader } from '../../../src/lib/cli/index.js';
+import { boardLoader } from '../../../src/lib/cli/flags/boards.js';
 import { withBeats } from '../../../src/lib/flash/loader/loader.js';
 import { openLoader } from '../../../src/lib/flash/loader/open-loader.js';
 import { SimulatedChip } from '../../../src/lib/flash/rom/chip.js';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { AiotError } from '../../../src/lib/core/index.js';
+import { AiotError } from '../../../src/lib/core/errors.js';
 import type { PlanInput } from '../../../src/lib/flash/plan/plan.js';
 import type { Board, Piece } from '../../../src/lib/flash/plan/types.js';
 import { espApp, espBootloader, espImage } from '../../support/esp-image.js';

@@ -1,6 +1,6 @@
 import { type PlanInput, planWrite } from '../../../src/lib/flash/plan/plan.js';
 import type { Board, Piece } from '../../../src/lib/flash/plan/types.js';
-import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/index.js';
+import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
 
 /** Two app slots of 1 MiB in 4 MiB. */
 export const twoSlots = parsePartitionsCsv(`nvs,data,nvs,0x9000,0x5000,

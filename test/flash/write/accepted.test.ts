@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { digestOf, generateKeyPair, publicKeyOf } from '../../../src/lib/core/index.js';
+import { digestOf, generateKeyPair, publicKeyOf } from '../../../src/lib/core/crypto.js';
 import { flashSlot } from '../../../src/lib/flash/write/flash-slot.js';
-import { signManifest, trustRootOf } from '../../../src/lib/formats/index.js';
+import { trustRootOf } from '../../../src/lib/formats/manifest/envelope.js';
+import { signManifest } from '../../../src/lib/formats/manifest/manifest.js';
 import { deviceImage } from '../../../src/lib/provision/device-image.js';
 import { espApp } from '../../support/esp-image.js';
 import { twoSlotsTable } from '../plan/support.js';

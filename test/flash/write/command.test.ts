@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SimulatedChip, type SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
 import { type ServedChip, serveChip } from '../../../src/lib/flash/rom/serve.js';
-import { firstOtadata, readOtadata } from '../../../src/lib/formats/index.js';
+import { firstOtadata, readOtadata } from '../../../src/lib/formats/otadata.js';
 import { runCli } from '../../support/cli.js';
 import { espApp, espBootloader } from '../../support/esp-image.js';
 import { twoSlotsTable } from '../plan/support.js';

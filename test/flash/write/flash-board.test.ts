@@ -4,13 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type FlashJob, flashBoard } from '../../../src/lib/flash/write/flash-board.js';
-import {
-  blankOtadata,
-  firstOtadata,
-  parsePartitionsCsv,
-  writeNvs,
-  writePartitionTable,
-} from '../../../src/lib/formats/index.js';
+import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
+import { blankOtadata, firstOtadata } from '../../../src/lib/formats/otadata.js';
+import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
 import { espApp, espBootloader, espImage } from '../../support/esp-image.js';
 import { piece, twoSlotsTable } from '../plan/support.js';
 import { anyLoader, FakeBoard } from './fake-board.js';

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AiotError } from '../../../src/lib/core/index.js';
+import { AiotError } from '../../../src/lib/core/errors.js';
 import { flashBoard } from '../../../src/lib/flash/write/flash-board.js';
 import {
   type BoardRow,

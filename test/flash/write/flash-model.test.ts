@@ -1,9 +1,12 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { generateKeyPair, publicKeyOf } from '../../../src/lib/core/index.js';
+import { generateKeyPair, publicKeyOf } from '../../../src/lib/core/crypto.js';
 import { flashModel } from '../../../src/lib/flash/write/flash-model.js';
 import type { SlotOptions } from '../../../src/lib/flash/write/flash-slot.js';
-import { readNvs, signManifest, trustRootOf } from '../../../src/lib/formats/index.js';
-import { manifestOf, packSigned } from '../../../src/lib/model/index.js';
+import { trustRootOf } from '../../../src/lib/formats/manifest/envelope.js';
+import { signManifest } from '../../../src/lib/formats/manifest/manifest.js';
+import { readNvs } from '../../../src/lib/formats/nvs/read.js';
+import { packSigned } from '../../../src/lib/model/bundle/signed-bundle.js';
+import { manifestOf } from '../../../src/lib/model/publish/push.js';
 import { deviceImage } from '../../../src/lib/provision/device-image.js';
 import { tableBundle } from '../../support/any-bundle.js';
 import { twoSlotsTable } from '../plan/support.js';

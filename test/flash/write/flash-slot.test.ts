@@ -1,14 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { AiotError } from '../../../src/lib/core/index.js';
+import { AiotError } from '../../../src/lib/core/errors.js';
 import { flashSlot, type SlotJob, type SlotOptions } from '../../../src/lib/flash/write/flash-slot.js';
 import { unhealthy, type Verdict } from '../../../src/lib/flash/write/update-watch.js';
-import {
-  blankOtadata,
-  firstOtadata,
-  parsePartitionsCsv,
-  readOtadata,
-  writePartitionTable,
-} from '../../../src/lib/formats/index.js';
+import { blankOtadata, firstOtadata, readOtadata } from '../../../src/lib/formats/otadata.js';
+import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
 import { espApp } from '../../support/esp-image.js';
 import { twoSlotsTable } from '../plan/support.js';
 import { anyLoader, FakeBoard } from './fake-board.js';

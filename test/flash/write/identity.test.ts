@@ -10,7 +10,7 @@ import {
   readIdentity,
 } from '../../../src/lib/flash/write/identity.js';
 import { type FlashRequest, prepareJob, runFlash } from '../../../src/lib/flash/write/run-flash.js';
-import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/index.js';
+import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
 import { anyLoader } from './fake-board.js';
 
 let folder = '';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AiotError } from '../../../src/lib/core/index.js';
+import { AiotError } from '../../../src/lib/core/errors.js';
 import { wishOf } from '../../../src/lib/fleet/rollout/draft.js';
 import { afterStep, rolloutStep } from '../../../src/lib/fleet/rollout/step.js';
 import type {
@@ -9,15 +9,15 @@ import type {
   UpdateReport,
 } from '../../../src/lib/fleet/rollout/types.js';
 import { failures, isEnd, startRollout } from '../../../src/lib/fleet/rollout/waves.js';
+import { shareOf } from '../../../src/lib/registry/rollouts/amount.js';
 import {
   type Release,
   type RolloutPolicyInput,
   rolloutCommands,
   rolloutHasEnded,
   rolloutPolicySchema,
-  type ShadowFigures,
-  shareOf,
-} from '../../../src/lib/registry/index.js';
+} from '../../../src/lib/registry/rollouts/schema.js';
+import type { ShadowFigures } from '../../../src/lib/registry/rollouts/shadow.js';
 import { fc, runs } from '../../support/property.js';
 
 const names = Array.from({ length: 12 }, (_, i) => `d${i}`);

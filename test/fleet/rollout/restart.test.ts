@@ -8,7 +8,7 @@ import type {
   World,
 } from '../../../src/lib/fleet/rollout/types.js';
 import { startRollout } from '../../../src/lib/fleet/rollout/waves.js';
-import { type RolloutPolicyInput, rolloutPolicySchema } from '../../../src/lib/registry/index.js';
+import { type RolloutPolicyInput, rolloutPolicySchema } from '../../../src/lib/registry/rollouts/schema.js';
 
 /** A rollout to four devices, two and two, that is asked while some of them are there. */
 function rollout(policy: RolloutPolicyInput) {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { DeviceTable } from '../../../src/lib/fleet/rollout/table.js';
 import type { RolloutDevice } from '../../../src/lib/fleet/rollout/types.js';
 import { startRollout } from '../../../src/lib/fleet/rollout/waves.js';
-import { rolloutPolicySchema } from '../../../src/lib/registry/index.js';
+import { rolloutPolicySchema } from '../../../src/lib/registry/rollouts/schema.js';
 
 const names = Array.from({ length: 1500 }, (_, i) => `d${i}`);
 const { devices } = startRollout({

@@ -12,8 +12,8 @@ import {
   type Release,
   type RolloutPolicyInput,
   rolloutPolicySchema,
-  type ShadowFigures,
-} from '../../../src/lib/registry/index.js';
+} from '../../../src/lib/registry/rollouts/schema.js';
+import type { ShadowFigures } from '../../../src/lib/registry/rollouts/shadow.js';
 
 const release: Release = { kind: 'model', name: 'har', version: 2, sequence: 7 };
 const rollback: Release = { kind: 'model', name: 'har', version: 1, sequence: 8 };

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { readNvs, writeNvs } from '../../../src/lib/formats/index.js';
+import { readNvs } from '../../../src/lib/formats/nvs/read.js';
+import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
 import { root } from '../../support/cli.js';
 import { fc, runs } from '../../support/property.js';
 

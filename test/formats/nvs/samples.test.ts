@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseNvsCsv, readNvs, writeNvs, writeNvsCsv } from '../../../src/lib/formats/index.js';
+import { parseNvsCsv, writeNvsCsv } from '../../../src/lib/formats/nvs/csv.js';
+import { readNvs } from '../../../src/lib/formats/nvs/read.js';
+import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
 import { root } from '../../support/cli.js';
 
 /** Made with ESP-IDF's generator; see test/golden/flash/README.md. */

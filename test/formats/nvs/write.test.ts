@@ -1,15 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import {
-  decryptNvs,
-  encryptNvs,
-  type NvsItem,
-  parseNvsCsv,
-  readNvs,
-  readNvsKeys,
-  writeNvs,
-  writeNvsCsv,
-  writeNvsKeys,
-} from '../../../src/lib/formats/index.js';
+import { decryptNvs, encryptNvs, readNvsKeys, writeNvsKeys } from '../../../src/lib/formats/nvs/crypt.js';
+import { parseNvsCsv, writeNvsCsv } from '../../../src/lib/formats/nvs/csv.js';
+import { readNvs } from '../../../src/lib/formats/nvs/read.js';
+import type { NvsItem } from '../../../src/lib/formats/nvs/types.js';
+import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
 import { fc, runs } from '../../support/property.js';
 
 const noFiles = async (path: string): Promise<Uint8Array> => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { encodeFrame } from '../../../src/lib/loop/har/windows.js';
-import { createPredictor } from '../../../src/lib/model/index.js';
+import { createPredictor } from '../../../src/lib/model/bundle/predictor.js';
 import { root } from '../../support/cli.js';
 import { harBundle, harNames, keeperOf } from '../../support/har-bundle.js';
 import { type MotionServer, startMotionServer, startStage } from '../../support/motion-server.js';

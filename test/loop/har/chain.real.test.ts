@@ -2,7 +2,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { loadProject, type Project } from '../../../src/lib/core/index.js';
+import { loadProject, type Project } from '../../../src/lib/core/project.js';
 import { openModel } from '../../../src/lib/loop/model/open-model.js';
 import { openSensing } from '../../../src/lib/loop/sense/open.js';
 import { root } from '../../support/cli.js';

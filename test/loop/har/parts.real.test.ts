@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { parseCsv } from '../../../src/lib/formats/index.js';
+import { parseCsv } from '../../../src/lib/formats/csv/parse.js';
 import { pythonFloat } from '../../../src/lib/loop/har/layout.js';
 import { createWindows, decodeFrame, encodeFrame } from '../../../src/lib/loop/har/windows.js';
 import { fc } from '../../support/property.js';

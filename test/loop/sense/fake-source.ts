@@ -1,4 +1,4 @@
-import type { Clock } from '../../../src/lib/core/index.js';
+import type { Clock } from '../../../src/lib/core/time.js';
 import { parseAddress } from '../../../src/lib/loop/sense/address.js';
 import { type SensingPorts, sensingOf } from '../../../src/lib/loop/sense/sensing.js';
 import type {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { loadProject } from '../../../src/lib/core/index.js';
+import { loadProject } from '../../../src/lib/core/project.js';
 import { openSensing } from '../../../src/lib/loop/sense/open.js';
 import { root } from '../../support/cli.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../../src/lib/core/index.js';
+import { seededRandom } from '../../../src/lib/core/numbers.js';
 import type { Incoming } from '../../../src/lib/loop/sense/types.js';
 import { allOf } from './all-of.js';
 import { batchAt, fakeSensing, handClock, motion } from './fake-source.js';

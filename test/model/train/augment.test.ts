@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../../src/lib/core/index.js';
+import { seededRandom } from '../../../src/lib/core/numbers.js';
 import { type Augmentation, augmenter, rotationMatrix } from '../../../src/lib/model/train/fit/augment.js';
 
 const off: Augmentation = { rotation: 0, timeWarp: 0, noise: 0, gain: 0 };

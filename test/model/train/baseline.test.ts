@@ -1,12 +1,14 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { digestOf, gaussian, seededRandom } from '../../../src/lib/core/index.js';
+import { digestOf } from '../../../src/lib/core/crypto.js';
+import { gaussian, seededRandom } from '../../../src/lib/core/numbers.js';
 import { readTrained } from '../../../src/lib/model/build-folder.js';
 import type { EvaluateResult } from '../../../src/lib/model/evaluate/result.js';
 import { buildFiles, readTraining } from '../../../src/lib/model/files.js';
-import { openModelProject, trainModel } from '../../../src/lib/model/index.js';
+import { openModelProject } from '../../../src/lib/model/material.js';
 import type { NetworkOutput } from '../../../src/lib/model/network/layers.js';
 import type { QuantizeResult } from '../../../src/lib/model/quantize/result.js';
+import { trainModel } from '../../../src/lib/model/train/train-model.js';
 import { figuresOf, linearModel } from '../../../src/lib/model/train/train-project.js';
 import type { Lesson } from '../../../src/lib/model/train/types.js';
 import { runCli } from '../../support/cli.js';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { gaussian, type LayerConfig, seededRandom } from '../../../src/lib/core/index.js';
-import type { Graph } from '../../../src/lib/formats/index.js';
+import { gaussian, seededRandom } from '../../../src/lib/core/numbers.js';
+import type { LayerConfig } from '../../../src/lib/core/project-schema.js';
+import type { Graph } from '../../../src/lib/formats/tflite/graph.js';
 import {
   layersOf,
   type NetworkKind,

@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { buildFiles, type FoldsFile, trainModel } from '../../../src/lib/model/index.js';
+import { buildFiles } from '../../../src/lib/model/files.js';
 import { tInterval, tQuantile } from '../../../src/lib/model/train/folds.js';
+import type { FoldsFile } from '../../../src/lib/model/train/result.js';
+import { trainModel } from '../../../src/lib/model/train/train-model.js';
 import { runCli } from '../../support/cli.js';
 import { toyProject } from '../support.js';
 import { rowsCsv, rowsFolder } from './support.js';

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readMetadata, writeMetadata } from '../../../src/lib/formats/index.js';
+import { readMetadata, writeMetadata } from '../../../src/lib/formats/tflite/metadata.js';
 import { metadataOf, rowsTaken, standardizationIn } from '../../../src/lib/model/file-metadata.js';
 import { runCli } from '../../support/cli.js';
 import { rowsCsv, rowsFolder } from './support.js';

@@ -2,10 +2,14 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { loadProject } from '../../../src/lib/core/index.js';
-import { parseCsv, writeTflite } from '../../../src/lib/formats/index.js';
+import { loadProject } from '../../../src/lib/core/project.js';
+import { parseCsv } from '../../../src/lib/formats/csv/parse.js';
+import { writeTflite } from '../../../src/lib/formats/tflite/writer.js';
+import { evaluateProject } from '../../../src/lib/model/evaluate/evaluate-project.js';
 import { readTraining } from '../../../src/lib/model/files.js';
-import { evaluateProject, quantizeProject, trainModel, trainProject } from '../../../src/lib/model/index.js';
+import { quantizeProject } from '../../../src/lib/model/quantize/quantize-project.js';
+import { trainModel } from '../../../src/lib/model/train/train-model.js';
+import { trainProject } from '../../../src/lib/model/train/train-project.js';
 import { temporaryFolder, toyProject } from '../support.js';
 import { rowsCsv, rowsFolder } from './support.js';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readTrained } from '../../../src/lib/model/build-folder.js';
 import { readTraining } from '../../../src/lib/model/files.js';
-import { trainProject } from '../../../src/lib/model/index.js';
+import { trainProject } from '../../../src/lib/model/train/train-project.js';
 import { runCli } from '../../support/cli.js';
 import { toyCsv, toyProject } from '../support.js';
 
@@ -73,7 +73,7 @@ describe('training on recordings', () => {
       (text) => without(text).replace('kind: mlp', 'kind: mlp\n  output: value'),
       files,
     );
-    const { datasetOf, openDataset } = await import('../../../src/lib/data/index.js');
+    const { datasetOf, openDataset } = await import('../../../src/lib/data/dataset/open.js');
     const opened = await openDataset(project);
     const recordings = opened.recordings.map((recording, i) => ({
       ...recording,

@@ -1,9 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadProject } from '../../../src/lib/core/index.js';
-import { readTraining } from '../../../src/lib/model/files.js';
-import { buildFiles, quantizeProject, trainProject } from '../../../src/lib/model/index.js';
+import { loadProject } from '../../../src/lib/core/project.js';
+import { buildFiles, readTraining } from '../../../src/lib/model/files.js';
+import { quantizeProject } from '../../../src/lib/model/quantize/quantize-project.js';
+import { trainProject } from '../../../src/lib/model/train/train-project.js';
 import { runCli } from '../../support/cli.js';
 import { toyProject } from '../support.js';
 

@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../../src/lib/core/index.js';
-import { buildFiles, type SearchFile, searchFileSchema, trainModel } from '../../../src/lib/model/index.js';
+import { seededRandom } from '../../../src/lib/core/numbers.js';
+import { buildFiles } from '../../../src/lib/model/files.js';
+import { type SearchFile, searchFileSchema } from '../../../src/lib/model/train/result.js';
 import { bestOf, drawn, paretoFront, spaceOf } from '../../../src/lib/model/train/search.js';
+import { trainModel } from '../../../src/lib/model/train/train-model.js';
 import { runCli } from '../../support/cli.js';
 import { toyProject } from '../support.js';
 import { rowsCsv, rowsFolder } from './support.js';
@@ -53,9 +55,9 @@ describe('a search', () => {
   it('never looks at the test part', async () => {
     // The same recordings, but those that are tested on say nonsense: nothing may change.
     const project = await toyProject();
-    const { datasetOf, openDataset } = await import('../../../src/lib/data/index.js');
+    const { datasetOf, openDataset } = await import('../../../src/lib/data/dataset/open.js');
     const { searchProject } = await import('../../../src/lib/model/train/search.js');
-    const { splitDataset } = await import('../../../src/lib/data/index.js');
+    const { splitDataset } = await import('../../../src/lib/data/split.js');
     const dataset = await openDataset(project);
     const { test } = splitDataset(dataset, project.config.model);
     const random = seededRandom(5);

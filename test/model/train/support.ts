@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { gaussian, seededRandom } from '../../../src/lib/core/index.js';
+import { gaussian, seededRandom } from '../../../src/lib/core/numbers.js';
 import { temporaryFolder } from '../support.js';
 
 export interface RowsOptions {

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readTrained } from '../../../src/lib/model/build-folder.js';
 import { readTraining } from '../../../src/lib/model/files.js';
-import { openModelProject, trainedSchema, trainModel } from '../../../src/lib/model/index.js';
-import { createInterpreter } from '../../../src/lib/runtime/index.js';
+import { openModelProject } from '../../../src/lib/model/material.js';
+import { trainedSchema, trainModel } from '../../../src/lib/model/train/train-model.js';
+import { createInterpreter } from '../../../src/lib/runtime/interpreter/interpreter.js';
 import { runCli } from '../../support/cli.js';
 import { rowsCsv, rowsFolder } from './support.js';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { seededRandom } from '../../../src/lib/core/index.js';
+import { seededRandom } from '../../../src/lib/core/numbers.js';
 import { guideDataLoad, guideDeviceLoad, guideUploadLoad } from './guide-loads.js';
 import { killUnder, startVictim, type Victim } from './harness.js';
 import { backupLoad, jobLoad, pieceLoad, recordLoad } from './piece-loads.js';

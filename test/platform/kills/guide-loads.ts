@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { digestOf } from '../../../src/lib/core/index.js';
+import { digestOf } from '../../../src/lib/core/crypto.js';
 import { openStore } from '../../../src/lib/platform/store/database.js';
 import { ask, formOf } from '../../support/guide.js';
 import { connect } from '../../support/mqtt.js';

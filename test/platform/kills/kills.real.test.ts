@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { seededRandom } from '../../../src/lib/core/index.js';
+import { seededRandom } from '../../../src/lib/core/numbers.js';
 import { blobLoad, eventLoad, labelLoad, modelLoad, stateLoad } from './api-loads.js';
 import { killUnder, type Load, startVictim, type Victim } from './harness.js';
 import { retainedLoad, sessionLoad, telemetryLoad } from './mqtt-loads.js';

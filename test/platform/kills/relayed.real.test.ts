@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { seededRandom } from '../../../src/lib/core/index.js';
+import { seededRandom } from '../../../src/lib/core/numbers.js';
 import { type KafkaBroker, kcat, startKafka } from '../../support/kafka.js';
 import { connect } from '../../support/mqtt.js';
 import { type NatsServer, natsClient, startNats } from '../../support/nats.js';

@@ -3,16 +3,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { generateKeyPair, keyIdOf, publicKeyOf } from '../../../src/lib/core/index.js';
-import {
-  decryptNvs,
-  otaSlots,
-  parsePartitionsCsv,
-  readNvs,
-  readNvsKeys,
-  readPartitionTable,
-  trustRootOf,
-} from '../../../src/lib/formats/index.js';
+import { generateKeyPair, keyIdOf, publicKeyOf } from '../../../src/lib/core/crypto.js';
+import { trustRootOf } from '../../../src/lib/formats/manifest/envelope.js';
+import { decryptNvs, readNvsKeys } from '../../../src/lib/formats/nvs/crypt.js';
+import { readNvs } from '../../../src/lib/formats/nvs/read.js';
+import { otaSlots, parsePartitionsCsv, readPartitionTable } from '../../../src/lib/formats/partitions.js';
 import { selfSignedCa } from '../../../src/lib/provision/certificates.js';
 import { keepOld } from '../../../src/lib/provision/chip-image.js';
 import {

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { openI2c, type SampleBatch, type Signal, simulatedBus } from '../../../src/lib/sensor/index.js';
+import { openI2c } from '../../../src/lib/sensor/i2c/open.js';
+import { simulatedBus } from '../../../src/lib/sensor/i2c/simulated-bus.js';
+import type { Signal } from '../../../src/lib/sensor/i2c/simulated-chip.js';
+import type { SampleBatch } from '../../../src/lib/sensor/types.js';
 import { fc, runs } from '../../support/property.js';
 import { countOf, lostOf, testClock, timesOf, url } from './support.js';
 

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { AiotError } from '../../../src/lib/core/index.js';
+import { AiotError } from '../../../src/lib/core/errors.js';
 import { type I2cBusModule, loadI2cBus, openLinuxBus } from '../../../src/lib/sensor/i2c/linux-bus.js';
 
 /** An error as the package's native part makes it. */

@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../../src/lib/core/index.js';
+import { seededRandom } from '../../../src/lib/core/numbers.js';
 import { decode, gaussPerCount, rateBytes } from '../../../src/lib/sensor/i2c/chips/lis3mdl.js';
 import { Lis3mdlSimulator } from '../../../src/lib/sensor/i2c/chips/lis3mdl-simulator.js';
-import { openI2c, type SampleBatch, type Signal, simulatedBus } from '../../../src/lib/sensor/index.js';
+import { openI2c } from '../../../src/lib/sensor/i2c/open.js';
+import { simulatedBus } from '../../../src/lib/sensor/i2c/simulated-bus.js';
+import type { Signal } from '../../../src/lib/sensor/i2c/simulated-chip.js';
+import type { SampleBatch } from '../../../src/lib/sensor/types.js';
 import { countOf, lostOf, take, testClock, timesOf, url } from './support.js';
 
 const field: Signal = (seconds, world) => {

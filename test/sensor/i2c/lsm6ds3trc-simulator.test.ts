@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { seededRandom } from '../../../src/lib/core/index.js';
+import { seededRandom } from '../../../src/lib/core/numbers.js';
 import { fifoStatus } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c.js';
 import { Lsm6ds3trcSimulator } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c-simulator.js';
 import { SimulatedNack, type World } from '../../../src/lib/sensor/i2c/simulated-chip.js';

@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import type {
-  I2cSource,
-  SampleBatch,
-  SimulatedBus,
-  SimulatedBusSettings,
-} from '../../../src/lib/sensor/index.js';
-import { openI2c, simulatedBus, still } from '../../../src/lib/sensor/index.js';
+import { openI2c } from '../../../src/lib/sensor/i2c/open.js';
+import {
+  type SimulatedBus,
+  type SimulatedBusSettings,
+  simulatedBus,
+} from '../../../src/lib/sensor/i2c/simulated-bus.js';
+import { still } from '../../../src/lib/sensor/i2c/simulated-chip.js';
+import type { I2cSource } from '../../../src/lib/sensor/i2c/source.js';
+import type { SampleBatch } from '../../../src/lib/sensor/types.js';
 import { countOf, lostOf, type TestClock, take, testClock, timesOf, url } from './support.js';
 
 const place = 'i2c://sim/lsm6ds3tr-c';

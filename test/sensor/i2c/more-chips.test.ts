@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { hasCode } from '../../../src/lib/core/index.js';
+import { hasCode } from '../../../src/lib/core/errors.js';
 import { registersOf } from '../../../src/lib/sensor/i2c/bus.js';
 import { adxl345 } from '../../../src/lib/sensor/i2c/chips/adxl345.js';
 import { bme280 } from '../../../src/lib/sensor/i2c/chips/bme280.js';

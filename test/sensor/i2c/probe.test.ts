@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { chipNamed, describeChips, openI2c, probeI2c, simulatedBus } from '../../../src/lib/sensor/index.js';
+import { openI2c } from '../../../src/lib/sensor/i2c/open.js';
+import { chipNamed, describeChips, probeI2c } from '../../../src/lib/sensor/i2c/probe.js';
+import { simulatedBus } from '../../../src/lib/sensor/i2c/simulated-bus.js';
 import { testClock, url } from './support.js';
 
 describe('What chips there are', () => {

@@ -1,5 +1,5 @@
-import type { Clock } from '../../../src/lib/core/index.js';
-import type { SampleBatch } from '../../../src/lib/sensor/index.js';
+import type { Clock } from '../../../src/lib/core/time.js';
+import type { SampleBatch } from '../../../src/lib/sensor/types.js';
 import { parseSensorUrl } from '../../../src/lib/sensor/url.js';
 
 /** Time that passes only when somebody sleeps. The wall clock can be set; steady time cannot. */

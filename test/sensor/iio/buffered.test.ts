@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openIio, type SampleBatch, type SampleSource } from '../../../src/lib/sensor/index.js';
+import { openIio } from '../../../src/lib/sensor/iio/open.js';
+import type { SampleBatch, SampleSource } from '../../../src/lib/sensor/types.js';
 import { accelScan, type IioTree, iioTree, lsm6dsoxAccel, scanElements } from '../../support/iio-tree.js';
 
 let root: string;

@@ -2,7 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { listIio, openIio, type SampleBatch } from '../../../src/lib/sensor/index.js';
+import { listIio } from '../../../src/lib/sensor/iio/device.js';
+import { openIio } from '../../../src/lib/sensor/iio/open.js';
+import type { SampleBatch } from '../../../src/lib/sensor/types.js';
 import { type IioTree, iioTree } from '../../support/iio-tree.js';
 import { testClock } from '../i2c/support.js';
 

@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
+  createWindows,
   listMicrophones,
   openMicrophone,
-  type SampleBatch,
-  type SampleSource,
-} from '../../../src/lib/sensor/index.js';
-import { createWindows, samplesOf, soundLevels } from '../../../src/lib/sensor/microphone.js';
+  samplesOf,
+  soundLevels,
+} from '../../../src/lib/sensor/microphone.js';
+import type { SampleBatch, SampleSource } from '../../../src/lib/sensor/types.js';
 
 let folder: string;
 let source: SampleSource | undefined;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../../src/lib/core/index.js';
+import { seededRandom } from '../../../src/lib/core/numbers.js';
 import { WallTime } from '../../../src/lib/sensor/host-clock.js';
 import { Timeline } from '../../../src/lib/sensor/timeline.js';
 import { testClock } from '../i2c/support.js';

@@ -2,8 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openThermometer } from '../../../src/lib/sensor/index.js';
-import { parseReading } from '../../../src/lib/sensor/thermometer.js';
+import { openThermometer, parseReading } from '../../../src/lib/sensor/thermometer.js';
 import { testClock } from '../i2c/support.js';
 
 /** What the kernel's w1_slave says. */

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { rgbOfYuv420 } from '../../../src/lib/stream/camera/frames.js';
-import { deliveriesOf, openSource } from '../../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../../src/lib/stream/message.js';
+import { openSource } from '../../../src/lib/stream/open.js';
 import { describeReal } from '../../support/real.js';
 
 let dir: string;

@@ -5,7 +5,8 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fixedFrames } from '../../../src/lib/stream/camera/frames.js';
 import { createNewest, runCamera } from '../../../src/lib/stream/camera/source.js';
-import { deliveriesOf, type Message, openSource, type Source } from '../../../src/lib/stream/index.js';
+import { deliveriesOf, type Message, type Source } from '../../../src/lib/stream/message.js';
+import { openSource } from '../../../src/lib/stream/open.js';
 
 let dir: string;
 const path = process.env.PATH;

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type DecoderName, decoderFor, type Message } from '../../../src/lib/stream/index.js';
+import { decoderFor } from '../../../src/lib/stream/decode/decoder.js';
+import type { DecoderName } from '../../../src/lib/stream/decode/values.js';
+import type { Message } from '../../../src/lib/stream/message.js';
 
 let folder: string;
 beforeAll(async () => {

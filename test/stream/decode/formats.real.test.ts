@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { type DecoderName, type DecoderOptions, decoderFor } from '../../../src/lib/stream/index.js';
+import { decoderFor } from '../../../src/lib/stream/decode/decoder.js';
+import type { DecoderName, DecoderOptions } from '../../../src/lib/stream/decode/values.js';
 import { root } from '../../support/cli.js';
 import { describeReal, python } from '../../support/real.js';
 

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { compileExpression, decoderFor, type Message } from '../../../src/lib/stream/index.js';
+import { decoderFor } from '../../../src/lib/stream/decode/decoder.js';
+import { compileExpression } from '../../../src/lib/stream/decode/expression.js';
+import type { Message } from '../../../src/lib/stream/message.js';
 
 const message: Message = {
   topic: 'iotkit/sensor',

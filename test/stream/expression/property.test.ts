@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compileExpression, evaluateByLibrary, parse } from '../../../src/lib/stream/decode/expression.js';
-import type { Message } from '../../../src/lib/stream/index.js';
+import type { Message } from '../../../src/lib/stream/message.js';
 import { fc, runs } from '../../support/property.js';
 
 const scalar = fc.oneof(

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { deliveriesOf, openSink, openSource, type StreamOptions } from '../../../src/lib/stream/index.js';
+import { deliveriesOf, type StreamOptions } from '../../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { fc, runs } from '../../support/property.js';
 
 let folder: string;

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openSink } from '../../../src/lib/stream/index.js';
+import { openSink } from '../../../src/lib/stream/open.js';
 import { runProgram } from '../../support/programs.js';
 import { describeReal, python } from '../../support/real.js';
 

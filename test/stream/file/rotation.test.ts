@@ -8,7 +8,8 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { linesEncoder } from '../../../src/lib/stream/file/encode.js';
 import { createLinesSink, pieceNames } from '../../../src/lib/stream/file/sink.js';
-import { deliveriesOf, openSink, openSource } from '../../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { root } from '../../support/cli.js';
 
 let all: string;

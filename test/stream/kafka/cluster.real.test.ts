@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { deliveriesOf, openSink, openSource } from '../../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { type KafkaBroker, kafkaPeer, kcat, startKafkaCluster } from '../../support/kafka.js';
 import { describeReal } from '../../support/real.js';
 

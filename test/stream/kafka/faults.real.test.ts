@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { deliveriesOf, openSink, openSource, type Source } from '../../../src/lib/stream/index.js';
+import { deliveriesOf, type Source } from '../../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { type KafkaBroker, kcat, startKafka } from '../../support/kafka.js';
 import { describeReal } from '../../support/real.js';
 

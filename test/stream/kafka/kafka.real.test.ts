@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { collectGarbage } from '../../../src/lib/core/index.js';
-import type { Header, Message } from '../../../src/lib/stream/index.js';
-import { deliveriesOf, openSink, openSource } from '../../../src/lib/stream/index.js';
+import { collectGarbage } from '../../../src/lib/core/process.js';
+import { deliveriesOf, type Header, type Message } from '../../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { type KafkaBroker, kafkaPeer, kcat, kcatWrite, startKafka } from '../../support/kafka.js';
 import { describeReal } from '../../support/real.js';
 

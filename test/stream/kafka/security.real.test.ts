@@ -3,7 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { deliveriesOf, openSink, openSource, type StreamOptions } from '../../../src/lib/stream/index.js';
+import { deliveriesOf, type StreamOptions } from '../../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { type KafkaBroker, startKafka } from '../../support/kafka.js';
 import { describeReal } from '../../support/real.js';
 

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import type { Delivery } from '../../../src/lib/stream/index.js';
 import { Progress } from '../../../src/lib/stream/kafka/group.js';
 import { createHandover } from '../../../src/lib/stream/kafka/handover.js';
 import { kafkaSettings, topicsOf } from '../../../src/lib/stream/kafka/settings.js';
@@ -12,6 +11,7 @@ import {
   RecordReader,
   writeBatch,
 } from '../../../src/lib/stream/kafka/wire/record-batch.js';
+import type { Delivery } from '../../../src/lib/stream/message.js';
 import { parseStreamUrl } from '../../../src/lib/stream/url.js';
 import { fc } from '../../support/property.js';
 

@@ -1,6 +1,7 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { expect, it } from 'vitest';
-import { deliveriesOf, openSource } from '../../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../../src/lib/stream/message.js';
+import { openSource } from '../../../src/lib/stream/open.js';
 import { startBroker } from '../../support/broker.js';
 
 it('a source that holds its broker up can be closed while the broker still sends', async () => {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { openSink, openSource } from '../../../src/lib/stream/index.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { startMosquitto } from '../../support/mosquitto.js';
 import { describeReal } from '../../support/real.js';
 

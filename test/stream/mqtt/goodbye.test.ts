@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
-import { openSource } from '../../../src/lib/stream/index.js';
+import { openSource } from '../../../src/lib/stream/open.js';
 
 // The codec that mqtt.js uses, written by others, plays the broker.
 const peer = createRequire(createRequire(import.meta.url).resolve('mqtt'))('mqtt-packet');

@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
-import { deliveriesOf, type Header, openAdmin, openSink, openSource } from '../../../src/lib/stream/index.js';
+import { deliveriesOf, type Header } from '../../../src/lib/stream/message.js';
+import { openAdmin, openSink, openSource } from '../../../src/lib/stream/open.js';
 import { freePort, listening, type Mosquitto, startMosquitto } from '../../support/mosquitto.js';
 import { describeReal } from '../../support/real.js';
 

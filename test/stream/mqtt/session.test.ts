@@ -3,7 +3,8 @@ import { createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MqttClient } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
-import { deliveriesOf, openAdmin, openSink, openSource, type Source } from '../../../src/lib/stream/index.js';
+import { deliveriesOf, type Source } from '../../../src/lib/stream/message.js';
+import { openAdmin, openSink, openSource } from '../../../src/lib/stream/open.js';
 import { startBroker, type TestBroker } from '../../support/broker.js';
 
 const closing: { close(): Promise<void> }[] = [];

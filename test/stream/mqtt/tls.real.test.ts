@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { deliveriesOf, openSink, openSource } from '../../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../../src/lib/stream/message.js';
 import { brokerError } from '../../../src/lib/stream/mqtt/connect.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { type Certificates, makeCertificates } from '../../support/certificates.js';
 import { runCli } from '../../support/cli.js';
 import { freePort, listening, type Mosquitto, startMosquitto } from '../../support/mosquitto.js';

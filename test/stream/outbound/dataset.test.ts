@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { openDatasetSink } from '../../../src/lib/stream/file/dataset.js';
-import type { OutgoingMessage } from '../../../src/lib/stream/index.js';
+import type { OutgoingMessage } from '../../../src/lib/stream/message.js';
 import { topicAt } from '../../../src/lib/stream/route/transform.js';
 import { parseStreamUrl } from '../../../src/lib/stream/url.js';
 

@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest';
-import { deliveriesOf, openSource } from '../../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../../src/lib/stream/message.js';
+import { openSource } from '../../../src/lib/stream/open.js';
 
 vi.mock(import('../../../src/lib/stream/http/headers.js'), async (original) => {
   const real = await original();

@@ -1,12 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-  deliveriesOf,
-  openSink,
-  openSource,
-  type Source,
-  type StreamOptions,
-} from '../../../src/lib/stream/index.js';
+import { deliveriesOf, type Source, type StreamOptions } from '../../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { startHttp } from './servers.js';
 
 const ending: (() => Promise<unknown>)[] = [];

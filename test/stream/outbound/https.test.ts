@@ -2,10 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { generateKeyPair } from '../../../src/lib/core/index.js';
+import { generateKeyPair } from '../../../src/lib/core/crypto.js';
 import { openAuthority } from '../../../src/lib/provision/authority.js';
 import { certificateRequest } from '../../../src/lib/provision/certificates.js';
-import { deliveriesOf, openSink, openSource, type Source } from '../../../src/lib/stream/index.js';
+import { deliveriesOf, type Source } from '../../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 
 let folder: string;
 let ca: string;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeContexts } from '../../../src/lib/core/index.js';
-import { openSink } from '../../../src/lib/stream/index.js';
+import { writeContexts } from '../../../src/lib/core/contexts.js';
+import { openSink } from '../../../src/lib/stream/open.js';
 import { type TestPlatform, testPlatform } from '../../support/platform.js';
 
 let own: TestPlatform;

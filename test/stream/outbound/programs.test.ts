@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openSink } from '../../../src/lib/stream/index.js';
+import { openSink } from '../../../src/lib/stream/open.js';
 
 let folder: string;
 const path = process.env.PATH;

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { checkEndpoint, openAdmin, openRedis, openSink } from '../../../src/lib/stream/index.js';
+import { checkEndpoint } from '../../../src/lib/stream/broker/check.js';
+import { openAdmin, openSink } from '../../../src/lib/stream/open.js';
+import { openRedis } from '../../../src/lib/stream/redis/client.js';
 import { type Certificates, makeCertificates } from '../../support/certificates.js';
 import { describeReal } from '../../support/real.js';
 import { type Redis, startRedis } from '../../support/redis.js';

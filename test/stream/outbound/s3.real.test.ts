@@ -2,7 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { deliveriesOf, openAdmin, openSink, openSource } from '../../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../../src/lib/stream/message.js';
+import { openAdmin, openSink, openSource } from '../../../src/lib/stream/open.js';
 import { describeReal } from '../../support/real.js';
 import { type S3Server, startMoto, startVersitygw } from '../../support/s3.js';
 

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { bridgeRoute, runRoutes } from '../../../src/lib/stream/index.js';
+import { bridgeRoute } from '../../../src/lib/stream/route/bridge.js';
+import { runRoutes } from '../../../src/lib/stream/route/run.js';
 import { kcat, kcatWrite, startKafka } from '../../support/kafka.js';
 import { describeReal } from '../../support/real.js';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { openSink } from '../../../src/lib/stream/index.js';
+import { openSink } from '../../../src/lib/stream/open.js';
 import { startTcp } from './servers.js';
 
 const ending: (() => Promise<unknown>)[] = [];

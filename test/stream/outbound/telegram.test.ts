@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { openSink } from '../../../src/lib/stream/index.js';
+import { openSink } from '../../../src/lib/stream/open.js';
 import { startHttp } from './servers.js';
 
 const token = '123456:AA-bb_cc';

@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
-import { openSink, openSource } from '../../../src/lib/stream/index.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { runProgram } from '../../support/programs.js';
 import { describeReal, python } from '../../support/real.js';
 import { startHttp } from './servers.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import mqtt from 'mqtt';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { openSource } from '../../../src/lib/stream/index.js';
+import { openSource } from '../../../src/lib/stream/open.js';
 import { text, until } from '../../support/fake-streams.js';
 import { type KafkaBroker, kcat, startKafka } from '../../support/kafka.js';
 import { type Mosquitto, startMosquitto } from '../../support/mosquitto.js';

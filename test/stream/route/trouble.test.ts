@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { AiotError } from '../../../src/lib/core/index.js';
+import { AiotError } from '../../../src/lib/core/errors.js';
 import { routeOf } from '../../../src/lib/stream/route/load.js';
 import { createOutlet } from '../../../src/lib/stream/route/outlet.js';
 import { runRoutes } from '../../../src/lib/stream/route/run.js';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { openSource } from '../../../src/lib/stream/index.js';
+import { openSource } from '../../../src/lib/stream/open.js';
 import { runCli } from '../../support/cli.js';
 
 it('Chips on a bus are a stream: a JSON message a sample, with its time', async () => {

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
-import { deliveriesOf, openSink, openSource } from '../../../src/lib/stream/index.js';
+import { deliveriesOf } from '../../../src/lib/stream/message.js';
+import { openSink, openSource } from '../../../src/lib/stream/open.js';
 import { runCli } from '../../support/cli.js';
 import { describeReal } from '../../support/real.js';
 

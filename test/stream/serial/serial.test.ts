@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { openSource } from '../../../src/lib/stream/index.js';
+import { openSource } from '../../../src/lib/stream/open.js';
 import { LineSplitter } from '../../../src/lib/stream/serial/source.js';
 import { runCli } from '../../support/cli.js';
 import { fc } from '../../support/property.js';

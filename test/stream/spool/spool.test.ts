@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { OutgoingMessage } from '../../../src/lib/stream/index.js';
+import type { OutgoingMessage } from '../../../src/lib/stream/message.js';
 import { decodeRecord, encodeRecord } from '../../../src/lib/stream/spool/segments.js';
 import { openSpool, type Spool, spoolState } from '../../../src/lib/stream/spool/spool.js';
 import { root } from '../../support/cli.js';

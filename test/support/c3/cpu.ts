@@ -1,4 +1,4 @@
-import type { EspImage } from '../../../src/lib/formats/index.js';
+import type { EspImage } from '../../../src/lib/formats/esp-image/read.js';
 
 /** Calls into the ROM that the program makes. */
 const rom = { printf: 0x40000040, delay: 0x40000050 } as const;

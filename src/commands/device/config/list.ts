@@ -1,5 +1,10 @@
-import { AiotCommand, again, configTable, next, shared } from '../../../lib/cli/index.js';
-import { configListSchemas, withClient } from '../../../lib/registry/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { shared } from '../../../lib/cli/flags/shared.js';
+import { again } from '../../../lib/cli/invocation.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { configTable } from '../../../lib/cli/render/versions.js';
+import { configListSchemas } from '../../../lib/registry/config-api.js';
+import { withClient } from '../../../lib/registry/context.js';
 
 export default class DeviceConfigList extends AiotCommand {
   static override summary = 'List the configurations of devices that the platform has.';

@@ -1,7 +1,14 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, bold, configFacts, next, releaseFlags, shared } from '../../../lib/cli/index.js';
-import { operatorKey } from '../../../lib/provision/index.js';
-import { contextFor, pushConfig, pushedConfigSchema, withClient } from '../../../lib/registry/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { releaseFlags } from '../../../lib/cli/flags/rollouts.js';
+import { shared } from '../../../lib/cli/flags/shared.js';
+import { again } from '../../../lib/cli/invocation.js';
+import { bold } from '../../../lib/cli/render/style.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { configFacts } from '../../../lib/cli/render/versions.js';
+import { operatorKey } from '../../../lib/provision/operator-key.js';
+import { pushConfig, pushedConfigSchema } from '../../../lib/registry/config/push.js';
+import { contextFor, withClient } from '../../../lib/registry/context.js';
 
 export default class DeviceConfigPush extends AiotCommand {
   static override summary = 'Check a configuration of devices, sign it here, and put it into the registry.';

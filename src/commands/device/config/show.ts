@@ -1,6 +1,13 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, bold, configFacts, next, shared } from '../../../lib/cli/index.js';
-import { configVersionSchema, resolveConfig, withClient } from '../../../lib/registry/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { shared } from '../../../lib/cli/flags/shared.js';
+import { again } from '../../../lib/cli/invocation.js';
+import { bold } from '../../../lib/cli/render/style.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { configFacts } from '../../../lib/cli/render/versions.js';
+import { resolveConfig } from '../../../lib/registry/config/push.js';
+import { configVersionSchema } from '../../../lib/registry/config-api.js';
+import { withClient } from '../../../lib/registry/context.js';
 
 export default class DeviceConfigShow extends AiotCommand {
   static override summary = 'Show one version of a configuration: what it sets, with what holds besides.';

@@ -1,15 +1,12 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  bold,
-  firmwareFlags,
-  imageText,
-  next,
-  revision,
-  shellWord,
-} from '../../../lib/cli/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { firmwareFlags, revision } from '../../../lib/cli/flags/boards.js';
+import { imageText } from '../../../lib/cli/render/firmware.js';
+import { bold } from '../../../lib/cli/render/style.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { shellWord } from '../../../lib/core/text.js';
 import { createImage, imageInfoSchema } from '../../../lib/flash/images/image-info.js';
-import { chipNames, flashSizeBytes, flashSizes } from '../../../lib/formats/index.js';
+import { chipNames, flashSizeBytes, flashSizes } from '../../../lib/formats/esp-image/chips.js';
 
 const pages = { '8KB': 0x2000, '16KB': 0x4000, '32KB': 0x8000, '64KB': 0x10000 } as const;
 type Page = keyof typeof pages;

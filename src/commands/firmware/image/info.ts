@@ -1,5 +1,10 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, bold, flashOffset, imageText, next, shellWord } from '../../../lib/cli/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { flashOffset } from '../../../lib/cli/flags/boards.js';
+import { imageText } from '../../../lib/cli/render/firmware.js';
+import { bold } from '../../../lib/cli/render/style.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { shellWord } from '../../../lib/core/text.js';
 import { imageInfo, imageInfoSchema } from '../../../lib/flash/images/image-info.js';
 
 export default class FirmwareImageInfo extends AiotCommand {

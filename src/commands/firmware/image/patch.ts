@@ -1,5 +1,10 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, firmwareFlags, imageText, next, shellWord } from '../../../lib/cli/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { firmwareFlags } from '../../../lib/cli/flags/boards.js';
+import { imageText } from '../../../lib/cli/render/firmware.js';
+import { bold } from '../../../lib/cli/render/style.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { shellWord } from '../../../lib/core/text.js';
 import { imageInfoSchema, patchImage } from '../../../lib/flash/images/image-info.js';
 
 export default class FirmwareImagePatch extends AiotCommand {

@@ -1,5 +1,10 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, flashOffset, next, nvsMadeText, shellWord } from '../../../lib/cli/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { flashOffset } from '../../../lib/cli/flags/boards.js';
+import { nvsMadeText } from '../../../lib/cli/render/provisioned.js';
+import { bold } from '../../../lib/cli/render/style.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { shellWord } from '../../../lib/core/text.js';
 import { createNvs, nvsMadeSchema } from '../../../lib/flash/images/nvs.js';
 
 export default class FirmwareNvsCreate extends AiotCommand {

@@ -1,5 +1,10 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, bold, next, nvsText, shellWord } from '../../../lib/cli/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { again } from '../../../lib/cli/invocation.js';
+import { nvsText } from '../../../lib/cli/render/provisioned.js';
+import { bold } from '../../../lib/cli/render/style.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { shellWord } from '../../../lib/core/text.js';
 import { nvsReadSchema, readNvsFile } from '../../../lib/flash/images/nvs.js';
 
 export default class FirmwareNvsRead extends AiotCommand {

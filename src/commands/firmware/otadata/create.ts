@@ -1,7 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, next, otadataText, shellWord } from '../../../lib/cli/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { otadataText } from '../../../lib/cli/render/firmware.js';
+import { bold } from '../../../lib/cli/render/style.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { shellWord } from '../../../lib/core/text.js';
 import { createOtadata, otadataSchema } from '../../../lib/flash/images/partitions.js';
-import { otaStateNames } from '../../../lib/formats/index.js';
+import { otaStateNames } from '../../../lib/formats/otadata.js';
 
 export default class FirmwareOtadataCreate extends AiotCommand {
   static override summary = 'Make the otadata partition that starts an app slot.';

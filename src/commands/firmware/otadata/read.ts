@@ -1,5 +1,9 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, next, otadataText, shellWord } from '../../../lib/cli/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { otadataText } from '../../../lib/cli/render/firmware.js';
+import { bold } from '../../../lib/cli/render/style.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { shellWord } from '../../../lib/core/text.js';
 import { otadataSchema, readOtadataFile } from '../../../lib/flash/images/partitions.js';
 
 export default class FirmwareOtadataRead extends AiotCommand {

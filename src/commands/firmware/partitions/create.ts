@@ -1,7 +1,12 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, flashOffset, next, partitionsText, shellWord } from '../../../lib/cli/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { flashOffset } from '../../../lib/cli/flags/boards.js';
+import { partitionsText } from '../../../lib/cli/render/firmware.js';
+import { bold } from '../../../lib/cli/render/style.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { shellWord } from '../../../lib/core/text.js';
 import { createPartitions, partitionsSchema } from '../../../lib/flash/images/partitions.js';
-import { flashSizeBytes, flashSizes } from '../../../lib/formats/index.js';
+import { flashSizeBytes, flashSizes } from '../../../lib/formats/esp-image/chips.js';
 
 export default class FirmwarePartitionsCreate extends AiotCommand {
   static override summary = 'Make a partition table of a CSV file.';

@@ -1,7 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, importedRoutesText, next, shellWord } from '../../../lib/cli/index.js';
-import { AiotError } from '../../../lib/core/index.js';
-import { importedRoutesSchema, importRoutes, presetNames } from '../../../lib/stream/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { importedRoutesText } from '../../../lib/cli/render/streams.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { AiotError } from '../../../lib/core/errors.js';
+import { shellWord } from '../../../lib/core/text.js';
+import { importedRoutesSchema, importRoutes } from '../../../lib/stream/route/node-red.js';
+import { presetNames } from '../../../lib/stream/route/schema.js';
 
 export default class StreamRouteImport extends AiotCommand {
   static override summary = 'Make a file of routes of a Node-RED flow, or of a preset.';

@@ -1,13 +1,10 @@
 import { Args } from '@oclif/core';
-import {
-  AiotCommand,
-  listedRoutesText,
-  next,
-  setFlag,
-  shellWord,
-  variablesOf,
-} from '../../../lib/cli/index.js';
-import { listedRoutesSchema, listRoutes } from '../../../lib/stream/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { setFlag, variablesOf } from '../../../lib/cli/flags/shared.js';
+import { listedRoutesText } from '../../../lib/cli/render/streams.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { shellWord } from '../../../lib/core/text.js';
+import { listedRoutesSchema, listRoutes } from '../../../lib/stream/route/load.js';
 
 export default class StreamRouteList extends AiotCommand {
   static override hiddenAliases = ['stream:route'];

@@ -1,17 +1,14 @@
 import { Args, Flags } from '@oclif/core';
-import {
-  AiotCommand,
-  brokerFlags,
-  brokerOptions,
-  dim,
-  plural,
-  routesEndText,
-  setFlag,
-  variablesOf,
-  watchFlags,
-  watchOptions,
-} from '../../../lib/cli/index.js';
-import { loadRoutes, routesEndSchema, runWatched } from '../../../lib/stream/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { brokerFlags, brokerOptions } from '../../../lib/cli/flags/brokers.js';
+import { setFlag, variablesOf } from '../../../lib/cli/flags/shared.js';
+import { watchFlags, watchOptions } from '../../../lib/cli/flags/streams.js';
+import { routesEndText } from '../../../lib/cli/render/streams.js';
+import { dim } from '../../../lib/cli/render/style.js';
+import { plural } from '../../../lib/core/figures.js';
+import { loadRoutes } from '../../../lib/stream/route/load.js';
+import { routesEndSchema } from '../../../lib/stream/route/types.js';
+import { runWatched } from '../../../lib/stream/route/watch.js';
 
 export default class StreamRouteRun extends AiotCommand {
   static override summary = 'Run the routes of a file, until Ctrl-C or their sources end.';

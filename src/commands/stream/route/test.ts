@@ -1,15 +1,11 @@
 import { Args } from '@oclif/core';
-import {
-  AiotCommand,
-  junitReport,
-  next,
-  setFlag,
-  shared,
-  shellWord,
-  testedRoutesText,
-  variablesOf,
-} from '../../../lib/cli/index.js';
-import { testedRoutesSchema, testRoutes } from '../../../lib/stream/index.js';
+import { AiotCommand } from '../../../lib/cli/command.js';
+import { setFlag, shared, variablesOf } from '../../../lib/cli/flags/shared.js';
+import { junitReport } from '../../../lib/cli/junit.js';
+import { testedRoutesText } from '../../../lib/cli/render/streams.js';
+import { next } from '../../../lib/cli/render/text.js';
+import { shellWord } from '../../../lib/core/text.js';
+import { testedRoutesSchema, testRoutes } from '../../../lib/stream/route/cases.js';
 
 export default class StreamRouteTest extends AiotCommand {
   static override summary = "Try a file's routes on the cases in it; opens nothing.";

@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core';
-import { AiotError } from '../../core/index.js';
-import type { AfterMode, BeforeMode, LoaderOptions, LoaderProgress } from '../../flash/index.js';
-import { offsetOf } from '../../flash/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { AfterMode, BeforeMode, LoaderOptions, LoaderProgress } from '../../flash/loader/types.js';
+import { offsetOf } from '../../flash/plan/place.js';
 import {
   type ChipName,
   chipNames,
@@ -9,8 +9,8 @@ import {
   flashModes,
   flashSizeBytes,
   flashSizes,
-} from '../../formats/index.js';
-import type { ImageRequest } from '../../provision/index.js';
+} from '../../formats/esp-image/chips.js';
+import type { ImageRequest } from '../../provision/chip-options.js';
 import type { Progress, ProgressState } from '../live/progress.js';
 import { decimal } from './shared.js';
 

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core';
-import { credentialsFrom, type StreamCredentials } from '../../stream/index.js';
+import { credentialsFrom } from '../../stream/credentials.js';
+import type { StreamCredentials } from '../../stream/message.js';
 import { readSecret } from '../secrets.js';
 import { shared } from './shared.js';
 

@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotError } from '../../core/index.js';
-import { type ChangeDevices, type DeviceChange, groupName, tagName, tagValue } from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { ChangeDevices } from '../../registry/change-devices.js';
+import { type DeviceChange, groupName, tagName, tagValue } from '../../registry/fleet-api.js';
 import { shared } from './shared.js';
 
 export const selector = Flags.string({

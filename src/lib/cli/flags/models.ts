@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
-import { AiotError } from '../../core/index.js';
-import type { LabelFrom } from '../../data/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { LabelFrom } from '../../data/tables/loose-recordings.js';
 import { reportFlags } from '../report.js';
 import { decimal, shared } from './shared.js';
 

@@ -1,8 +1,10 @@
 import { Flags, type Interfaces } from '@oclif/core';
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
-import { compatibilities, type UpOptions } from '../../platform/index.js';
-import { eventTypeSchema, isScope, roles } from '../../registry/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { compatibilities } from '../../platform/options.js';
+import type { UpOptions } from '../../platform/up/options.js';
+import { isScope, roles } from '../../registry/access.js';
+import { eventTypeSchema } from '../../registry/events/api.js';
 import { duration, setFlag, shared, sizeInBytes, variablesOf } from './shared.js';
 
 const port = (summary: string, env: string, value: number) =>

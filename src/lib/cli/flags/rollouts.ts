@@ -1,14 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotError, issueText } from '../../core/index.js';
-import { parseLatency, parseShare } from '../../device/index.js';
-import type { RehearseOptions } from '../../fleet/index.js';
-import {
-  amountSchema,
-  type days,
-  type RolloutPolicyInput,
-  rolloutPolicySchema,
-  rolloutTimesMs,
-} from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
+import { parseLatency, parseShare } from '../../device/fleet/network.js';
+import type { RehearseOptions } from '../../fleet/rehearse.js';
+import { amountSchema } from '../../registry/rollouts/amount.js';
+import { type days, type RolloutPolicyInput, rolloutPolicySchema } from '../../registry/rollouts/schema.js';
+import { rolloutTimesMs } from '../../registry/rollouts/shadow.js';
 import { duration, shared, sizeInBytes } from './shared.js';
 
 const amount = (name: string, text: string) => {

@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotError, formatDuration, parseDuration } from '../../core/index.js';
-import { checkChipId, checkMac } from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import { formatDuration, parseDuration } from '../../core/time.js';
+import { checkChipId, checkMac } from '../../registry/fields.js';
 
 /** The shortest and the longest time that a flag takes, ms. */
 type Bounds = {

@@ -1,29 +1,20 @@
 import { Flags, type Interfaces } from '@oclif/core';
-import { AiotError } from '../../core/index.js';
-import { motorStates } from '../../data/index.js';
+import { AiotError } from '../../core/errors.js';
+import { motorStates } from '../../data/motor.js';
+import { parseClock, parseLatency, parseShare } from '../../device/fleet/network.js';
 import {
   describeFleetEvent,
-  describeGuideEvent,
-  describeKitEvent,
   type FleetOptions,
-  guideRoles,
-  parseClock,
-  parseLatency,
-  parseShare,
-  parseSpeed,
-  simulateBoardAtGuide,
   simulateFleet,
-  simulateKit,
   usualTemplate,
-} from '../../device/index.js';
-import {
-  describeChipEvent,
-  type SimulateChipOptions,
-  type SimulatedChipName,
-  simulateChip,
-  simulatedChipNames,
-  startFaultNames,
-} from '../../flash/index.js';
+} from '../../device/fleet/simulate.js';
+import { simulateBoardAtGuide } from '../../device/guide/at-platform.js';
+import { describeGuideEvent, guideRoles } from '../../device/guide/simulate.js';
+import { describeKitEvent, simulateKit } from '../../device/kit.js';
+import { parseSpeed } from '../../device/telemetry/sensor.js';
+import { startFaultNames } from '../../flash/rom/control.js';
+import { type SimulatedChipName, simulatedChipNames } from '../../flash/rom/identity.js';
+import { describeChipEvent, type SimulateChipOptions, simulateChip } from '../../flash/rom/simulate.js';
 import { shared } from './shared.js';
 
 type SimulationFlags = Interfaces.InferredFlags<

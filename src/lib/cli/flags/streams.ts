@@ -1,6 +1,9 @@
 import { Flags } from '@oclif/core';
-import { AiotError } from '../../core/index.js';
-import { type BridgeOptions, decoderNames, positionFrom, printFormats } from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import { decoderNames } from '../../stream/decode/values.js';
+import { positionFrom } from '../../stream/message.js';
+import type { BridgeOptions } from '../../stream/route/bridge.js';
+import { printFormats } from '../../stream/tail/print.js';
 import { duration } from './shared.js';
 
 /** Names in a row: `a,b.c`. */

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
-import { size } from '../../core/index.js';
-import type { BoardRow } from '../../flash/index.js';
+import { size } from '../../core/figures.js';
+import type { BoardRow } from '../../flash/write/flash-boards.js';
 import { cyan, dim, forTerminal, green, oneLine, red } from '../render/style.js';
 import { bar } from '../render/text.js';
 import type { Progress } from './progress.js';

@@ -1,4 +1,4 @@
-import type { EpochFigures } from '../../model/index.js';
+import type { EpochFigures } from '../../model/train/types.js';
 import { epochText } from '../render/training.js';
 import type { ProgressState } from './progress.js';
 

@@ -1,5 +1,6 @@
 import type { ReadStream } from 'node:tty';
-import type { Answer, LoopBegun, LoopOptions } from '../../loop/index.js';
+import type { LoopBegun, LoopOptions } from '../../loop/run/options.js';
+import type { Answer } from '../../loop/types.js';
 import { answerLine, loopFrame, spreadMs, spreadParts } from '../render/loop.js';
 import { dim, forTerminal } from '../render/style.js';
 import { drawsOver, Redraw } from './redraw.js';

@@ -1,5 +1,7 @@
 import type { ReadStream } from 'node:tty';
-import type { CrashFrame, Level, MonitorControl, MonitorEvent, MonitorOptions } from '../../flash/index.js';
+import type { CrashFrame } from '../../flash/monitor/crashes.js';
+import type { Level, MonitorEvent } from '../../flash/monitor/events.js';
+import type { MonitorControl, MonitorOptions } from '../../flash/monitor/monitor.js';
 import { bold, cyan, dim, forTerminal, green, red, yellow } from '../render/style.js';
 import { timeOfDay } from '../render/time.js';
 import { LivePlot, screenOf } from './plot.js';

@@ -1,11 +1,6 @@
-import {
-  type RunPipelineOptions,
-  type RunRecord,
-  type RunResult,
-  refusalOfRun,
-  resultOfRun,
-  type StepRecord,
-} from '../../pipeline/index.js';
+import type { RunRecord, StepRecord } from '../../pipeline/run/record.js';
+import { type RunResult, refusalOfRun, resultOfRun } from '../../pipeline/run/result.js';
+import type { RunPipelineOptions } from '../../pipeline/run/run-pipeline.js';
 import { AiotCommand } from '../command.js';
 import { again } from '../invocation.js';
 import { runText, stepStateText, waysToDevices } from '../render/pipeline.js';

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { thousands } from '../../core/index.js';
+import { thousands } from '../../core/figures.js';
 import { dim, forTerminal, oneLine } from '../render/style.js';
 import { bar } from '../render/text.js';
 import { Redraw } from './redraw.js';

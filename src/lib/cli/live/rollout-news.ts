@@ -1,4 +1,4 @@
-import type { Rollout } from '../../registry/index.js';
+import type { Rollout } from '../../registry/rollouts/schema.js';
 import { sparkline } from '../render/chart.js';
 import { bold, cyan, dim, green, red } from '../render/style.js';
 import { clipped, elapsed } from '../render/text.js';

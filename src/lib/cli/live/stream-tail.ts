@@ -1,14 +1,10 @@
-import { AiotError, jsonLine, size } from '../../core/index.js';
-import {
-  createStatistics,
-  decoderFor,
-  fieldReader,
-  type PrinterOptions,
-  printerFor,
-  type Shown,
-  type TailEnd,
-  type TailProgress,
-} from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import { size } from '../../core/figures.js';
+import { jsonLine } from '../../core/text.js';
+import { decoderFor } from '../../stream/decode/decoder.js';
+import { type PrinterOptions, printerFor } from '../../stream/tail/print.js';
+import { fieldReader, type Shown, type TailEnd, type TailProgress } from '../../stream/tail/select.js';
+import { createStatistics } from '../../stream/tail/statistics.js';
 import { pictureText, sparkline } from '../render/chart.js';
 import { messageText, streamStatisticsText } from '../render/streams.js';
 import { colored, cyan, dim, forTerminal } from '../render/style.js';

@@ -1,6 +1,9 @@
-import { type AiotError, plural, shellWord, size } from '../../core/index.js';
+import type { AiotError } from '../../core/errors.js';
+import { plural, size } from '../../core/figures.js';
+import { shellWord } from '../../core/text.js';
 import type { BoardErased, BoardInfo, BoardRead, BoardVerified } from '../../flash/board.js';
-import type { Boards, Flashed, Planned, PortInfo } from '../../flash/index.js';
+import type { PortInfo } from '../../flash/port/list.js';
+import type { Boards, Flashed, Planned } from '../../flash/write/result.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, next, table } from './text.js';
 

@@ -1,6 +1,6 @@
-import { size, thousands } from '../../core/index.js';
-import type { Inspection } from '../../model/index.js';
-import type { GrayPicture } from '../../vision/index.js';
+import { size, thousands } from '../../core/figures.js';
+import type { Inspection } from '../../model/inspect/inspection.js';
+import type { GrayPicture } from '../../vision/picture.js';
 import { bold, colored, cyan, dim, styleSwitch } from './style.js';
 
 /** One line of a plot over time. */

@@ -1,12 +1,10 @@
-import { percent, plural, thousands } from '../../core/index.js';
-import type {
-  CheckReport,
-  Drift,
-  Extracted,
-  RecordingLine,
-  SchemaResult,
-  Statistics,
-} from '../../data/index.js';
+import { percent, plural, thousands } from '../../core/figures.js';
+import type { CheckReport } from '../../data/check/report.js';
+import type { RecordingLine } from '../../data/dataset/summary.js';
+import type { Drift } from '../../data/drift/result.js';
+import type { SchemaResult } from '../../data/schema.js';
+import type { Extracted } from '../../data/sources/extract.js';
+import type { Statistics } from '../../data/statistics.js';
 import { halved, sparkline } from './chart.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { facts, table } from './text.js';

@@ -1,13 +1,13 @@
-import { plural, size } from '../../core/index.js';
-import {
-  type DatasetInfo,
-  type Exported,
-  lostText,
-  type RecordingShown,
-  type RemovedRecordings,
-  type Retention,
-  type StoredRecording,
-} from '../../registry/index.js';
+import { plural, size } from '../../core/figures.js';
+import { lostText } from '../../registry/damage.js';
+import type {
+  DatasetInfo,
+  RecordingShown,
+  RemovedRecordings,
+  Retention,
+  StoredRecording,
+} from '../../registry/datasets/bodies.js';
+import type { Exported } from '../../registry/datasets/save.js';
 import { oneLine, yellow } from './style.js';
 import { facts, table } from './text.js';
 import { minute, moment } from './time.js';

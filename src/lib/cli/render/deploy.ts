@@ -1,5 +1,9 @@
-import { plural, size } from '../../core/index.js';
-import type { Applied, CheckedDeployment, DeployDiff, DeployStatus, Rendered } from '../../deploy/index.js';
+import { plural, size } from '../../core/figures.js';
+import type { Applied } from '../../deploy/apply.js';
+import type { CheckedDeployment } from '../../deploy/check/check.js';
+import type { DeployDiff } from '../../deploy/diff.js';
+import type { Rendered } from '../../deploy/render.js';
+import type { DeployStatus } from '../../deploy/status.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { table } from './text.js';
 

@@ -1,6 +1,9 @@
-import { foldsText, percent, plural, shareText, size, thousands } from '../../core/index.js';
-import type { FeaturesResult } from '../../data/index.js';
-import type { Comparison, EvaluateResult, Explanation, FileEvaluation, Gate } from '../../model/index.js';
+import { foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
+import type { FeaturesResult } from '../../data/features/make.js';
+import type { Gate } from '../../model/evaluate/gates.js';
+import type { EvaluateResult, FileEvaluation } from '../../model/evaluate/result.js';
+import type { Comparison } from '../../model/inspect/comparison.js';
+import type { Explanation } from '../../model/inspect/explanation.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { bar, facts, table } from './text.js';
 

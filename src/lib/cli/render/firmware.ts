@@ -1,12 +1,14 @@
 import { relative } from 'node:path';
-import { plural, shellWord, size, thousands } from '../../core/index.js';
+import { plural, size, thousands } from '../../core/figures.js';
+import { shellWord } from '../../core/text.js';
 import type { ImageInfo } from '../../flash/images/image-info.js';
+import type { Inspected } from '../../flash/images/inspect.js';
 import type { Merged } from '../../flash/images/merge.js';
-import type { Inspected, OtadataShown, Partitions } from '../../flash/index.js';
-import { espChips } from '../../formats/index.js';
+import type { OtadataShown, Partitions } from '../../flash/images/partitions.js';
+import { espChips } from '../../formats/esp-image/chips.js';
 import type { FirmwareBuild } from '../../project/firmware/build.js';
 import type { FirmwareTest } from '../../project/firmware/test-run.js';
-import type { Burden } from '../../sensor/index.js';
+import type { Burden } from '../../sensor/burden.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { facts, table } from './text.js';
 

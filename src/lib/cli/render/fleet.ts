@@ -1,15 +1,10 @@
-import { plural } from '../../core/index.js';
-import type { Conformity } from '../../device/index.js';
-import type {
-  Changeable,
-  ChangedDevice,
-  DeviceHistoryEntry,
-  DeviceInfo,
-  DeviceMessage,
-  DeviceReply,
-  DeviceSecret,
-  DevicesChanged,
-} from '../../registry/index.js';
+import { plural } from '../../core/figures.js';
+import type { Conformity } from '../../device/conform/conform.js';
+import type { DevicesChanged } from '../../registry/change-devices.js';
+import type { DeviceInfo } from '../../registry/fields.js';
+import type { Changeable, ChangedDevice, DeviceHistoryEntry } from '../../registry/fleet-api.js';
+import type { DeviceSecret } from '../../registry/secrets.js';
+import type { DeviceMessage, DeviceReply } from '../../registry/talk-api.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { cut, table } from './text.js';
 import { ago, minute } from './time.js';

@@ -1,5 +1,6 @@
-import { percent, size, thousands } from '../../core/index.js';
-import type { ChipFit, Fit, Inspection } from '../../model/index.js';
+import { percent, size, thousands } from '../../core/figures.js';
+import type { ChipFit, Fit } from '../../model/fit/result.js';
+import type { Inspection } from '../../model/inspect/inspection.js';
 import { arenaChart } from './chart.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { facts, table } from './text.js';

@@ -1,8 +1,11 @@
-import { plural, size, thousands } from '../../core/index.js';
-import type { Answer, LoopResult, LoopStatus, StageResult } from '../../loop/index.js';
+import { plural, size, thousands } from '../../core/figures.js';
+import type { StageResult } from '../../loop/har/layout.js';
 import type { CheckedLoop } from '../../loop/operate/check.js';
 import type { InstalledLoop } from '../../loop/operate/install.js';
 import type { ListedLoop, ListedLoops } from '../../loop/operate/list.js';
+import type { LoopResult } from '../../loop/run/result.js';
+import type { LoopStatus } from '../../loop/status.js';
+import type { Answer } from '../../loop/types.js';
 import { plotText, type Series } from './chart.js';
 import { bold, cyan, dim, green, red, yellow } from './style.js';
 import { bar, clipped, elapsed, facts, table } from './text.js';

@@ -1,12 +1,9 @@
-import { size } from '../../core/index.js';
-import {
-  type RunRecord,
-  type RunResult,
-  type RunStatus,
-  type StepRecord,
-  stepLabel,
-  type WatchEvent,
-} from '../../pipeline/index.js';
+import { size } from '../../core/figures.js';
+import { stepLabel } from '../../pipeline/graph-model.js';
+import type { RunRecord, StepRecord } from '../../pipeline/run/record.js';
+import type { RunResult } from '../../pipeline/run/result.js';
+import type { RunStatus } from '../../pipeline/status.js';
+import type { WatchEvent } from '../../pipeline/watch/watch.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
 import { minute, timeOfDay } from './time.js';

@@ -1,24 +1,18 @@
-import { plural, shellWord, size } from '../../core/index.js';
-import type {
-  BrokerFiles,
-  InstalledPlatform,
-  LogLine,
-  Restored,
-  UpResult,
-  Verified,
-} from '../../platform/index.js';
-import {
-  type Damage,
-  type Job,
-  type LoginLink,
-  lostText,
-  type PlatformEvent,
-  type Status,
-  type Token,
-  type User,
-  type Webhook,
-  type WebhookTest,
-} from '../../registry/index.js';
+import { plural, size } from '../../core/figures.js';
+import { shellWord } from '../../core/text.js';
+import type { Restored } from '../../platform/backup/restore.js';
+import type { BrokerFiles } from '../../platform/broker/external-files.js';
+import type { InstalledPlatform } from '../../platform/up/install.js';
+import type { LogLine } from '../../platform/up/logs.js';
+import type { UpResult } from '../../platform/up/options.js';
+import type { Verified } from '../../platform/verify/verify.js';
+import type { Token, User } from '../../registry/access.js';
+import type { Status } from '../../registry/api.js';
+import { type Damage, lostText } from '../../registry/damage.js';
+import type { PlatformEvent } from '../../registry/events/api.js';
+import type { Job } from '../../registry/jobs/api.js';
+import type { LoginLink } from '../../registry/session-api.js';
+import type { Webhook, WebhookTest } from '../../registry/webhooks/api.js';
 import type { ProgressState } from '../live/progress.js';
 import { bold, cyan, dim, green, oneLine, red, yellow } from './style.js';
 import { cut, elapsed, facts, lineWidth, table } from './text.js';

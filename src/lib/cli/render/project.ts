@@ -1,6 +1,8 @@
-import { foldsText, percent, plural, shareText, shellWord, size, thousands } from '../../core/index.js';
-import type { DemoFolds, DemoResult } from '../../demo/index.js';
-import type { InitResult, Survey } from '../../project/index.js';
+import { foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
+import { shellWord } from '../../core/text.js';
+import type { DemoFolds, DemoResult } from '../../demo/demo.js';
+import type { InitResult } from '../../project/init.js';
+import type { Survey } from '../../project/own-project.js';
 import { bold, dim, yellow } from './style.js';
 import { elapsed, facts, next, table } from './text.js';
 

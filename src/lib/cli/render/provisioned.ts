@@ -1,7 +1,10 @@
-import { plural, shellWord, size } from '../../core/index.js';
-import type { Onboarded } from '../../device/index.js';
-import type { NvsMade, NvsRead } from '../../flash/index.js';
-import type { FleetResult, ProvisionedDevice, VerifiedDevice } from '../../provision/index.js';
+import { plural, size } from '../../core/figures.js';
+import { shellWord } from '../../core/text.js';
+import type { Onboarded } from '../../device/onboard/onboard.js';
+import type { NvsMade, NvsRead } from '../../flash/images/nvs.js';
+import type { VerifiedDevice } from '../../provision/birth.js';
+import type { ProvisionedDevice } from '../../provision/provision.js';
+import type { FleetResult } from '../../provision/provision-fleet.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
 import { day, minute } from './time.js';

@@ -1,15 +1,15 @@
-import { plural, size, thousands } from '../../core/index.js';
-import type { Rehearsals } from '../../fleet/index.js';
+import { plural, size, thousands } from '../../core/figures.js';
+import type { Rehearsals } from '../../fleet/rehearse.js';
+import type { FollowRolloutOptions } from '../../registry/rollouts/deploy.js';
+import type { RolloutReport } from '../../registry/rollouts/report.js';
 import type {
-  FollowRolloutOptions,
   Release,
   Rollout,
   RolloutDeviceInfo,
   RolloutPlan,
-  RolloutReport,
   RolloutStatus,
-  ShadowPolicy,
-} from '../../registry/index.js';
+} from '../../registry/rollouts/schema.js';
+import type { ShadowPolicy } from '../../registry/rollouts/shadow.js';
 import { offlineNote } from '../live/rollout-news.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';

@@ -1,22 +1,20 @@
-import { plural, printable, printablePayload, size, thousands } from '../../core/index.js';
-import {
-  type Bench,
-  type CheatSheet,
-  type Checked,
-  type Created,
-  type ImportedRoutes,
-  type Installed,
-  type Lag,
-  type ListedRoutes,
-  type Login,
-  type RoutesEnd,
-  type Shown,
-  type StreamStatistics,
-  shownBytes,
-  stateText,
-  type TestedRoutes,
-  type Topics,
-} from '../../stream/index.js';
+import { plural, size, thousands } from '../../core/figures.js';
+import { printable, printablePayload } from '../../core/text.js';
+import type { Bench } from '../../stream/broker/bench.js';
+import type { Checked } from '../../stream/broker/check.js';
+import type { Created } from '../../stream/broker/create.js';
+import type { Lag, Topics } from '../../stream/broker/inspect.js';
+import type { CheatSheet } from '../../stream/cheat-sheets.js';
+import type { Login } from '../../stream/credentials.js';
+import type { Installed } from '../../stream/route/bridge.js';
+import type { TestedRoutes } from '../../stream/route/cases.js';
+import type { ListedRoutes } from '../../stream/route/load.js';
+import type { ImportedRoutes } from '../../stream/route/node-red.js';
+import type { RoutesEnd } from '../../stream/route/types.js';
+import { stateText } from '../../stream/route/watch.js';
+import type { Shown } from '../../stream/tail/select.js';
+import type { StreamStatistics } from '../../stream/tail/statistics.js';
+import { bytesOf as shownBytes } from '../../stream/tail/template.js';
 import { bold, cyan, dim, green, red, yellow } from './style.js';
 import { facts, table } from './text.js';
 import { timeOfDay } from './time.js';

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { printable, printableLines } from '../../core/index.js';
+import { printable, printableLines } from '../../core/text.js';
 
 /** Colours only where a person reads: set once per command from the terminal, --no-color and --json. */
 let on = false;

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { bold, cyan, dim, oneLine } from './style.js';
 import { width, wordsOf, wrapped } from './wrap.js';
 
-export { elapsed } from '../../core/index.js';
+export { elapsed } from '../../core/figures.js';
 
 /**
  * Characters that a line of results has room for: what COLUMNS says, or the terminal. Without either there is no end: what a

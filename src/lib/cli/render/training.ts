@@ -1,6 +1,8 @@
 import { relative } from 'node:path';
-import { foldsText, percent, plural, shareText, size } from '../../core/index.js';
-import type { EpochFigures, FoldsFile, QuantizeResult, SearchFile, TrainResult } from '../../model/index.js';
+import { foldsText, percent, plural, shareText, size } from '../../core/figures.js';
+import type { QuantizeResult } from '../../model/quantize/result.js';
+import type { FoldsFile, SearchFile, TrainResult } from '../../model/train/result.js';
+import type { EpochFigures } from '../../model/train/types.js';
 import { green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
 

@@ -1,15 +1,17 @@
-import { percent, plural, printable, size } from '../../core/index.js';
-import type { GuidePushed, OciPushed, PushResult, VerifyResult, Why } from '../../model/index.js';
-import type { TrustChange, TrustStatus } from '../../provision/index.js';
-import type {
-  AuditEntry,
-  ConfigVersion,
-  FirmwareVersion,
-  GuideProvisioned,
-  ModelVersion,
-  SignatureResult,
-  ToSign,
-} from '../../registry/index.js';
+import { percent, plural, size } from '../../core/figures.js';
+import { printable } from '../../core/text.js';
+import type { GuidePushed } from '../../model/publish/guide.js';
+import type { OciPushed } from '../../model/publish/oci.js';
+import type { PushResult } from '../../model/publish/push.js';
+import type { VerifyResult } from '../../model/publish/verify.js';
+import type { Why } from '../../model/publish/why.js';
+import type { TrustChange, TrustStatus } from '../../provision/trust.js';
+import type { AuditEntry, ModelVersion } from '../../registry/api.js';
+import type { ConfigVersion } from '../../registry/config-api.js';
+import type { FirmwareVersion } from '../../registry/firmware-api.js';
+import type { GuideProvisioned } from '../../registry/guide/provision.js';
+import type { SignatureResult } from '../../registry/signatures.js';
+import type { ToSign } from '../../registry/to-sign.js';
 import { bold, dim, yellow } from './style.js';
 import { facts, next, table } from './text.js';
 import { day, minute, moment } from './time.js';

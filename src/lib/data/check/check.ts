@@ -1,4 +1,4 @@
-import type { SignalSpec } from '../../signal/index.js';
+import type { SignalSpec } from '../../signal/spec.js';
 import type { Dataset, Finding, Split } from '../types.js';
 import { checkCopies, checkSplit } from './copies.js';
 import { checkClipping, checkStuck, checkSwapped } from './fields.js';

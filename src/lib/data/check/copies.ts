@@ -1,5 +1,6 @@
-import { AiotError, percent } from '../../core/index.js';
-import type { SignalSpec } from '../../signal/index.js';
+import { AiotError } from '../../core/errors.js';
+import { percent } from '../../core/figures.js';
+import type { SignalSpec } from '../../signal/spec.js';
 import { type CopyPair, copiesIn } from '../copies/copies.js';
 import type { Dataset, Evidence, Finding, Split } from '../types.js';
 import { listIds } from './report.js';

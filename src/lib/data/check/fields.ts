@@ -1,4 +1,4 @@
-import { percent } from '../../core/index.js';
+import { percent } from '../../core/figures.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 import { listIds } from './report.js';
 

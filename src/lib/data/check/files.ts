@@ -1,7 +1,9 @@
 import { readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, loadProject, percent, plural } from '../../core/index.js';
-import type { SignalSpec } from '../../signal/index.js';
+import { AiotError } from '../../core/errors.js';
+import { percent, plural } from '../../core/figures.js';
+import { loadProject } from '../../core/project.js';
+import type { SignalSpec } from '../../signal/spec.js';
 import { readListing } from '../dataset/listing.js';
 import { datasetSummary } from '../dataset/summary.js';
 import type { Part } from '../parts.js';

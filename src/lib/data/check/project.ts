@@ -1,6 +1,8 @@
 import { join } from 'node:path';
-import { AiotError, type Project, type ProjectConfig } from '../../core/index.js';
-import { signalSpecOf } from '../../signal/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Project } from '../../core/project.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
+import { signalSpecOf } from '../../signal/spec.js';
 import { openDataset } from '../dataset/open.js';
 import { datasetSummary } from '../dataset/summary.js';
 import { splitDataset } from '../split.js';

@@ -1,5 +1,6 @@
-import { percent, plural, thousands } from '../../core/index.js';
-import { type SignalSpec, windowCount } from '../../signal/index.js';
+import { percent, plural, thousands } from '../../core/figures.js';
+import { windowCount } from '../../signal/pipeline.js';
+import type { SignalSpec } from '../../signal/spec.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 import { listIds } from './report.js';
 

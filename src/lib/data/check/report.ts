@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { findingKinds, type Split } from '../types.js';
 
 const single = z.union([z.number(), z.string()]);

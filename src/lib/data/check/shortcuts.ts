@@ -1,5 +1,6 @@
-import { percent, seededRandom, shuffled } from '../../core/index.js';
-import type { SignalSpec } from '../../signal/index.js';
+import { percent } from '../../core/figures.js';
+import { seededRandom, shuffled } from '../../core/numbers.js';
+import type { SignalSpec } from '../../signal/spec.js';
 import { groupFolds, trainDiscriminant } from '../features/discriminant.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 import { removalAdvice, removesRepeats, repeatShare } from './recordings.js';

@@ -1,5 +1,8 @@
 import { basename } from 'node:path';
-import { AiotError, digestOf, percent, plural, requireFile, thousands } from '../../core/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { percent, plural, thousands } from '../../core/figures.js';
+import { requireFile } from '../../core/files.js';
 import type { Part } from '../parts.js';
 import { openTable, type Table, type TableShape } from '../tables/table.js';
 import type { Finding } from '../types.js';

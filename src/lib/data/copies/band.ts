@@ -1,4 +1,4 @@
-import { conditioned } from '../../signal/index.js';
+import { conditioned } from '../../signal/pipeline.js';
 import type { Dataset, Recording } from '../types.js';
 
 /** Samples a second of what is searched, and the highest frequency in it; slower recordings are searched as they are. */

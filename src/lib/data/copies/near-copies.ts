@@ -1,4 +1,4 @@
-import { conditioned } from '../../signal/index.js';
+import { conditioned } from '../../signal/pipeline.js';
 import type { Dataset, Recording } from '../types.js';
 import { movingSizes, settlingCycles, withoutLevel } from './band.js';
 

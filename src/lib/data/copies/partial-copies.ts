@@ -1,4 +1,4 @@
-import { gaussian, seededRandom } from '../../core/index.js';
+import { gaussian, seededRandom } from '../../core/numbers.js';
 import type { Dataset } from '../types.js';
 import { type Bands, bandsOf, scaleBy, scaleFields, searchHz } from './band.js';
 

@@ -1,6 +1,9 @@
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, issueText, namePattern, readJson, unless, writeJsonAtomic } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, unless } from '../../core/errors.js';
+import { readJson, writeJsonAtomic } from '../../core/files.js';
+import { issueText } from '../../core/issues.js';
+import { namePattern } from '../../core/names.js';
 
 const recordingEntry = z.strictObject({
   id: z.string().regex(namePattern),

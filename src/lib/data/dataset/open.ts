@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { AiotError, canonicalJson, type Project, type ProjectConfig } from '../../core/index.js';
+import { canonicalJson } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import type { Project } from '../../core/project.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
 import type { Dataset, Recording } from '../types.js';
 import { readListing } from './listing.js';
 import { csvFilesIn, type Expected, readListed, readLoose } from './read.js';

@@ -1,6 +1,8 @@
-import { sha256Hex, writeFileAtomic } from '../../core/index.js';
-import { parseCsv, writeCsv } from '../../formats/index.js';
-import type { DatasetListing, StoredRecording } from '../../registry/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { writeFileAtomic } from '../../core/files.js';
+import { parseCsv } from '../../formats/csv/parse.js';
+import { writeCsv } from '../../formats/csv/table.js';
+import type { DatasetListing, StoredRecording } from '../../registry/datasets/bodies.js';
 import { type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
 
 /** The calls of the platform's client that a pull needs. */

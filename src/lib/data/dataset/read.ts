@@ -1,7 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { AiotError, readBytes, requireFile, sha256Hex, systemCode } from '../../core/index.js';
-import { parseCsv } from '../../formats/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { readBytes, requireFile } from '../../core/files.js';
+import { parseCsv } from '../../formats/csv/parse.js';
 import type { Recording } from '../types.js';
 import { type Listing, listingFile, recordingFile } from './listing.js';
 

@@ -1,6 +1,10 @@
-import { z } from 'zod';
-import { AiotError, dictionary, nearest, type Project } from '../../core/index.js';
-import { type SignalSpec, signalSpecOf, windowCount } from '../../signal/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { dictionary } from '../../core/names.js';
+import type { Project } from '../../core/project.js';
+import { nearest } from '../../core/text.js';
+import { windowCount } from '../../signal/pipeline.js';
+import { type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import { repeatShare } from '../check/recordings.js';
 import type { Dataset, Recording } from '../types.js';
 import { openDataset } from './open.js';

@@ -1,16 +1,12 @@
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  AiotError,
-  makeFolder,
-  type Project,
-  type ProjectConfig,
-  readBytes,
-  sha256Hex,
-  withLock,
-  writeFileAtomic,
-} from '../../core/index.js';
-import { writeCsv } from '../../formats/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { makeFolder, readBytes, writeFileAtomic } from '../../core/files.js';
+import { withLock } from '../../core/lock.js';
+import type { Project } from '../../core/project.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
+import { writeCsv } from '../../formats/csv/table.js';
 import type { Recording } from '../types.js';
 import { type Listing, type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
 import { dataFolderOf, expectedOf } from './open.js';

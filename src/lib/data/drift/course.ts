@@ -1,4 +1,6 @@
-import { AiotError, decimalOf, parseDuration } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { decimalOf } from '../../core/figures.js';
+import { parseDuration } from '../../core/time.js';
 import type { Rows, RowTimes } from '../tables/rows.js';
 import { homogeneity, sharesOf, stabilityIndex } from './bins.js';
 import { type Compared, notable } from './numbers.js';

@@ -1,4 +1,6 @@
-import { AiotError, type Project, type ProjectConfig } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Project } from '../../core/project.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
 import { openRows, projectRows, type Rows } from '../tables/rows.js';
 import { compareSides } from './compare.js';
 import { windowBounds } from './course.js';

@@ -1,5 +1,5 @@
-import { seededRandom, shuffled } from '../../core/index.js';
-import type { Column, NumberColumn, TextColumn } from '../../formats/index.js';
+import { seededRandom, shuffled } from '../../core/numbers.js';
+import type { Column, NumberColumn, TextColumn } from '../../formats/csv/cells.js';
 import type { Rows } from '../tables/rows.js';
 import { binOf, countsBetween, cutsOf, quantileOf } from './bins.js';
 import { type Pace, paceOf, paceWithoutStep } from './effective-count.js';

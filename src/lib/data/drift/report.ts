@@ -1,15 +1,8 @@
-import { aiotVersion, percent, refuseInputs, thousands, writeFileAtomic } from '../../core/index.js';
-import {
-  checkList,
-  factList,
-  type Html,
-  histogram,
-  html,
-  htmlTable,
-  legend,
-  reportPage,
-  tileRow,
-} from '../../formats/index.js';
+import { percent, thousands } from '../../core/figures.js';
+import { refuseInputs, writeFileAtomic } from '../../core/files.js';
+import { aiotVersion } from '../../core/folders.js';
+import { type Html, html, htmlTable, reportPage } from '../../formats/html.js';
+import { checkList, factList, histogram, legend, tileRow } from '../../formats/html-charts.js';
 import type { Drift, FeatureDrift } from './result.js';
 
 /** @throws AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE */

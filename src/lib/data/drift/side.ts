@@ -1,6 +1,8 @@
-import { z } from 'zod';
-import { AiotError, issueText, readJson, writeFileAtomic } from '../../core/index.js';
-import type { Column } from '../../formats/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readJson, writeFileAtomic } from '../../core/files.js';
+import { issueText } from '../../core/issues.js';
+import type { Column } from '../../formats/csv/cells.js';
 import type { Rows } from '../tables/rows.js';
 import { quantileOf } from './bins.js';
 import { type NumberProfile, type Profile, profileOf, type TextProfile, workspaceFor } from './profile.js';

@@ -1,4 +1,4 @@
-import { seededRandom, shuffled } from '../../core/index.js';
+import { seededRandom, shuffled } from '../../core/numbers.js';
 
 /** A linear classifier: the class with the highest weight · x + bias. */
 export interface Discriminant {

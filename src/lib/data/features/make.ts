@@ -1,6 +1,9 @@
-import { z } from 'zod';
-import { AiotError, dictionary, type Project, refuseInputs, writeFileAtomic } from '../../core/index.js';
-import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { refuseInputs, writeFileAtomic } from '../../core/files.js';
+import { dictionary } from '../../core/names.js';
+import type { Project } from '../../core/project.js';
+import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import { openDataset } from '../dataset/open.js';
 import { type LabelFrom, openLoose } from '../tables/loose-recordings.js';
 import type { Dataset, Recording } from '../types.js';

@@ -1,4 +1,5 @@
-import { AiotError, seededRandom, shuffled } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { seededRandom, shuffled } from '../../core/numbers.js';
 import { groupFolds, trainDiscriminant } from './discriminant.js';
 import type { FeatureTable } from './table.js';
 

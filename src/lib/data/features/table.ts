@@ -1,6 +1,7 @@
-import { AiotError } from '../../core/index.js';
-import { writeTable } from '../../formats/index.js';
-import { featureRows, type SignalSpec } from '../../signal/index.js';
+import { AiotError } from '../../core/errors.js';
+import { writeTable } from '../../formats/csv/table.js';
+import { featureRows } from '../../signal/pipeline.js';
+import type { SignalSpec } from '../../signal/spec.js';
 import type { Recording } from '../types.js';
 
 /** Features by window, with what each window is of. */

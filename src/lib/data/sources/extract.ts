@@ -3,20 +3,15 @@ import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
-import { z } from 'zod';
-import {
-  AiotError,
-  makeFolder,
-  needsLabels,
-  newId,
-  type Project,
-  readBytes,
-  requireFile,
-  sha256Hex,
-  syncFolder,
-  unless,
-} from '../../core/index.js';
-import type { GuideClient, RegistryClient, StoredRecording } from '../../registry/index.js';
+import * as z from 'zod';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError, unless } from '../../core/errors.js';
+import { makeFolder, readBytes, requireFile, syncFolder } from '../../core/files.js';
+import { newId } from '../../core/names.js';
+import { needsLabels, type Project } from '../../core/project.js';
+import type { RegistryClient } from '../../registry/client.js';
+import type { StoredRecording } from '../../registry/datasets/bodies.js';
+import type { GuideClient } from '../../registry/guide/client.js';
 import { type Listing, readListing, recordingFile, writeListing } from '../dataset/listing.js';
 import { dataFolderOf, expectedOf, openDataset } from '../dataset/open.js';
 import { saveRecordings } from '../dataset/write.js';

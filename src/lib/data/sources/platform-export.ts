@@ -1,6 +1,7 @@
-import { AiotError, namePattern } from '../../core/index.js';
-import { parseMixedCsv } from '../../formats/index.js';
-import { exportColumns } from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import { namePattern } from '../../core/names.js';
+import { parseMixedCsv } from '../../formats/csv/parse.js';
+import { exportColumns } from '../../registry/datasets/bodies.js';
 import type { Expected } from '../dataset/read.js';
 import type { Recording } from '../types.js';
 import { createTake } from './take.js';

@@ -1,9 +1,13 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, makeFolder, onAbort, type Project, writeFileAtomic } from '../../core/index.js';
-import { writeCsv } from '../../formats/index.js';
-import { deliveriesOf, openSource, type Source, type StreamOptions } from '../../stream/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { makeFolder, writeFileAtomic } from '../../core/files.js';
+import type { Project } from '../../core/project.js';
+import { onAbort } from '../../core/tasks.js';
+import { writeCsv } from '../../formats/csv/table.js';
+import { deliveriesOf, type Source, type StreamOptions } from '../../stream/message.js';
+import { openSource } from '../../stream/open.js';
 import { dataFolderOf, expectedOf } from '../dataset/open.js';
 import { recordingLine, recordingLineSchema } from '../dataset/summary.js';
 import { addRecordings, changeData, listingOf } from '../dataset/write.js';

@@ -1,5 +1,6 @@
-import { AiotError, type ProjectConfig } from '../../core/index.js';
-import type { Message } from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
+import type { Message } from '../../stream/message.js';
 import type { Recording } from '../types.js';
 
 /**

@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { csvFilesIn } from '../dataset/read.js';
 import type { Part } from '../parts.js';
 

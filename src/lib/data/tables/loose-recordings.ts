@@ -1,6 +1,8 @@
 import { basename } from 'node:path';
-import { AiotError, readBytes } from '../../core/index.js';
-import { type BadCell, csvColumns, parseLabelledCsv } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import type { BadCell } from '../../formats/csv/cells.js';
+import { csvColumns, parseLabelledCsv } from '../../formats/csv/parse.js';
 import { listIds } from '../check/report.js';
 import { datasetOf } from '../dataset/open.js';
 import { labelOfName } from '../dataset/read.js';

@@ -1,13 +1,11 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, loadProject, nearest, type Project, requireFile, systemCode } from '../../core/index.js';
-import {
-  type Column,
-  type ColumnUse,
-  createColumnsReader,
-  type NumberColumn,
-  type TextColumn,
-} from '../../formats/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { requireFile } from '../../core/files.js';
+import { loadProject, type Project } from '../../core/project.js';
+import { nearest } from '../../core/text.js';
+import type { Column, NumberColumn, TextColumn } from '../../formats/csv/cells.js';
+import { type ColumnUse, createColumnsReader } from '../../formats/csv/columns.js';
 import { listIds } from '../check/report.js';
 import { readListing } from '../dataset/listing.js';
 import { openDataset, sampleCount } from '../dataset/open.js';

@@ -1,15 +1,17 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { AiotError, nearest, readBytes, requireFile, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { readBytes, requireFile } from '../../core/files.js';
+import { nearest } from '../../core/text.js';
 import {
   createTableReader,
   parseTable,
   type Table,
   type TableRows,
   type TableShape,
-} from '../../formats/index.js';
+} from '../../formats/csv/table.js';
 
-export type { Table, TableRows, TableShape } from '../../formats/index.js';
+export type { Table, TableRows, TableShape } from '../../formats/csv/table.js';
 
 /** Bytes that are looked at together: some thousand rows. */
 const pieceBytes = 1 << 18;

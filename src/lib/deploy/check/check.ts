@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { podFindings, portFindings } from './containers.js';
 import { cloudInitFindings, composeFindings } from './machines.js';
 import { type DeployFolder, type Finding, readDeployFolder } from './objects.js';

@@ -1,7 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { type Document, isMap, LineCounter, parseAllDocuments } from 'yaml';
-import { AiotError, deepestYaml, readText, tooDeepYaml } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { readText } from '../../core/files.js';
+import { deepestYaml, tooDeepYaml } from '../../core/yaml.js';
 
 /** Anything of a document. */
 export type Data = Record<string, unknown>;

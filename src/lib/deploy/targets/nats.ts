@@ -1,5 +1,5 @@
-import { formatDuration } from '../../core/index.js';
-import type { TopicSpec } from '../../stream/index.js';
+import { formatDuration } from '../../core/time.js';
+import type { TopicSpec } from '../../stream/broker/admin.js';
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import { nothing } from '../values.js';
 

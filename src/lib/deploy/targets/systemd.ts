@@ -1,5 +1,5 @@
-import { platformUnit } from '../../core/index.js';
-import { devicesFor, loopUnit } from '../../loop/index.js';
+import { platformUnit } from '../../core/systemd.js';
+import { devicesFor, loopUnit } from '../../loop/operate/install.js';
 import { secretsOf } from '../secrets.js';
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import { nothing, type Values } from '../values.js';

@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { DeviceInfo, DeviceTwin, ModelId, RegistryClient } from '../../registry/index.js';
+import type { RegistryClient } from '../../registry/client.js';
+import type { DeviceInfo } from '../../registry/fields.js';
+import type { DeviceTwin } from '../../registry/fleet-api.js';
+import type { ModelId } from '../../registry/reference.js';
 import { encodeMessage } from '../protocol/codec.js';
 import type { Reply } from '../protocol/control.js';
 import type { Desired, Reported } from '../protocol/messages.js';

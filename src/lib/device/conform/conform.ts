@@ -1,13 +1,10 @@
-import { z } from 'zod';
-import { AiotError, readText } from '../../core/index.js';
-import {
-  contextFor,
-  type DeviceTwin,
-  type ModelId,
-  type RegistryClient,
-  resolveModel,
-  withClient,
-} from '../../registry/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readText } from '../../core/files.js';
+import type { RegistryClient } from '../../registry/client.js';
+import { contextFor, withClient } from '../../registry/context.js';
+import type { DeviceTwin } from '../../registry/fleet-api.js';
+import { type ModelId, resolveModel } from '../../registry/reference.js';
 import type { Desired, Reported } from '../protocol/messages.js';
 import { type Bench, type Check, createBench, ends, NotHeld, NotLooked } from './bench.js';
 import { type ListenOptions, listen } from './listen.js';

@@ -1,7 +1,8 @@
 import type { MqttClient } from 'mqtt';
 import type { ZodType } from 'zod';
-import { AiotError, untilAborted } from '../../core/index.js';
-import { brokerError, connectBroker, disconnectBroker } from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import { untilAborted } from '../../core/tasks.js';
+import { brokerError, connectBroker, disconnectBroker } from '../../stream/mqtt/connect.js';
 import { type DeviceChannel, decodeMessage, parseTopic, topicOf } from '../protocol/codec.js';
 import { logSchema, replySchema } from '../protocol/control.js';
 import { inferenceSchema, presenceSchema, reportedSchema, telemetrySchema } from '../protocol/messages.js';

@@ -1,4 +1,4 @@
-import { systemClock } from '../../core/index.js';
+import { systemClock } from '../../core/time.js';
 import { telemetryMembers } from '../protocol/messages.js';
 import { type Bench, type Check, NotHeld, NotLooked } from './bench.js';
 import { type Listener, type Seen, type SpokenChannel, spokenChannels } from './listen.js';

@@ -1,6 +1,8 @@
-import { AiotError, digestOf, generateKeyPair } from '../../core/index.js';
-import { type Envelope, peekManifest, signManifest } from '../../formats/index.js';
-import type { RolloutDeviceInfo } from '../../registry/index.js';
+import { digestOf, generateKeyPair } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import type { Envelope } from '../../formats/manifest/envelope.js';
+import { peekManifest, signManifest } from '../../formats/manifest/manifest.js';
+import type { RolloutDeviceInfo } from '../../registry/rollouts/schema.js';
 import { type Reported, updateStates } from '../protocol/messages.js';
 import { type Bench, type Check, ends, NotHeld, NotLooked, ownPrefix } from './bench.js';
 import { unchanged } from './wish-checks.js';

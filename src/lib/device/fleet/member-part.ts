@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { Desired, ShadowFigures } from '../protocol/messages.js';
 import { bootUpdate } from '../update/ending.js';
 import { blankRecord, type DeviceRecord, type SlotContent } from '../update/record.js';

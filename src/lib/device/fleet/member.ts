@@ -1,4 +1,5 @@
-import { AiotError, dictionary } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { dictionary } from '../../core/names.js';
 import { decodeMessage, topicOf } from '../protocol/codec.js';
 import { type Desired, desiredSchema, type Reported, type ShadowFigures } from '../protocol/messages.js';
 import { Prover } from '../update/prover.js';

@@ -1,5 +1,6 @@
-import { z } from 'zod';
-import { AiotError, parseDuration } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { parseDuration } from '../../core/time.js';
 
 /** How well a fleet is connected, and what is wrong with it. Shares are 0 to 1. */
 export interface Network {

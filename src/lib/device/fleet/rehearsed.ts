@@ -1,4 +1,4 @@
-import type { Manifest } from '../../formats/index.js';
+import type { Manifest } from '../../formats/manifest/manifest.js';
 import type { Desired, Reported } from '../protocol/messages.js';
 import { bootUpdate } from '../update/ending.js';
 import { blankRecord, reportOf } from '../update/record.js';

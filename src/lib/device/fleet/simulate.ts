@@ -3,24 +3,19 @@ import { setMaxListeners } from 'node:events';
 import { isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { z } from 'zod';
-import {
-  AiotError,
-  generateKeyPair,
-  hasCode,
-  inParallel,
-  issueText,
-  namePattern,
-  onAbort,
-  preload,
-  readJson,
-  readText,
-  residentBytes,
-  sha256Hex,
-  systemClock,
-} from '../../core/index.js';
-import { certificateRequest } from '../../provision/index.js';
-import { contextFor, mostSimulated, type RegistryClient, withClient } from '../../registry/index.js';
+import * as z from 'zod';
+import { generateKeyPair, sha256Hex } from '../../core/crypto.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { readJson, readText } from '../../core/files.js';
+import { issueText } from '../../core/issues.js';
+import { namePattern } from '../../core/names.js';
+import { preload, residentBytes } from '../../core/process.js';
+import { inParallel, onAbort } from '../../core/tasks.js';
+import { systemClock } from '../../core/time.js';
+import { certificateRequest } from '../../provision/certificates.js';
+import type { RegistryClient } from '../../registry/client.js';
+import { contextFor, withClient } from '../../registry/context.js';
+import { mostSimulated } from '../../registry/simulated-api.js';
 import type { Signer } from '../protocol/proof.js';
 import { laterParts } from '../runtime.js';
 import { createHttpSource } from '../virtual/http-link.js';

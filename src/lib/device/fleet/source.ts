@@ -1,6 +1,9 @@
-import { AiotError, digestOf, systemClock } from '../../core/index.js';
-import { type Manifest, type TrustRoot, verifyManifest } from '../../formats/index.js';
-import { readFirmware } from '../../registry/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { systemClock } from '../../core/time.js';
+import type { TrustRoot } from '../../formats/manifest/envelope.js';
+import { type Manifest, verifyManifest } from '../../formats/manifest/manifest.js';
+import { readFirmware } from '../../registry/firmware/image.js';
 import { type Reported, reportedSchema, type ShadowFigures } from '../protocol/messages.js';
 import { interpreterRuntime } from '../runtime.js';
 import { Shadow } from '../telemetry/shadow.js';
@@ -105,7 +108,7 @@ function programIn(bytes: Uint8Array, { name, version }: SlotContent): Program {
 
 /** @throws AIOT_RECORDING_UNFIT where they do not take the same samples */
 async function compared(activeBytes: Uint8Array, candidateBytes: Uint8Array): Promise<ShadowFigures> {
-  const { unpackBundle } = await import('../../model/index.js');
+  const { unpackBundle } = await import('../../model/bundle/pack.js');
   const [active, candidate] = await Promise.all([
     interpreterRuntime.load(activeBytes),
     interpreterRuntime.load(candidateBytes),

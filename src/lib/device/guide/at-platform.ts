@@ -1,5 +1,7 @@
-import { AiotError, readText } from '../../core/index.js';
-import { contextFor, createGuideClient, withClient } from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import { readText } from '../../core/files.js';
+import { contextFor, withClient } from '../../registry/context.js';
+import { createGuideClient } from '../../registry/guide/client.js';
 import { motorSensor } from '../telemetry/sensor.js';
 import { type GuideServices, type SimulateGuideOptions, simulateGuideBoard } from './simulate.js';
 

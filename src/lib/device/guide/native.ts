@@ -1,8 +1,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AiotError, systemClock, timeLimit, untilAborted } from '../../core/index.js';
-import { hostAndPort, parseStreamUrl } from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import { timeLimit, untilAborted } from '../../core/tasks.js';
+import { systemClock } from '../../core/time.js';
+import { hostAndPort } from '../../stream/mqtt/connect.js';
+import { parseStreamUrl } from '../../stream/url.js';
 import { nativeProgram, programAt } from '../native/build.js';
 import { type NativeProcess, startNative } from '../native/process.js';
 import type { Sensor } from '../telemetry/sensor.js';

@@ -1,8 +1,12 @@
-import { z } from 'zod';
-import { AiotError, type Clock, systemClock, timeLimit } from '../../core/index.js';
-import { elementCount, readTflite } from '../../formats/index.js';
-import { createInterpreter, floatView } from '../../runtime/index.js';
-import { connectBroker, disconnectBroker } from '../../stream/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { timeLimit } from '../../core/tasks.js';
+import { type Clock, systemClock } from '../../core/time.js';
+import { elementCount } from '../../formats/tflite/graph.js';
+import { readTflite } from '../../formats/tflite/reader.js';
+import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
+import { floatView } from '../../runtime/litert.js';
+import { connectBroker, disconnectBroker } from '../../stream/mqtt/connect.js';
 import type { Sensor } from '../telemetry/sensor.js';
 import {
   type GuideReading,

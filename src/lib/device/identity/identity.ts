@@ -1,4 +1,4 @@
-import { type HeldIdentity, readIdentity } from '../../provision/index.js';
+import { type HeldIdentity, readIdentity } from '../../provision/held-identity.js';
 
 /** A device's identity: who it is, where its platform is, and whom it trusts. PEM texts. */
 export type DeviceIdentity = HeldIdentity;

@@ -3,16 +3,11 @@ import { existsSync } from 'node:fs';
 import { access, constants, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, relative, resolve } from 'node:path';
-import {
-  AiotError,
-  aiotVersion,
-  cacheFolder,
-  packageRoot,
-  requireFile,
-  startProgram,
-  systemCode,
-  withLock,
-} from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { requireFile } from '../../core/files.js';
+import { aiotVersion, cacheFolder, packageRoot } from '../../core/folders.js';
+import { withLock } from '../../core/lock.js';
+import { startProgram } from '../../core/process.js';
 
 /** How long the compiler may take, ms. */
 const buildMs = 300_000;

@@ -1,5 +1,7 @@
-import { AiotError, systemClock, untilAborted } from '../../core/index.js';
-import type { Recording } from '../../data/index.js';
+import { AiotError } from '../../core/errors.js';
+import { untilAborted } from '../../core/tasks.js';
+import { systemClock } from '../../core/time.js';
+import type { Recording } from '../../data/types.js';
 import { type DeviceEvent, deviceEventSchema } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
 import type { Reported } from '../protocol/messages.js';

@@ -2,7 +2,8 @@ import type { ChildProcessByStdio } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import type { z } from 'zod';
-import { AiotError, startProgram, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { startProgram } from '../../core/process.js';
 
 /** How long a device may take to say goodbye before it is killed, ms. */
 const goodbyeMs = 5000;

@@ -1,9 +1,13 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, dataFolder, makeFolder, unless } from '../../core/index.js';
-import { provisionDevice, readIdentity } from '../../provision/index.js';
-import { contextFor, type RegistryClient, withClient } from '../../registry/index.js';
+import { AiotError, unless } from '../../core/errors.js';
+import { makeFolder } from '../../core/files.js';
+import { dataFolder } from '../../core/folders.js';
+import { readIdentity } from '../../provision/held-identity.js';
+import { provisionDevice } from '../../provision/provision.js';
+import type { RegistryClient } from '../../registry/client.js';
+import { contextFor, withClient } from '../../registry/context.js';
 import { type SimulateOptions, simulateDevice } from '../simulate.js';
 import { nativeProgram, programAt } from './build.js';
 

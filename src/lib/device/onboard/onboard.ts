@@ -1,34 +1,23 @@
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { openLoader } from '../../flash/loader/open-loader.js';
+import type { ChipInfo, Loader, LoaderOptions, RegionResult } from '../../flash/loader/types.js';
+import { openLine } from '../../flash/port/open-line.js';
+import { chipNames } from '../../formats/esp-image/chips.js';
+import type { BirthChip } from '../../formats/manifest/birth.js';
+import { nvsKeysInUse } from '../../formats/nvs/crypt.js';
 import {
-  type ChipInfo,
-  type Loader,
-  type LoaderOptions,
-  openLine,
-  openLoader,
-  type RegionResult,
-} from '../../flash/index.js';
-import {
-  type BirthChip,
-  chipNames,
-  nvsKeysInUse,
   type Partition,
   type PartitionTable,
   partitionTableBytes,
   partitionTableOffset,
   readPartitionTable,
-} from '../../formats/index.js';
-import {
-  type CommonImage,
-  type DeviceImage,
-  type Enrolment,
-  imageParts,
-  imageTable,
-  type MakeOptions,
-  makeDevice,
-  type OldNvs,
-  provisionedDeviceSchema,
-} from '../../provision/index.js';
+} from '../../formats/partitions.js';
+import { partsOf as imageParts, type OldNvs } from '../../provision/chip-image.js';
+import type { CommonImage } from '../../provision/chip-options.js';
+import { type DeviceImage, imageTable } from '../../provision/device-image.js';
+import type { Enrolment } from '../../provision/enroll.js';
+import { type MakeOptions, makeDevice, provisionedDeviceSchema } from '../../provision/provision.js';
 
 export const onboardedSchema = provisionedDeviceSchema.extend({
   board: z.object({

@@ -1,22 +1,22 @@
 import { join } from 'node:path';
-import { AiotError, configFolder, systemClock, takeLock } from '../../core/index.js';
-import type { ChipInfo, LoaderOptions } from '../../flash/index.js';
-import type { ChipName } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { configFolder } from '../../core/folders.js';
+import { takeLock } from '../../core/lock.js';
+import { systemClock } from '../../core/time.js';
+import type { ChipInfo, LoaderOptions } from '../../flash/loader/types.js';
+import type { ChipName } from '../../formats/esp-image/chips.js';
 import {
   type ChipOptions,
   chipOfType,
   deviceType,
-  type FleetResult,
   type ImageRequest,
   imageRequest,
-  labelOf,
-  makeDevice,
-  type ProvisionedDevice,
-  provisionFleet,
-  requireLabelFile,
-  writeLabels,
-} from '../../provision/index.js';
-import type { DeviceInfo, RegistryClient } from '../../registry/index.js';
+} from '../../provision/chip-options.js';
+import { labelOf, requireLabelFile, writeLabels } from '../../provision/labels.js';
+import { makeDevice, type ProvisionedDevice } from '../../provision/provision.js';
+import { type FleetResult, provisionFleet } from '../../provision/provision-fleet.js';
+import type { RegistryClient } from '../../registry/client.js';
+import type { DeviceInfo } from '../../registry/fields.js';
 import { type Onboarded, onboardDevice } from './onboard.js';
 
 export interface ProvisionRequest {

@@ -1,23 +1,27 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { AiotError, newId, readBytes, readJson, sha256Hex, systemClock, unless } from '../../core/index.js';
-import type { LoaderOptions } from '../../flash/index.js';
-import { type Birth, type ChipName, readPartitionTable, verifyBirth } from '../../formats/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError, unless } from '../../core/errors.js';
+import { readBytes, readJson } from '../../core/files.js';
+import { newId } from '../../core/names.js';
+import { systemClock } from '../../core/time.js';
+import type { LoaderOptions } from '../../flash/loader/types.js';
+import type { ChipName } from '../../formats/esp-image/chips.js';
+import { type Birth, verifyBirth } from '../../formats/manifest/birth.js';
+import { readPartitionTable } from '../../formats/partitions.js';
+import { imageNames, type OldNvs } from '../../provision/chip-image.js';
 import {
   type CommonImage,
   chipOfType,
-  type Enrolment,
   type ImageRequest,
-  identityFiles,
-  identitySchema,
-  imageNames,
   imageRequest,
-  makeDevice,
-  nameInImage,
-  type OldNvs,
-  type ProvisionedDevice,
-} from '../../provision/index.js';
-import type { DeviceInfo, RegistryClient } from '../../registry/index.js';
+} from '../../provision/chip-options.js';
+import type { Enrolment } from '../../provision/enroll.js';
+import { nameInImage } from '../../provision/held-identity.js';
+import { identityFiles, identitySchema } from '../../provision/identity-folder.js';
+import { makeDevice, type ProvisionedDevice } from '../../provision/provision.js';
+import type { RegistryClient } from '../../registry/client.js';
+import type { DeviceInfo } from '../../registry/fields.js';
 import { type Onboarded, onboardDevice } from './onboard.js';
 
 interface RenewRequest {

@@ -1,8 +1,12 @@
 import { join } from 'node:path';
-import { readBytes, unless } from '../../core/index.js';
-import { type LoaderOptions, openLine, openLoader } from '../../flash/index.js';
-import type { Birth } from '../../formats/index.js';
-import { type Found, imageNames } from '../../provision/index.js';
+import { unless } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import { openLoader } from '../../flash/loader/open-loader.js';
+import type { LoaderOptions } from '../../flash/loader/types.js';
+import { openLine } from '../../flash/port/open-line.js';
+import type { Birth } from '../../formats/manifest/birth.js';
+import type { Found } from '../../provision/birth.js';
+import { imageNames } from '../../provision/chip-image.js';
 
 /** What is on a board of what its birth certificate tells of. NVS is the device's own to change, and not looked at. */
 export async function foundOnBoard(port: string, options: LoaderOptions, birth: Birth): Promise<Found> {

@@ -1,6 +1,7 @@
 import type { ZodType, z } from 'zod';
-import { AiotError, issueText } from '../../core/index.js';
-import { CborError, decodeCbor } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
+import { CborError, decodeCbor } from '../../formats/cbor.js';
 
 /** A payload of protocol v1 as the platform writes it: UTF-8 JSON. */
 export function encodeMessage(value: object): Buffer {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What the platform may ask of a device; any other name is answered with AIOT_COMMAND_UNKNOWN. */
 const commandNames = ['ping', 'status', 'reboot'] as const;

@@ -1,5 +1,6 @@
-import { z } from 'zod';
-import { digestPattern, namePattern } from '../../core/index.js';
+import * as z from 'zod';
+import { digestPattern } from '../../core/crypto.js';
+import { namePattern } from '../../core/names.js';
 
 /**
  * Device protocol v1, as docs/protocol.md tells it. All payloads are JSON objects; unknown members are ignored, so that

@@ -1,6 +1,9 @@
 import { X509Certificate } from 'node:crypto';
-import { z } from 'zod';
-import { AiotError, type ErrorCode, issueText, sha256Hex, signBytes, verifyBytes } from '../../core/index.js';
+import * as z from 'zod';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { sha256Hex, signBytes, verifyBytes } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
 import { deviceName, type Reported, runningSchema, type SignedProof, updateKinds } from './messages.js';
 
 /** What a device says with its signature once it has committed: the payload of a proof. */

@@ -1,5 +1,7 @@
 import type { ZodType } from 'zod';
-import { deviceConfigSchema, envelopeSchema, manifestSchema, trustRootSchema } from '../../formats/index.js';
+import { deviceConfigSchema } from '../../formats/device-config.js';
+import { envelopeSchema, trustRootSchema } from '../../formats/manifest/envelope.js';
+import { manifestSchema } from '../../formats/manifest/manifest.js';
 import { commandSchema, logSchema, replySchema } from './control.js';
 import {
   desiredSchema,

@@ -1,5 +1,5 @@
-import { AiotError } from '../../core/index.js';
-import type { Prediction } from '../../model/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Prediction } from '../../model/bundle/predictor.js';
 import type { Inference, Reported } from '../protocol/messages.js';
 import type { LoadedModel } from '../runtime.js';
 import type { Sensor } from './sensor.js';

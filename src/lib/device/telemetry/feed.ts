@@ -1,5 +1,6 @@
-import { type Clock, onAbort } from '../../core/index.js';
-import { type DeviceConfig, sampleGroup } from '../../formats/index.js';
+import { onAbort } from '../../core/tasks.js';
+import type { Clock } from '../../core/time.js';
+import { type DeviceConfig, sampleGroup } from '../../formats/device-config.js';
 import type { Inference, Telemetry } from '../protocol/messages.js';
 import { type ActiveModel, type Answer, createAnswerer, inferenceOf, type ShadowRun } from './answer.js';
 import type { Sensor } from './sensor.js';

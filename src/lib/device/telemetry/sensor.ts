@@ -1,7 +1,11 @@
 import { basename } from 'node:path';
-import { AiotError, namePattern, readBytes, seededRandom } from '../../core/index.js';
-import { type MotorState, motorFields, motorSamples, type Recording } from '../../data/index.js';
-import { parseCsv } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import { namePattern } from '../../core/names.js';
+import { seededRandom } from '../../core/numbers.js';
+import { type MotorState, motorFields, motorSamples } from '../../data/motor.js';
+import type { Recording } from '../../data/types.js';
+import { parseCsv } from '../../formats/csv/parse.js';
 import { telemetryMembers } from '../protocol/messages.js';
 
 /** Where a device's samples come from. */

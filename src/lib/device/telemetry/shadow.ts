@@ -1,4 +1,4 @@
-import type { Prediction } from '../../model/index.js';
+import type { Prediction } from '../../model/bundle/predictor.js';
 import type { ShadowFigures } from '../protocol/messages.js';
 import type { LoadedModel } from '../runtime.js';
 

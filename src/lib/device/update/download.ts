@@ -1,4 +1,5 @@
-import { AiotError, type Clock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Clock } from '../../core/time.js';
 import type { DeviceStore } from '../virtual/store.js';
 import type { SlotIndex } from './record.js';
 import type { BundleSource } from './types.js';

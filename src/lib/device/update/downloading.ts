@@ -1,5 +1,5 @@
-import type { ErrorCode } from '../../core/index.js';
-import type { Manifest } from '../../formats/index.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import type { Manifest } from '../../formats/manifest/manifest.js';
 import type { Desired } from '../protocol/messages.js';
 import { refuse } from './ending.js';
 import { type DeviceRecord, type Refusal, withSlot } from './record.js';

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { digestPattern } from '../../core/index.js';
+import * as z from 'zod';
+import { digestPattern } from '../../core/crypto.js';
 import type { Desired, Reported } from '../protocol/messages.js';
 import type { UpdateMachine } from './types.js';
 

@@ -1,5 +1,7 @@
-import type { Clock, ErrorCode } from '../../core/index.js';
-import type { Manifest, NetworkMode, TrustRoot } from '../../formats/index.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import type { Clock } from '../../core/time.js';
+import type { TrustRoot } from '../../formats/manifest/envelope.js';
+import type { Manifest, NetworkMode } from '../../formats/manifest/manifest.js';
 import type { Desired, Reported, UpdateState } from '../protocol/messages.js';
 import type { ModelRuntime } from '../runtime.js';
 import type { DeviceStore } from '../virtual/store.js';

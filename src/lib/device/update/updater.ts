@@ -1,17 +1,12 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
-import { AiotError, type ErrorCode, timeLimit } from '../../core/index.js';
-import {
-  DeltaDecoder,
-  type Envelope,
-  envelopeSchema,
-  type Manifest,
-  payloadDigest,
-  peekManifest,
-  type TrustRoot,
-  unpublished,
-  verifyManifest,
-} from '../../formats/index.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { AiotError } from '../../core/errors.js';
+import { timeLimit } from '../../core/tasks.js';
+import { DeltaDecoder } from '../../formats/delta/apply.js';
+import { type Envelope, envelopeSchema, type TrustRoot } from '../../formats/manifest/envelope.js';
+import { type Manifest, peekManifest, verifyManifest } from '../../formats/manifest/manifest.js';
+import { payloadDigest, unpublished } from '../../formats/manifest/root.js';
 import type { Desired, Reported } from '../protocol/messages.js';
 import { PowerCut } from '../virtual/flash.js';
 import { type DownloadJob, type DownloadPorts, downloadToSlot, retrying } from './download.js';

@@ -1,5 +1,7 @@
-import { AiotError, preload, systemClock } from '../../core/index.js';
-import { type DeviceConfig, defaultDeviceConfig } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { preload } from '../../core/process.js';
+import { systemClock } from '../../core/time.js';
+import { type DeviceConfig, defaultDeviceConfig } from '../../formats/device-config.js';
 import type { DeviceEvent } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
 import { decodeMessage, topicOf } from '../protocol/codec.js';

@@ -1,10 +1,14 @@
-import { AiotError, aiotVersion, type Clock, type ErrorCode, untilAborted } from '../../core/index.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { AiotError } from '../../core/errors.js';
+import { aiotVersion } from '../../core/folders.js';
+import { untilAborted } from '../../core/tasks.js';
+import type { Clock } from '../../core/time.js';
 import {
   type DeviceConfig,
   defaultDeviceConfig,
   readDeviceConfig,
   sampleGroup,
-} from '../../formats/index.js';
+} from '../../formats/device-config.js';
 import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { LogLevel } from '../protocol/control.js';

@@ -1,5 +1,6 @@
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
-import { AiotError, unwritable } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { unwritable } from '../../core/files.js';
 
 /** The power went. Everything after it fails alike until `powerOn`. */
 export class PowerCut extends Error {

@@ -1,4 +1,6 @@
-import { AiotError, type Clock, httpAgent, systemClock, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { httpAgent } from '../../core/http-agent.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { BundleSource, UpdateCheck } from '../update/types.js';
 import type { TrustSource } from './trust.js';

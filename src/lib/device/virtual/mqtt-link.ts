@@ -1,5 +1,5 @@
 import type { MqttClient } from 'mqtt';
-import { brokerError, connectBroker, disconnectBroker } from '../../stream/index.js';
+import { brokerError, connectBroker, disconnectBroker } from '../../stream/mqtt/connect.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js';
 import { deferred } from './deferred.js';

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { digestOf } from '../../core/index.js';
+import { digestOf } from '../../core/crypto.js';
 import { blankRecord, type DeviceRecord, deviceRecordSchema, type SlotIndex } from '../update/record.js';
 import type { Flash } from './flash.js';
 

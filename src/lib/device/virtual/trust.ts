@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
-import { AiotError, type Clock, systemCode, writeFileAtomic } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { writeFileAtomic } from '../../core/files.js';
+import type { Clock } from '../../core/time.js';
+import type { Envelope, TrustRoot } from '../../formats/manifest/envelope.js';
 import {
-  type Envelope,
   type HeldRoot,
   heldTrust,
   nextRoot,
@@ -10,10 +12,9 @@ import {
   rootIn,
   rootSchema,
   type Timestamp,
-  type TrustRoot,
   trustOf,
   verifyTimestamp,
-} from '../../formats/index.js';
+} from '../../formats/manifest/root.js';
 import type { UpdateCheck } from '../update/types.js';
 
 /** Roots and timestamps, from wherever; null = there is none. Not checked. */

@@ -1,5 +1,5 @@
-import type { Clock } from '../../core/index.js';
-import type { Recording } from '../../data/index.js';
+import type { Clock } from '../../core/time.js';
+import type { Recording } from '../../data/types.js';
 import type { DeviceEvent } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { Reported } from '../protocol/messages.js';

@@ -1,19 +1,16 @@
 import { basename, dirname, extname, join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, readBytes, refuseInputs, writeFileAtomic } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readBytes, refuseInputs, writeFileAtomic } from '../../core/files.js';
+import { chipNames, flashFrequencies, flashModes, flashSizes } from '../../formats/esp-image/chips.js';
+import { type EspImage, readEspImage } from '../../formats/esp-image/read.js';
+import type { ByteRegion } from '../../formats/esp-image/regions.js';
 import {
-  type ByteRegion,
-  chipNames,
   type ElfImageOptions,
-  type EspImage,
   type FlashParameters,
-  flashFrequencies,
-  flashModes,
-  flashSizes,
   imageOfElf,
   patchEspImage,
-  readEspImage,
-} from '../../formats/index.js';
+} from '../../formats/esp-image/write.js';
 import { contentsOf, type FileFormat, looksLike } from '../plan/looks.js';
 import { hex } from '../plan/place.js';
 

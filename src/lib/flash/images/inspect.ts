@@ -1,18 +1,15 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
-import { AiotError, readBytes, sha256Hex } from '../../core/index.js';
-import {
-  type ByteRegion,
-  type EspImage,
-  elfUsage,
-  isMapped,
-  otadataBytes,
-  partitionTableBytes,
-  partitionTableOffset,
-  readEspImage,
-  readNvs,
-  readOtadata,
-} from '../../formats/index.js';
+import * as z from 'zod';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import { elfUsage } from '../../formats/elf/usage.js';
+import { isMapped } from '../../formats/esp-image/memory.js';
+import { type EspImage, readEspImage } from '../../formats/esp-image/read.js';
+import type { ByteRegion } from '../../formats/esp-image/regions.js';
+import { readNvs } from '../../formats/nvs/read.js';
+import { otadataBytes, readOtadata } from '../../formats/otadata.js';
+import { partitionTableBytes, partitionTableOffset } from '../../formats/partitions.js';
 import { contentsOf, type FileFormat, looksLike, looksLikeTable } from '../plan/looks.js';
 import { describe, imageInfoSchema } from './image-info.js';
 import { type Partitions, partitionsSchema, tableOf } from './partitions.js';
@@ -164,7 +161,7 @@ function tellFlash(regions: readonly ByteRegion[], file: string): Told {
 
 async function tellBundle(bytes: Uint8Array): Promise<Told> {
   // Its room is large, and other firmware needs nothing of it.
-  const { describeBundle } = await import('../../model/index.js');
+  const { describeBundle } = await import('../../model/bundle/pack.js');
   const { keyids, ...bundle } = describeBundle(bytes);
   const signed = keyids.length > 0 ? { scheme: 'release' as const, hashRight: null, keyids } : null;
   return { kind: 'bundle', bundle, signed };

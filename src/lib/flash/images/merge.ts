@@ -1,16 +1,11 @@
 import { extname } from 'node:path';
-import { z } from 'zod';
-import { AiotError, readBytes, refuseInputs, writeFileAtomic } from '../../core/index.js';
-import {
-  type ChipName,
-  chipNames,
-  type FlashSize,
-  flashSizeBytes,
-  mergeImages,
-  refuseOverlaps,
-  writeIntelHex,
-  writeUf2,
-} from '../../formats/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readBytes, refuseInputs, writeFileAtomic } from '../../core/files.js';
+import { type ChipName, chipNames, type FlashSize, flashSizeBytes } from '../../formats/esp-image/chips.js';
+import { mergeImages, refuseOverlaps } from '../../formats/esp-image/regions.js';
+import { writeIntelHex } from '../../formats/intel-hex.js';
+import { writeUf2 } from '../../formats/uf2.js';
 import type { Region } from '../loader/types.js';
 import { md5Of } from '../md5.js';
 import { patchHeader } from '../plan/header.js';

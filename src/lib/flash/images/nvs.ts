@@ -1,31 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  hasCode,
-  readBytes,
-  readText,
-  refuseInputs,
-  requireWritable,
-  writeFileAtomic,
-} from '../../core/index.js';
-import {
-  decryptNvs,
-  encryptNvs,
-  type NvsEntry,
-  type NvsVersion,
-  nvsKeyBytes,
-  nvsNumbers,
-  nvsVersions,
-  parseNvsCsv,
-  readNvs,
-  readNvsKeys,
-  writeNvs,
-  writeNvsCsv,
-  writeNvsKeys,
-} from '../../formats/index.js';
+import * as z from 'zod';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { readBytes, readText, refuseInputs, requireWritable, writeFileAtomic } from '../../core/files.js';
+import { decryptNvs, encryptNvs, nvsKeyBytes, readNvsKeys, writeNvsKeys } from '../../formats/nvs/crypt.js';
+import { parseNvsCsv, writeNvsCsv } from '../../formats/nvs/csv.js';
+import { readNvs } from '../../formats/nvs/read.js';
+import { type NvsEntry, type NvsVersion, nvsNumbers, nvsVersions } from '../../formats/nvs/types.js';
+import { writeNvs } from '../../formats/nvs/write.js';
 
 const version = z.literal(nvsVersions);
 

@@ -1,10 +1,13 @@
-import { z } from 'zod';
-import { readBytes, readText, refuseInputs, writeFileAtomic } from '../../core/index.js';
+import * as z from 'zod';
+import { readBytes, readText, refuseInputs, writeFileAtomic } from '../../core/files.js';
 import {
   firstOtadata,
   nextOtadata,
   type OtaState,
   otaStateNames,
+  readOtadata,
+} from '../../formats/otadata.js';
+import {
   type PartitionTable,
   parsePartitionsCsv,
   partitionProblems,
@@ -12,11 +15,10 @@ import {
   partitionTableBytes,
   partitionTableOffset,
   partitionTypeName,
-  readOtadata,
   readPartitionTable,
   writePartitionsCsv,
   writePartitionTable,
-} from '../../formats/index.js';
+} from '../../formats/partitions.js';
 
 /** A partition table as `firmware partitions create` and `read` tell of it. */
 export const partitionsSchema = z.object({

@@ -1,5 +1,5 @@
 import type { ESPLoader, ROM, Transport } from 'esptool-js';
-import { type ChipName, chipNames, espChips } from '../../formats/index.js';
+import { type ChipName, chipNames, espChips } from '../../formats/esp-image/chips.js';
 import { hex, op, quick, words } from './commands.js';
 import type { Exchange } from './exchange.js';
 

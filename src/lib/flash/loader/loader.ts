@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { AiotError, type Clock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Clock } from '../../core/time.js';
 import { beginWords, flashTimeMs, hex, op, sectorBytes, words } from './commands.js';
 import { romBaud } from './connect.js';
 import { flashMd5, matches, readFlash } from './read.js';

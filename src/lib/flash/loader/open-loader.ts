@@ -1,5 +1,5 @@
-import { AiotError } from '../../core/index.js';
-import { type ChipName, chipOfId } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { type ChipName, chipOfId } from '../../formats/esp-image/chips.js';
 import { whyInterrupted } from '../diagnosis.js';
 import type { SerialLine } from '../port/line.js';
 import { block, checksum, hex, op, quick, words } from './commands.js';

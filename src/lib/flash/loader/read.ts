@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { flashTimeMs, op, quick, sectorBytes, words } from './commands.js';
 import { isTrouble, prepareFor, report, resync, type Session } from './session.js';
 import { NoAnswer } from './wire.js';

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../../core/index.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import type { ControlLines, SerialLine } from '../port/line.js';
 
 /** A step of a reset: lines to set (as asserted), or milliseconds to wait. */

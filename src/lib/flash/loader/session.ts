@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { whyInterrupted } from '../diagnosis.js';
 import { op, words } from './commands.js';
 import { romBaud } from './connect.js';

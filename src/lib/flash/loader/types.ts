@@ -1,5 +1,5 @@
-import type { Clock } from '../../core/index.js';
-import type { ChipName } from '../../formats/index.js';
+import type { Clock } from '../../core/time.js';
+import type { ChipName } from '../../formats/esp-image/chips.js';
 
 /** What the chip at the other end of a line is, read from its ROM, eFuses and flash. */
 export interface ChipInfo {

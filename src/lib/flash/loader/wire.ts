@@ -1,4 +1,6 @@
-import { AiotError, type Clock, onAbort, systemClock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { onAbort } from '../../core/tasks.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import type { SerialLine } from '../port/line.js';
 import { op } from './commands.js';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { constants, createInflate, deflate } from 'node:zlib';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { beginWords, block, checksum, flashTimeMs, hex, op, sectorBytes, words } from './commands.js';
 import { Refusal } from './exchange.js';
 import { flashMd5, matches, readFlash } from './read.js';

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { dictionary } from '../../core/index.js';
+import { dictionary } from '../../core/names.js';
 import { type CrashDecoder, type CrashPart, CrashWatch } from './crashes.js';
 import { isShown, type Level, logHead, type MonitorEvent } from './events.js';
 

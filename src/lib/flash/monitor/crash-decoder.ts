@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { readBytes } from '../../core/index.js';
-import { type ElfFile, readElf, sectionTypes, symbolize } from '../../formats/index.js';
+import { readBytes } from '../../core/files.js';
+import { type ElfFile, readElf, sectionTypes } from '../../formats/elf/read.js';
+import { symbolize } from '../../formats/elf/symbolize.js';
 import { type CrashDecoder, frame } from './crashes.js';
 
 /** @throws AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 const t = z.number().describe('When, ms since 1970.');
 const port = z.string();

@@ -1,7 +1,9 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AiotError, type ErrorCode, onAbort, untilAborted } from '../../core/index.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { AiotError } from '../../core/errors.js';
+import { onAbort, untilAborted } from '../../core/tasks.js';
 import { resetBoard } from '../loader/reset.js';
 import { holdersOf } from '../port/holders.js';
 import type { SerialLine, UsbIdentity } from '../port/line.js';

@@ -1,5 +1,5 @@
 import { createContext, Script } from 'node:vm';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 
 /** How long a pattern may look at one text, ms: one like `(a+)+$` would look for ever at a line that it nearly matches. */
 const longestMs = 500;

@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
 import type { MonitorEvent } from './events.js';
 
 /** Keeps what a board says in a file: every byte as it comes, or with `.jsonl` each event as a line. Appends. */

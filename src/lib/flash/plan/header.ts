@@ -1,16 +1,15 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import {
   type ChipName,
   espChips,
   type FlashFrequency,
-  type FlashParameters,
   type FlashSize,
   flashModes,
   flashSizeBytes,
   flashSizes,
   frequenciesOf,
-  patchEspImage,
-} from '../../formats/index.js';
+} from '../../formats/esp-image/chips.js';
+import { type FlashParameters, patchEspImage } from '../../formats/esp-image/write.js';
 import type { Region } from '../loader/types.js';
 import { looksLike } from './looks.js';
 import { hex } from './place.js';

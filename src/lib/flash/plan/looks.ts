@@ -1,11 +1,8 @@
-import {
-  type ByteRegion,
-  type ChipName,
-  chipOfId,
-  isMapped,
-  readIntelHex,
-  readUf2,
-} from '../../formats/index.js';
+import { type ChipName, chipOfId } from '../../formats/esp-image/chips.js';
+import { isMapped } from '../../formats/esp-image/memory.js';
+import type { ByteRegion } from '../../formats/esp-image/regions.js';
+import { readIntelHex } from '../../formats/intel-hex.js';
+import { readUf2 } from '../../formats/uf2.js';
 
 /** What bytes look like that are to go into flash; lenient, for a damaged image is still one for a certain chip. */
 export interface Looks {

@@ -1,8 +1,9 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, readBytes, readJson } from '../../core/index.js';
-import { partitionTableOffset } from '../../formats/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readBytes, readJson } from '../../core/files.js';
+import { partitionTableOffset } from '../../formats/partitions.js';
 import { contentsOf } from './looks.js';
 import { offsetOf, parsePlaced } from './place.js';
 import type { Piece } from './types.js';

@@ -1,5 +1,6 @@
-import { AiotError } from '../../core/index.js';
-import { type ChipName, espChips, partitionTableOffset, sectorBytes } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { type ChipName, espChips } from '../../formats/esp-image/chips.js';
+import { partitionTableOffset, sectorBytes } from '../../formats/partitions.js';
 import type { KnownTable } from './types.js';
 
 /** The largest flash that a chip addresses with 32 bits. */

@@ -1,7 +1,7 @@
-import { AiotError, plural, size } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { plural, size } from '../../core/figures.js';
+import { type ChipName, espChips } from '../../formats/esp-image/chips.js';
 import {
-  type ChipName,
-  espChips,
   type Partition,
   type PartitionTable,
   partitionSubtypes,
@@ -9,7 +9,7 @@ import {
   partitionTableOffset,
   partitionTypes,
   sectorBytes,
-} from '../../formats/index.js';
+} from '../../formats/partitions.js';
 import type { Region } from '../loader/types.js';
 import { patchHeader } from './header.js';
 import { type Looks, looksLike, looksLikeTable } from './looks.js';

@@ -1,5 +1,5 @@
-import { AiotError } from '../../core/index.js';
-import { sectorBytes } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { sectorBytes } from '../../formats/partitions.js';
 import type { Region } from '../loader/types.js';
 import { hex, sectorOf } from './place.js';
 

@@ -1,11 +1,11 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import {
   type PartitionTable,
   partitionProblems,
   partitionTableBytes,
   partitionTableOffset,
   readPartitionTable,
-} from '../../formats/index.js';
+} from '../../formats/partitions.js';
 import type { Loader, Region } from '../loader/types.js';
 import { looksLikeTable } from './looks.js';
 import type { KnownTable, Objection } from './types.js';

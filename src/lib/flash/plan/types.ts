@@ -1,4 +1,5 @@
-import type { ChipName, Partition, PartitionTable } from '../../formats/index.js';
+import type { ChipName } from '../../formats/esp-image/chips.js';
+import type { Partition, PartitionTable } from '../../formats/partitions.js';
 import type { ChipInfo, Region } from '../loader/types.js';
 
 /** Something to be written, and where: an offset, or a name that chip and partition table give one to. */

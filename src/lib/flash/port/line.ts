@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 
 /** USB identity of a port, as far as the system tells it. */
 export interface UsbIdentity {

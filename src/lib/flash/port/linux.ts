@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { nativePart } from '../../core/index.js';
+import { nativePart } from '../../core/process.js';
 import type { UsbIdentity } from './line.js';
 import type { ListedPort } from './list.js';
 

@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
-import { z } from 'zod';
-import { AiotError, nativePart, systemCode } from '../../core/index.js';
-import { type ChipName, chipNames } from '../../formats/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { nativePart } from '../../core/process.js';
+import { type ChipName, chipNames } from '../../formats/esp-image/chips.js';
 import { type Holder, holdersOf } from './holders.js';
 import { linuxPorts } from './linux.js';
 

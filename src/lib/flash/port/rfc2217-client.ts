@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { AiotError, onAbort } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { onAbort } from '../../core/tasks.js';
 import { type ControlLines, type LineListener, LineListeners, lineLost, type SerialLine } from './line.js';
 import { connected, parseHostPort } from './socket.js';
 import {

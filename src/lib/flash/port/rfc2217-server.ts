@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
-import { z } from 'zod';
-import { AiotError, aiotVersion, hasCode, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, hasCode, systemCode } from '../../core/errors.js';
+import { aiotVersion } from '../../core/folders.js';
 import type { SerialLine } from './line.js';
 import { openLine } from './open-line.js';
 import {

@@ -2,7 +2,8 @@ import { constants } from 'node:fs';
 import { access, open, readFile, realpath, stat } from 'node:fs/promises';
 import { isatty } from 'node:tty';
 import type { SerialPort } from 'serialport';
-import { AiotError, nativePart, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { nativePart } from '../../core/process.js';
 import { holdersOf } from './holders.js';
 import {
   type ControlLines,

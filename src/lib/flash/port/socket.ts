@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
 import { type LineListener, LineListeners, lineLost, type SerialLine } from './line.js';
 
 const connectTimeoutMs = 5000;

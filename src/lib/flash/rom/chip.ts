@@ -1,4 +1,5 @@
-import { AiotError, type Clock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Clock } from '../../core/time.js';
 import type { ControlLines } from '../port/line.js';
 import { type Fault, FaultBox } from './faults.js';
 import type { FrameProgram, LoaderHost, StubKind } from './host.js';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
 import type { SimulatedChip } from './chip.js';
 import { type Fault, type FaultKind, faultKinds } from './faults.js';
 import type { ChipSecurity } from './identity.js';

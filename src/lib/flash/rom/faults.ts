@@ -1,4 +1,4 @@
-import { type Random, seededRandom } from '../../core/index.js';
+import { type Random, seededRandom } from '../../core/numbers.js';
 import { op } from './protocol.js';
 
 /** When a fault strikes: at the request after `after` others (of this command, if one is named), `times` times. */

@@ -1,4 +1,4 @@
-import type { ChipName } from '../../formats/index.js';
+import type { ChipName } from '../../formats/esp-image/chips.js';
 import { putWord } from './protocol.js';
 
 /** Where the registers of the SPI controller that drives the flash lie; offsets from `base`. */

@@ -1,13 +1,12 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { type EspImage, readEspImage } from '../../formats/esp-image/read.js';
+import { readOtadata } from '../../formats/otadata.js';
 import {
-  type EspImage,
   type Partition,
   partitionTableBytes,
   partitionTableOffset,
-  readEspImage,
-  readOtadata,
   readPartitionTable,
-} from '../../formats/index.js';
+} from '../../formats/partitions.js';
 import type { ChipIdentity, ResetCause } from './identity.js';
 import type { NorFlash } from './nor.js';
 import { wordAt } from './protocol.js';

@@ -4,7 +4,8 @@ import { mkdtemp, readlink, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AiotError, startProgram, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { startProgram } from '../../core/process.js';
 import {
   type ControlLines,
   type LineListener,

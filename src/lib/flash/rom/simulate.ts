@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { z } from 'zod';
-import { readBytes, requireWritable, timeLimit, writeFileAtomic } from '../../core/index.js';
+import * as z from 'zod';
+import { readBytes, requireWritable, writeFileAtomic } from '../../core/files.js';
+import { timeLimit } from '../../core/tasks.js';
 import { SimulatedChip } from './chip.js';
 import { parseStartFaults, serveControl } from './control.js';
 import { type SimulatedChipName, simulatedChipNames } from './identity.js';

@@ -1,4 +1,4 @@
-import type { Clock } from '../../core/index.js';
+import type { Clock } from '../../core/time.js';
 
 /** `instant`: no time passes. `uart`: bytes take their time at the UART's speed, flash work that of a flash chip. */
 export type ChipTiming = 'instant' | 'uart';

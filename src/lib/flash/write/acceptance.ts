@@ -1,11 +1,7 @@
-import { AiotError, systemClock } from '../../core/index.js';
-import {
-  type Envelope,
-  type Manifest,
-  peekManifest,
-  type TrustRoot,
-  verifyManifest,
-} from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { systemClock } from '../../core/time.js';
+import type { Envelope, TrustRoot } from '../../formats/manifest/envelope.js';
+import { type Manifest, peekManifest, verifyManifest } from '../../formats/manifest/manifest.js';
 import type { Objection } from '../plan/types.js';
 import { type BoardNvs, type NumberChange, nvsValue } from './board-nvs.js';
 
@@ -34,7 +30,7 @@ export async function requireModelAccepted(
       next: 'Provision it first: aiot device provision NAME --port PORT',
     });
   }
-  const { verifySigned } = await import('../../model/index.js');
+  const { verifySigned } = await import('../../model/bundle/signed-bundle.js');
   const { manifest } = verifySigned(image.data, trust, image.name);
   requireType(image.name, manifest, [nvsValue(nvs, 'string', 'aiot', 'type')]);
   const floor = nvsValue(nvs, 'u64', update, 'floor') ?? 0n;

@@ -1,16 +1,18 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import {
   blankOtadata,
   nextOtadata,
   otadataBytes,
   otadataSector,
+  readOtadata,
+} from '../../formats/otadata.js';
+import {
   otaSlots,
   type Partition,
   type PartitionTable,
   partitionSubtypes,
   partitionTypes,
-  readOtadata,
-} from '../../formats/index.js';
+} from '../../formats/partitions.js';
 import type { Loader, Region } from '../loader/types.js';
 
 /** The app slots of a board and which of them it starts. */

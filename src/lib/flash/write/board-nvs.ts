@@ -1,23 +1,23 @@
 import { crc32 } from 'node:zlib';
-import { AiotError, hasCode } from '../../core/index.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { decryptNvs, encryptNvs, nvsKeysInUse } from '../../formats/nvs/crypt.js';
+import { readNvs } from '../../formats/nvs/read.js';
 import {
-  decryptNvs,
-  encryptNvs,
   entryStates,
   type NvsEntry,
   nvsEntries,
   nvsEntryBytes,
   nvsFirstEntry,
-  nvsKeysInUse,
   nvsNumbers,
   nvsPageBytes,
   nvsPageStates,
+} from '../../formats/nvs/types.js';
+import {
   type Partition,
   type PartitionTable,
   partitionSubtypes,
   partitionTypes,
-  readNvs,
-} from '../../formats/index.js';
+} from '../../formats/partitions.js';
 import type { Loader, Region } from '../loader/types.js';
 
 /** The identity's NVS as it is on a board. */

@@ -1,14 +1,13 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { readEspImage } from '../../formats/esp-image/read.js';
+import { blankOtadata, otadataSector } from '../../formats/otadata.js';
 import {
-  blankOtadata,
-  otadataSector,
   otaSlots,
   type PartitionTable,
   partitionSubtypes,
   partitionTableOffset,
   partitionTypes,
-  readEspImage,
-} from '../../formats/index.js';
+} from '../../formats/partitions.js';
 import { type BoardAt, withBoard } from '../board.js';
 import { startsProgram } from '../loader/loader.js';
 import type { ChipInfo, Loader, Region } from '../loader/types.js';

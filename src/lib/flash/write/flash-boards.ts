@@ -1,4 +1,7 @@
-import { AiotError, type Clock, inParallel, machineFailure, systemClock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { machineFailure } from '../../core/files.js';
+import { inParallel } from '../../core/tasks.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import type { LoaderOptions, LoaderProgress, Stage } from '../loader/types.js';
 import { type FlashBoardOptions, secondsSince } from './flash-board.js';
 import type { BoardOutcome, Boards, Flashed } from './result.js';

@@ -1,5 +1,5 @@
-import { AiotError } from '../../core/index.js';
-import type { Partition, PartitionTable } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Partition, PartitionTable } from '../../formats/partitions.js';
 import { withBoard } from '../board.js';
 import type { Loader, Region } from '../loader/types.js';
 import { planWrite } from '../plan/plan.js';

@@ -1,5 +1,8 @@
-import { AiotError } from '../../core/index.js';
-import { blankOtadata, type Envelope, type PartitionTable, readEspImage } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { readEspImage } from '../../formats/esp-image/read.js';
+import type { Envelope } from '../../formats/manifest/envelope.js';
+import { blankOtadata } from '../../formats/otadata.js';
+import type { PartitionTable } from '../../formats/partitions.js';
 import { withBoard } from '../board.js';
 import type { Loader } from '../loader/types.js';
 import { looksLike } from '../plan/looks.js';

@@ -1,16 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, readBytes, readJson, readText, writeJsonAtomic } from '../../core/index.js';
-import {
-  type ChipName,
-  chipNames,
-  type Partition,
-  partitionTableOffset,
-  readPartitionTable,
-} from '../../formats/index.js';
-import { identitySchema } from '../../provision/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readBytes, readJson, readText, writeJsonAtomic } from '../../core/files.js';
+import { type ChipName, chipNames } from '../../formats/esp-image/chips.js';
+import { type Partition, partitionTableOffset, readPartitionTable } from '../../formats/partitions.js';
+import { identitySchema } from '../../provision/identity-folder.js';
 import type { ChipInfo } from '../loader/types.js';
 import type { Piece } from '../plan/types.js';
 import { dataPartition } from './board-nvs.js';

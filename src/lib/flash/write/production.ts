@@ -1,31 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  aiotVersion,
-  elapsed,
-  percent,
-  plural,
-  readText,
-  requireWritable,
-  size,
-  thousands,
-  writeFileAtomic,
-} from '../../core/index.js';
-import {
-  barChart,
-  csvRecords,
-  factList,
-  type Html,
-  histogram,
-  html,
-  htmlTable,
-  lineChart,
-  reportPage,
-  stackChart,
-  tileRow,
-} from '../../formats/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { elapsed, percent, plural, size, thousands } from '../../core/figures.js';
+import { readText, requireWritable, writeFileAtomic } from '../../core/files.js';
+import { aiotVersion } from '../../core/folders.js';
+import { csvRecords } from '../../formats/csv/records.js';
+import { type Html, html, htmlTable, reportPage } from '../../formats/html.js';
+import { barChart, factList, histogram, lineChart, stackChart, tileRow } from '../../formats/html-charts.js';
 import type { BoardOutcome } from './result.js';
 
 /** One line of a production record: what happened to one board. */

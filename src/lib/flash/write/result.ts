@@ -1,6 +1,6 @@
-import { z } from 'zod';
-import type { ErrorCode } from '../../core/index.js';
-import { chipNames } from '../../formats/index.js';
+import * as z from 'zod';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { chipNames } from '../../formats/esp-image/chips.js';
 import { rules } from '../plan/types.js';
 
 /** One region as it is on the chip now. */

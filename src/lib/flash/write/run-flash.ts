@@ -1,7 +1,11 @@
 import { stat } from 'node:fs/promises';
-import { AiotError, readBytes, refuseInputs, systemClock, writeFileAtomic } from '../../core/index.js';
-import type { ChipName } from '../../formats/index.js';
-import { fetchFirmware, resolveModel, withClient } from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import { readBytes, refuseInputs, writeFileAtomic } from '../../core/files.js';
+import { systemClock } from '../../core/time.js';
+import type { ChipName } from '../../formats/esp-image/chips.js';
+import { withClient } from '../../registry/context.js';
+import { fetchFirmware } from '../../registry/firmware/fetch.js';
+import { resolveModel } from '../../registry/reference.js';
 import type { ChipInfo, LoaderOptions } from '../loader/types.js';
 import { md5Of } from '../md5.js';
 import { parsePattern } from '../monitor/pattern.js';
@@ -265,7 +269,7 @@ async function modelOf(
   context: string | undefined,
 ): Promise<{ name: string; data: Uint8Array }> {
   if (await namesFile(text)) return { name: text, data: await readBytes(text) };
-  const { fetchModel } = await import('../../model/index.js');
+  const { fetchModel } = await import('../../model/publish/pull.js');
   return await withClient(context, async (client) => {
     const version = await resolveModel(client, text);
     const { bytes } = await fetchModel(client, version, null);

@@ -1,14 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  type Clock,
-  dataFolder,
-  readJson,
-  systemClock,
-  writeJsonAtomic,
-} from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readJson, writeJsonAtomic } from '../../core/files.js';
+import { dataFolder } from '../../core/folders.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import { withBoard } from '../board.js';
 import { resetBoard } from '../loader/reset.js';
 import type { Loader, Region } from '../loader/types.js';

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { Loader, Region } from '../loader/types.js';
 import { md5Of } from '../md5.js';
 import { hex } from '../plan/place.js';

@@ -1,4 +1,4 @@
-import type { Release, RolloutReason } from '../../registry/index.js';
+import type { Release, RolloutReason } from '../../registry/rollouts/schema.js';
 import { shadowWish } from './shadow.js';
 import { type Block, DeviceTable } from './table.js';
 import type {

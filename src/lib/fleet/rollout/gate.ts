@@ -1,4 +1,5 @@
-import { type RolloutReason, shareOf } from '../../registry/index.js';
+import { shareOf } from '../../registry/rollouts/amount.js';
+import type { RolloutReason } from '../../registry/rollouts/schema.js';
 import type { Draft } from './draft.js';
 import { judgeShadow, passShadow } from './shadow.js';
 import type { RolloutDevice, RolloutWave } from './types.js';

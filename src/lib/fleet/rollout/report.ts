@@ -1,4 +1,4 @@
-import type { DeviceProof, Release, RolloutReason } from '../../registry/index.js';
+import type { DeviceProof, Release, RolloutReason } from '../../registry/rollouts/schema.js';
 import { type Draft, parseWish } from './draft.js';
 import { isShadowing } from './shadow.js';
 import type { RolloutDevice, UpdateReport } from './types.js';

@@ -1,5 +1,6 @@
-import { plural } from '../../core/index.js';
-import { type ShadowFigures, type ShadowPolicy, shareOf } from '../../registry/index.js';
+import { plural } from '../../core/figures.js';
+import { shareOf } from '../../registry/rollouts/amount.js';
+import type { ShadowFigures, ShadowPolicy } from '../../registry/rollouts/shadow.js';
 import type { Draft } from './draft.js';
 import type { RolloutWave } from './types.js';
 

@@ -1,12 +1,12 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { commandStates } from '../../registry/rollouts/command-states.js';
 import {
-  commandStates,
   days,
   type MaintenanceWindow,
   type Release,
   type RolloutCommand,
   type RolloutReason,
-} from '../../registry/index.js';
+} from '../../registry/rollouts/schema.js';
 import { Draft, parseWish } from './draft.js';
 import { checkFailures, checkShadow, hasSettled, passes, recall, restore, rollBack } from './gate.js';
 import { applyReport, awaitsProof, fail } from './report.js';

@@ -1,4 +1,4 @@
-import type { Desired } from '../../device/index.js';
+import type { Desired } from '../../device/protocol/messages.js';
 import type {
   DeltaReport,
   DeviceProof,
@@ -9,9 +9,8 @@ import type {
   RolloutPhase,
   RolloutPolicy,
   RolloutReason,
-  ShadowFigures,
-  WaveShadow,
-} from '../../registry/index.js';
+} from '../../registry/rollouts/schema.js';
+import type { ShadowFigures, WaveShadow } from '../../registry/rollouts/shadow.js';
 
 /** One device of a rollout. */
 export interface RolloutDevice {

@@ -1,11 +1,10 @@
+import { type Amount, shareOf } from '../../registry/rollouts/amount.js';
 import {
-  type Amount,
   type Release,
   type RolloutDeviceState,
   type RolloutPolicy,
   rolloutDeviceStates,
-  shareOf,
-} from '../../registry/index.js';
+} from '../../registry/rollouts/schema.js';
 import { DeviceTable } from './table.js';
 import type { DeviceCounts, RolloutDevice, RolloutState, RolloutWave } from './types.js';
 

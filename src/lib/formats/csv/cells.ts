@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 
 /** A column of numbers; what is none (a missing cell, a word) is NaN in `values`, and infinities are as they are. */
 export interface NumberColumn {

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 
 /** One row of a CSV file, and the line it begins on (from 1). */
 export interface CsvRecord {

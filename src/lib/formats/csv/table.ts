@@ -1,4 +1,5 @@
-import { AiotError, digestOf } from '../../core/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
 import { showCell } from './cells.js';
 import { createTextsReader, type LabelledTable } from './parse.js';
 

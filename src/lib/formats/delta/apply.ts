@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { Unshrink } from './heatshrink.js';
 import { sequentialHeatshrink } from './patch.js';
 

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { hex } from '../image-errors.js';
 
 /** Bytes for a place in flash (or memory). */

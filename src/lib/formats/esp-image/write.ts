@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { type ElfFile, readElf, sectionData, sectionTypes } from '../elf/read.js';
 import { hex } from '../image-errors.js';
 import {

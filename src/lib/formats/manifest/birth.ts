@@ -1,5 +1,6 @@
-import { z } from 'zod';
-import { AiotError, namePattern } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { namePattern } from '../../core/names.js';
 import { checkedPayload, type Envelope, malformedPayload, signPayload, type TrustRoot } from './envelope.js';
 
 const name = z.string().regex(namePattern);

@@ -1,5 +1,7 @@
-import { z } from 'zod';
-import { AiotError, issueText, keyIdOf, publicKeyOf, signBytes, verifyBytes } from '../../core/index.js';
+import * as z from 'zod';
+import { keyIdOf, publicKeyOf, signBytes, verifyBytes } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
 
 /** The payload's exact bytes (base64) and signatures over them: nobody has to agree on a canonical JSON. */
 export const envelopeSchema = z.strictObject({

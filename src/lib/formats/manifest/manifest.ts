@@ -1,5 +1,7 @@
-import { z } from 'zod';
-import { AiotError, digestPattern, namePattern } from '../../core/index.js';
+import * as z from 'zod';
+import { digestPattern } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { namePattern } from '../../core/names.js';
 import { checkedPayload, type Envelope, malformedPayload, signPayload, type TrustRoot } from './envelope.js';
 
 /** One file that a manifest vouches for. */

@@ -1,5 +1,6 @@
-import { z } from 'zod';
-import { AiotError, digestOf, digestPattern, keyIdOf, publicKeyOf, signBytes } from '../../core/index.js';
+import * as z from 'zod';
+import { digestOf, digestPattern, keyIdOf, publicKeyOf, signBytes } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
 import { type Envelope, envelopeSchema, malformedPayload, type TrustRoot, validSigners } from './envelope.js';
 import type { Manifest } from './manifest.js';
 

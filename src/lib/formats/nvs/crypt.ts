@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { pagesOf, readNvs } from './read.js';
 import {
   entryStates,

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { AiotError, hasCode } from '../../core/index.js';
+import { AiotError, hasCode } from '../../core/errors.js';
 import { showCell } from '../csv/cells.js';
 import { csvRecords } from '../csv/records.js';
 import {

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 
 /** A .tflite file, or a graph to be written as one, that contradicts itself. `where` = a byte offset or a part's name. */
 export function malformed(where: string, reason: string): AiotError {

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import type { Delivery, Message } from '../../stream/index.js';
+import * as z from 'zod';
+import type { Delivery, Message } from '../../stream/message.js';
 import { follow } from './follow.js';
 import { axes, floatOf, messageId, motionStream, recordStream, subjects, windowSamples } from './layout.js';
 import { openSender } from './sender.js';

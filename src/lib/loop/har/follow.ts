@@ -1,5 +1,6 @@
-import { onAbort } from '../../core/index.js';
-import { type Delivery, openSource } from '../../stream/index.js';
+import { onAbort } from '../../core/tasks.js';
+import type { Delivery } from '../../stream/message.js';
+import { openSource } from '../../stream/open.js';
 import { reading } from './layout.js';
 import { opened, reasonOf, type Stage } from './stage.js';
 

@@ -1,5 +1,5 @@
-import type { Clock } from '../../core/index.js';
-import type { StreamCredentials, StreamOptions } from '../../stream/index.js';
+import type { Clock } from '../../core/time.js';
+import type { StreamCredentials, StreamOptions } from '../../stream/message.js';
 import type { ModelKeeper, Outputs, Sensing } from '../types.js';
 
 /** The one stream, as the original's containers know it. */

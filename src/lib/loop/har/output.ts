@@ -1,11 +1,7 @@
-import { AiotError } from '../../core/index.js';
-import {
-  type Delivery,
-  openRedis,
-  openSink,
-  type RedisClient,
-  type StreamOptions,
-} from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Delivery, StreamOptions } from '../../stream/message.js';
+import { openSink } from '../../stream/open.js';
+import { openRedis, type RedisClient } from '../../stream/redis/client.js';
 import { mostFrequent } from '../vote.js';
 import { follow } from './follow.js';
 import { motionStream, type StageOptions, subjects } from './layout.js';

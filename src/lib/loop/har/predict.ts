@@ -1,7 +1,7 @@
-import { AiotError } from '../../core/index.js';
-import type { Prediction, Predictor } from '../../model/index.js';
-import { featureNames } from '../../signal/index.js';
-import type { Delivery } from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Prediction, Predictor } from '../../model/bundle/predictor.js';
+import { featureNames } from '../../signal/spec.js';
+import type { Delivery } from '../../stream/message.js';
 import type { LoadedModel, ModelKeeper } from '../types.js';
 import { follow } from './follow.js';
 import { motionStream, subjects, windowSamples } from './layout.js';

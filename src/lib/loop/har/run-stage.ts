@@ -1,4 +1,5 @@
-import { AiotError, systemClock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { systemClock } from '../../core/time.js';
 import { extractStage } from './extract.js';
 import type { StageOptions, StageResult } from './layout.js';
 import { outputStage } from './output.js';

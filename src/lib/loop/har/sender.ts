@@ -1,5 +1,7 @@
-import { AiotError, type Clock, hasCode } from '../../core/index.js';
-import { type OutgoingMessage, openSink, type Sink } from '../../stream/index.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import type { Clock } from '../../core/time.js';
+import type { OutgoingMessage, Sink } from '../../stream/message.js';
+import { openSink } from '../../stream/open.js';
 import { expectedStream, maxAgeMs, messageId } from './layout.js';
 import { opened, reasonOf, type Stage } from './stage.js';
 

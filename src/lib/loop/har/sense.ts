@@ -1,5 +1,7 @@
-import { AiotError, newId, onAbort } from '../../core/index.js';
-import type { SampleBatch, SampleField } from '../../sensor/index.js';
+import { AiotError } from '../../core/errors.js';
+import { newId } from '../../core/names.js';
+import { onAbort } from '../../core/tasks.js';
+import type { SampleBatch, SampleField } from '../../sensor/types.js';
 import type { Sensing } from '../types.js';
 import { axes, motionStream, pythonFloat, recordStream } from './layout.js';
 import { type Outgoing, openSender } from './sender.js';

@@ -1,5 +1,8 @@
-import { AiotError, type Clock, hasCode } from '../../core/index.js';
-import { openAdmin, parseStreamUrl, type StreamOptions } from '../../stream/index.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import type { Clock } from '../../core/time.js';
+import type { StreamOptions } from '../../stream/message.js';
+import { openAdmin } from '../../stream/open.js';
+import { parseStreamUrl } from '../../stream/url.js';
 import {
   motionStream,
   motionStreams,

@@ -1,5 +1,7 @@
-import { z } from 'zod';
-import { createLowpass, featureNames, featureRows, type SignalSpec } from '../../signal/index.js';
+import * as z from 'zod';
+import { createLowpass } from '../../signal/lowpass.js';
+import { featureRows } from '../../signal/pipeline.js';
+import { featureNames, type SignalSpec } from '../../signal/spec.js';
 import { maxAgeMs, windowRateHz } from './layout.js';
 
 /** Windows of samples that follow each other, and the original's 115 features of each. */

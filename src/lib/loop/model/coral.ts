@@ -1,6 +1,11 @@
 import { join } from 'node:path';
-import { AiotError, digestOf, hasCode, makeFolder, writeFileAtomic } from '../../core/index.js';
-import { type Bundle, buildFiles, compileEdgeTpu, type Invoker, readEdgeTpu } from '../../model/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { makeFolder, writeFileAtomic } from '../../core/files.js';
+import type { Invoker } from '../../model/bundle/predictor.js';
+import type { Bundle } from '../../model/bundle/types.js';
+import { buildFiles } from '../../model/files.js';
+import { compileEdgeTpu, readEdgeTpu } from '../../model/quantize/edgetpu.js';
 import type { Settings } from './options.js';
 
 /** What of the packages is used; they bring no types with them unless they are installed. */

@@ -1,5 +1,6 @@
-import { AiotError, untilAborted } from '../../core/index.js';
-import { parseModelReference } from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import { untilAborted } from '../../core/tasks.js';
+import { parseModelReference } from '../../registry/reference.js';
 import type { LoadedModel, ModelKeeper } from '../types.js';
 import { Keep, keeperOf } from './keep.js';
 import { type Contract, contractOfModel, isAway, loadModel, titleOf, told } from './load.js';

@@ -1,5 +1,6 @@
-import { AiotError, digestOf } from '../../core/index.js';
-import { unpackBundle } from '../../model/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { unpackBundle } from '../../model/bundle/pack.js';
 import type { LoadedModel, ModelKeeper, ModelState } from '../types.js';
 import { type Contract, loadModel, titleOf } from './load.js';
 import type { Settings } from './options.js';

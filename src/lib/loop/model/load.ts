@@ -1,11 +1,8 @@
-import { AiotError, type Project } from '../../core/index.js';
-import {
-  type Bundle,
-  type BundleInfo,
-  checkGolden,
-  createPredictor,
-  type Invoker,
-} from '../../model/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Project } from '../../core/project.js';
+import { checkGolden } from '../../model/bundle/golden.js';
+import { createPredictor, type Invoker } from '../../model/bundle/predictor.js';
+import type { Bundle, BundleInfo } from '../../model/bundle/types.js';
 import type { LoadedModel } from '../types.js';
 import { openCoral } from './coral.js';
 import type { Settings } from './options.js';

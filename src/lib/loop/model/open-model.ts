@@ -1,16 +1,15 @@
 import { stat } from 'node:fs/promises';
-import { AiotError, chosenContext, digestOf, hasCode, readBytes } from '../../core/index.js';
-import type { TrustRoot } from '../../formats/index.js';
-import {
-  type Bundle,
-  buildFiles,
-  isModelPath,
-  isSigned,
-  modelName,
-  unpackBundle,
-  verifySigned,
-} from '../../model/index.js';
-import { clientFor } from '../../registry/index.js';
+import { chosenContext } from '../../core/contexts.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import type { TrustRoot } from '../../formats/manifest/envelope.js';
+import { isSigned, unpackBundle } from '../../model/bundle/pack.js';
+import { verifySigned } from '../../model/bundle/signed-bundle.js';
+import type { Bundle } from '../../model/bundle/types.js';
+import { buildFiles, modelName } from '../../model/files.js';
+import { isModelPath } from '../../model/publish/verify.js';
+import { clientFor } from '../../registry/context.js';
 import type { ModelKeeper, ModelState } from '../types.js';
 import { keepPlatformModel } from './from-platform.js';
 import { Keep, keeperOf, noRenewal } from './keep.js';

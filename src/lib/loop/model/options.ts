@@ -1,5 +1,7 @@
-import { type Clock, cacheFolder, type Project, systemClock } from '../../core/index.js';
-import type { TrustRoot } from '../../formats/index.js';
+import { cacheFolder } from '../../core/folders.js';
+import type { Project } from '../../core/project.js';
+import { type Clock, systemClock } from '../../core/time.js';
+import type { TrustRoot } from '../../formats/manifest/envelope.js';
 import type { ModelEvent } from '../types.js';
 
 export interface ModelOptions {

@@ -1,21 +1,18 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  aiotVersion,
-  digestPattern,
-  hasCode,
-  readBytes,
-  readJson,
-  sha256Hex,
-  unless,
-  writeFileAtomic,
-  writeJsonAtomic,
-} from '../../core/index.js';
-import { type Manifest, type TrustRoot, trustRootSchema } from '../../formats/index.js';
-import { type Bundle, fetchModel, packSigned, type Verified, verifySigned } from '../../model/index.js';
-import { clientFor, contextFor, type RegistryClient, resolveModel } from '../../registry/index.js';
+import * as z from 'zod';
+import { digestPattern, sha256Hex } from '../../core/crypto.js';
+import { AiotError, hasCode, unless } from '../../core/errors.js';
+import { readBytes, readJson, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
+import { aiotVersion } from '../../core/folders.js';
+import { type TrustRoot, trustRootSchema } from '../../formats/manifest/envelope.js';
+import type { Manifest } from '../../formats/manifest/manifest.js';
+import { packSigned, type Verified, verifySigned } from '../../model/bundle/signed-bundle.js';
+import type { Bundle } from '../../model/bundle/types.js';
+import { fetchModel } from '../../model/publish/pull.js';
+import type { RegistryClient } from '../../registry/client.js';
+import { clientFor, contextFor } from '../../registry/context.js';
+import { resolveModel } from '../../registry/reference.js';
 import type { Settings } from './options.js';
 
 /** A bundle that was signed by whom the platform trusts, every byte of it checked. */

@@ -3,34 +3,22 @@ import { once } from 'node:events';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import {
-  AiotError,
-  aiotVersion,
-  canonicalJson,
-  type ErrorCode,
-  type ErrorDetails,
-  onAbort,
-  type Project,
-  packageRoot,
-  readBytes,
-  readJson,
-  sha256Hex,
-  startProgram,
-  systemCode,
-  withLock,
-  writeJsonAtomic,
-} from '../../core/index.js';
-import {
-  type Dataset,
-  datasetOf,
-  expectedOf,
-  motorFields,
-  motorRecordings,
-  motorStates,
-  openDataset,
-  openTable,
-} from '../../data/index.js';
-import { buildFiles, trainingConfig, unpackBundle } from '../../model/index.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { canonicalJson, sha256Hex } from '../../core/crypto.js';
+import { AiotError, type ErrorDetails, systemCode } from '../../core/errors.js';
+import { readBytes, readJson, writeJsonAtomic } from '../../core/files.js';
+import { aiotVersion, packageRoot } from '../../core/folders.js';
+import { withLock } from '../../core/lock.js';
+import { startProgram } from '../../core/process.js';
+import type { Project } from '../../core/project.js';
+import { onAbort } from '../../core/tasks.js';
+import { datasetOf, expectedOf, openDataset } from '../../data/dataset/open.js';
+import { motorFields, motorRecordings, motorStates } from '../../data/motor.js';
+import { openTable } from '../../data/tables/table.js';
+import type { Dataset } from '../../data/types.js';
+import { unpackBundle } from '../../model/bundle/pack.js';
+import { buildFiles } from '../../model/files.js';
+import { trainingConfig } from '../../model/train/lineage.js';
 import type { Settings } from './options.js';
 
 /** Trained models that are kept. */

@@ -1,15 +1,16 @@
 import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
-import { z } from 'zod';
-import { AiotError, hasCode, requireWritable, systemCode, userName } from '../../core/index.js';
-import { parseSensorUrl, probeI2c } from '../../sensor/index.js';
-import {
-  checkEndpoint,
-  findProgram,
-  openSink,
-  parseStreamUrl,
-  type StreamOptions,
-} from '../../stream/index.js';
+import * as z from 'zod';
+import { AiotError, hasCode, systemCode } from '../../core/errors.js';
+import { requireWritable } from '../../core/files.js';
+import { userName } from '../../core/systemd.js';
+import { probeI2c } from '../../sensor/i2c/probe.js';
+import { parseSensorUrl } from '../../sensor/url.js';
+import { checkEndpoint } from '../../stream/broker/check.js';
+import type { StreamOptions } from '../../stream/message.js';
+import { openSink } from '../../stream/open.js';
+import { findProgram } from '../../stream/outbound/program.js';
+import { parseStreamUrl } from '../../stream/url.js';
 import { outputSettings } from '../output/settings.js';
 import { parseAddress } from '../sense/address.js';
 import { type MeasuredSensor, measureSensor } from '../sense/open.js';

@@ -3,9 +3,10 @@ import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { z } from 'zod';
-import { bytesOf, type Project, size } from '../../core/index.js';
-import type { StreamOptions } from '../../stream/index.js';
+import * as z from 'zod';
+import { bytesOf, size } from '../../core/figures.js';
+import type { Project } from '../../core/project.js';
+import type { StreamOptions } from '../../stream/message.js';
 import { contractOf, projectOf } from '../run/options.js';
 import type { SensingContract } from '../sense/types.js';
 import {

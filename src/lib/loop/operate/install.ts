@@ -1,20 +1,17 @@
 import { access } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
+import { readContexts } from '../../core/contexts.js';
+import { AiotError } from '../../core/errors.js';
+import { requireFile } from '../../core/files.js';
+import { configFolder, packageRoot } from '../../core/folders.js';
+import { namePattern } from '../../core/names.js';
+import { loadProject } from '../../core/project.js';
 import {
-  AiotError,
-  configFolder,
   confined,
-  formatDuration,
-  loadProject,
   missingGroups,
-  namePattern,
   ownFolders,
-  packageRoot,
   packagesOf,
-  readContexts,
-  requireFile,
-  shellWord,
   unitFile,
   unitFolder,
   unitQuoted,
@@ -23,8 +20,10 @@ import {
   unitWord,
   whoRuns,
   writeUnit,
-} from '../../core/index.js';
-import { parseStreamUrl, secretIn } from '../../stream/index.js';
+} from '../../core/systemd.js';
+import { shellWord } from '../../core/text.js';
+import { formatDuration } from '../../core/time.js';
+import { parseStreamUrl, secretIn } from '../../stream/url.js';
 import { outputSettings } from '../output/settings.js';
 
 /** What is asked of the service: of the loop, what `loop run` is asked. */

@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, formatDuration, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { formatDuration } from '../../core/time.js';
 import { loopStatusSchema } from '../status.js';
 import { healthOf, healthSchema, loopsFolder, readStatus, runtimePrefix, statusName } from './state.js';
 

@@ -1,5 +1,8 @@
 import { join } from 'node:path';
-import { AiotError, namePattern, notifierFor, takeLock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { takeLock } from '../../core/lock.js';
+import { namePattern } from '../../core/names.js';
+import { notifierFor } from '../../core/systemd.js';
 import type { LoopMonitor, LoopStatus } from '../status.js';
 import { type Pages, servePages } from './server.js';
 import {

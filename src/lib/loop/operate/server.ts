@@ -1,5 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http';
-import { AiotError, aiotVersion, labelValue, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { aiotVersion } from '../../core/folders.js';
+import { labelValue } from '../../core/text.js';
 import type { LoopMonitor, LoopStatus } from '../status.js';
 import { healthOf } from './state.js';
 

@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
-import { dataFolder, formatDuration, makeFolder, plural } from '../../core/index.js';
+import * as z from 'zod';
+import { plural } from '../../core/figures.js';
+import { makeFolder } from '../../core/files.js';
+import { dataFolder } from '../../core/folders.js';
+import { formatDuration } from '../../core/time.js';
 import { type LoopStatus, loopStatusSchema } from '../status.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,15 +1,12 @@
-import { AiotError, type Clock, onAbort, plural, thousands } from '../../core/index.js';
-import {
-  createOutlet,
-  type OutgoingMessage,
-  type Outlet,
-  openSink,
-  openSpool,
-  reasonOf,
-  type Sink,
-  type Spool,
-  type StreamOptions,
-} from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import { plural, thousands } from '../../core/figures.js';
+import { onAbort } from '../../core/tasks.js';
+import type { Clock } from '../../core/time.js';
+import type { OutgoingMessage, Sink, StreamOptions } from '../../stream/message.js';
+import { openSink } from '../../stream/open.js';
+import { createOutlet, type Outlet } from '../../stream/route/outlet.js';
+import { reasonOf } from '../../stream/route/types.js';
+import { openSpool, type Spool } from '../../stream/spool/spool.js';
 import type { OutputState } from '../types.js';
 import type { OutputSettings } from './settings.js';
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { type Clock, systemClock } from '../../core/index.js';
-import { type OutgoingMessage, parseStreamUrl, type StreamOptions } from '../../stream/index.js';
+import { type Clock, systemClock } from '../../core/time.js';
+import type { OutgoingMessage, StreamOptions } from '../../stream/message.js';
+import { parseStreamUrl } from '../../stream/url.js';
 import type { Answer, Outputs } from '../types.js';
 import { type Line, openLine } from './line.js';
 import { type OutputSettings, outputSettings } from './settings.js';

@@ -1,5 +1,7 @@
-import { AiotError, parseDuration } from '../../core/index.js';
-import { parseStreamUrl, requireScheme, type StreamUrl, shownUrl } from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import { parseDuration } from '../../core/time.js';
+import { requireScheme } from '../../stream/open.js';
+import { parseStreamUrl, type StreamUrl, shownUrl } from '../../stream/url.js';
 
 /** When an answer is sent: the vote has changed, always, or the vote has become this label. */
 export type When = 'change' | 'always' | { label: string };

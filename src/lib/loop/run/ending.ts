@@ -1,4 +1,6 @@
-import { AiotError, type Clock, onAbort } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { onAbort } from '../../core/tasks.js';
+import type { Clock } from '../../core/time.js';
 import type { LoopResult } from './result.js';
 
 /** Longest wait at the end for a sensor that does not let go, ms. */

@@ -1,8 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { AiotError } from '../../core/index.js';
-import type { BundleInfo, Prediction, Predictor } from '../../model/index.js';
-import type { SampleBatch, SampleField } from '../../sensor/index.js';
-import type { SignalSpec } from '../../signal/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Prediction, Predictor } from '../../model/bundle/predictor.js';
+import type { BundleInfo } from '../../model/bundle/types.js';
+import type { SampleBatch, SampleField } from '../../sensor/types.js';
+import type { SignalSpec } from '../../signal/spec.js';
 import type { Answer, LoadedModel, ModelKeeper, Outputs, Sensing } from '../types.js';
 import { type Ballot, createVote, type LoopVote } from '../vote.js';
 import { within } from './ending.js';

@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { bytesOf, type Clock, type Project } from '../../core/index.js';
+import { bytesOf } from '../../core/figures.js';
+import type { Project } from '../../core/project.js';
+import type { Clock } from '../../core/time.js';
 import type { ModelOptions } from '../model/options.js';
 import type { ModelKeeper, Outputs, Sensing } from '../types.js';
 import { contractOf, type LoopOptions, realParts } from './options.js';

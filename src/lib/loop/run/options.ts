@@ -1,7 +1,9 @@
-import { AiotError, type Clock, defaultProject, loadProject, type Project } from '../../core/index.js';
-import type { BundleInfo } from '../../model/index.js';
-import type { SampleField } from '../../sensor/index.js';
-import type { StreamOptions } from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import { defaultProject, loadProject, type Project } from '../../core/project.js';
+import type { Clock } from '../../core/time.js';
+import type { BundleInfo } from '../../model/bundle/types.js';
+import type { SampleField } from '../../sensor/types.js';
+import type { StreamOptions } from '../../stream/message.js';
 import type { StageName } from '../har/layout.js';
 import type { ModelOptions } from '../model/options.js';
 import type { MessageOutputs, OutputsOptions } from '../output/outputs.js';

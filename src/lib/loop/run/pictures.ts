@@ -1,8 +1,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AiotError, bytesOf, type Project, systemClock } from '../../core/index.js';
-import { openSource, type Processor, processorNamed, type Source } from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import { bytesOf } from '../../core/figures.js';
+import type { Project } from '../../core/project.js';
+import { systemClock } from '../../core/time.js';
+import type { Source } from '../../stream/message.js';
+import { openSource } from '../../stream/open.js';
+import { processorNamed } from '../../stream/route/processors.js';
+import type { Processor } from '../../stream/route/types.js';
 import type { Sensing } from '../types.js';
 import { untilEnd } from './ending.js';
 import { outputsOf, sensorOf } from './open.js';
@@ -97,7 +103,7 @@ export async function runPictures(
 }
 
 async function drawInto(folder: string): Promise<string> {
-  const { drawFaces } = await import('../../vision/index.js');
+  const { drawFaces } = await import('../../vision/faces.js');
   await drawFaces(folder);
   return `pictures://${folder}?fps=5&loop=true`;
 }

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type StageResult, stageNames } from '../har/layout.js';
 
 const model = z.object({

@@ -1,19 +1,16 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  collectGarbage,
-  keepHeapSmall,
-  namePattern,
-  type Project,
-  type ProjectConfig,
-  parseDuration,
-  requireWritable,
-  systemClock,
-} from '../../core/index.js';
-import type { Recording } from '../../data/index.js';
-import type { SampleBatch, SampleField } from '../../sensor/index.js';
-import { deliveriesOf, openSource } from '../../stream/index.js';
+import { requireWritable } from '../../core/files.js';
+import { namePattern } from '../../core/names.js';
+import { collectGarbage, keepHeapSmall } from '../../core/process.js';
+import type { Project } from '../../core/project.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
+import { parseDuration, systemClock } from '../../core/time.js';
+import type { Recording } from '../../data/types.js';
+import type { SampleBatch, SampleField } from '../../sensor/types.js';
+import { deliveriesOf } from '../../stream/message.js';
+import { openSource } from '../../stream/open.js';
 import type { StageResult } from '../har/layout.js';
 import { operate } from '../operate/operate.js';
 import { loopFolder } from '../operate/state.js';
@@ -268,7 +265,7 @@ function createRecorder(options: RecorderOptions): Recorder {
   let failing = false;
 
   const save = async (recording: Recording) => {
-    const { rollRecording } = await import('../../data/index.js');
+    const { rollRecording } = await import('../../data/dataset/write.js');
     try {
       await rollRecording({ folder: options.folder, config, recording, prefix, mostSamples, decimals: 6 });
       kept.recordings++;

@@ -1,6 +1,9 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { AiotError, bytesOf, type Project, plural, systemClock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { bytesOf, plural } from '../../core/figures.js';
+import type { Project } from '../../core/project.js';
+import { systemClock } from '../../core/time.js';
 import type { StageEvent, StageName, StageResult } from '../har/layout.js';
 import { loopFolder } from '../operate/state.js';
 import type { SensingContract } from '../sense/types.js';

@@ -1,4 +1,5 @@
-import { type Clock, residentBytes } from '../../core/index.js';
+import { residentBytes } from '../../core/process.js';
+import type { Clock } from '../../core/time.js';
 import type { LoopMonitor, LoopStatus } from '../status.js';
 import type { Answer, ModelKeeper, Outputs, Sensing } from '../types.js';
 

@@ -1,5 +1,7 @@
-import { z } from 'zod';
-import { AiotError, dictionary, issueText } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
+import { dictionary } from '../../core/names.js';
 import type { FieldSettings } from './fields.js';
 
 const pairs = (what: string) =>

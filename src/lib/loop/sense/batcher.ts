@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { SensorAddress } from './address.js';
 import { createDecoder, isRows, type Rows } from './decode.js';
 import type { Incoming, SensingContract, Tell, Timing } from './types.js';

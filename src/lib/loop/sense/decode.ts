@@ -1,4 +1,4 @@
-import type { SampleField } from '../../sensor/index.js';
+import type { SampleField } from '../../sensor/types.js';
 import { commonName, namesFor } from './fields.js';
 
 interface DecodeSettings extends ObjectSettings {

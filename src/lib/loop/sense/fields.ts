@@ -1,5 +1,5 @@
-import { AiotError } from '../../core/index.js';
-import type { SampleField } from '../../sensor/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { SampleField } from '../../sensor/types.js';
 
 /** Where a field of the contract comes from. */
 export interface Mapped extends Conversion {

@@ -1,5 +1,5 @@
-import type { SampleBatch } from '../../sensor/index.js';
-import { createBandLimited } from '../../signal/index.js';
+import type { SampleBatch } from '../../sensor/types.js';
+import { createBandLimited } from '../../signal/band-limited.js';
 import type { Tell, Timing } from './types.js';
 
 interface GridOptions {

@@ -1,5 +1,6 @@
-import type { Clock } from '../../core/index.js';
-import type { I2cBus, SampleSource } from '../../sensor/index.js';
+import type { Clock } from '../../core/time.js';
+import type { I2cBus } from '../../sensor/i2c/bus.js';
+import type { SampleSource } from '../../sensor/types.js';
 import type { SensorAddress } from './address.js';
 import type { Incoming, RawSource, Tell } from './types.js';
 

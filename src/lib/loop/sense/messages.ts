@@ -1,6 +1,8 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { AiotError, systemCode } from '../../core/index.js';
-import { createQueue, openSource, type Source } from '../../stream/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import type { Source } from '../../stream/message.js';
+import { openSource } from '../../stream/open.js';
+import { createQueue } from '../../stream/queue.js';
 import type { Answer } from '../types.js';
 import type { SensorAddress } from './address.js';
 import { createBatcher } from './batcher.js';

@@ -1,6 +1,8 @@
-import { AiotError, type Clock, systemClock } from '../../core/index.js';
-import type { SampleField, SourceFaults } from '../../sensor/index.js';
-import { parseStreamUrl, requireScheme } from '../../stream/index.js';
+import { AiotError } from '../../core/errors.js';
+import { type Clock, systemClock } from '../../core/time.js';
+import type { SampleField, SourceFaults } from '../../sensor/types.js';
+import { requireScheme } from '../../stream/open.js';
+import { parseStreamUrl } from '../../stream/url.js';
 import type { Rates, Sensing } from '../types.js';
 import { parseAddress, type SensorAddress } from './address.js';
 import type { FieldSettings } from './fields.js';

@@ -1,8 +1,10 @@
 import { isAbsolute, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { AiotError, type Clock, readBytes } from '../../core/index.js';
-import { csvColumns, parseLabelledCsv } from '../../formats/index.js';
-import type { SampleBatch } from '../../sensor/index.js';
+import { AiotError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import type { Clock } from '../../core/time.js';
+import { csvColumns, parseLabelledCsv } from '../../formats/csv/parse.js';
+import type { SampleBatch } from '../../sensor/types.js';
 import type { SensorAddress } from './address.js';
 import { mapFields } from './fields.js';
 import type { RawSource, SensingContract } from './types.js';

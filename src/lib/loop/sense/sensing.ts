@@ -1,5 +1,6 @@
-import { type Clock, percent, plural } from '../../core/index.js';
-import type { SampleBatch, SourceFaults } from '../../sensor/index.js';
+import { percent, plural } from '../../core/figures.js';
+import type { Clock } from '../../core/time.js';
+import type { SampleBatch, SourceFaults } from '../../sensor/types.js';
 import type { Sensing } from '../types.js';
 import type { SensorAddress } from './address.js';
 import { type Mapped, mapFields } from './fields.js';

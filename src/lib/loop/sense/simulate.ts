@@ -1,14 +1,14 @@
 import { resolve } from 'node:path';
-import { AiotError, type Clock, type Random, seededRandom, shuffled } from '../../core/index.js';
-import {
-  motorFields,
-  motorSamples,
-  motorStates,
-  openDataset,
-  openTable,
-  type Recording,
-} from '../../data/index.js';
-import type { I2cBus, SampleField, World } from '../../sensor/index.js';
+import { AiotError } from '../../core/errors.js';
+import { type Random, seededRandom, shuffled } from '../../core/numbers.js';
+import type { Clock } from '../../core/time.js';
+import { openDataset } from '../../data/dataset/open.js';
+import { motorFields, motorSamples, motorStates } from '../../data/motor.js';
+import { openTable } from '../../data/tables/table.js';
+import type { Recording } from '../../data/types.js';
+import type { I2cBus } from '../../sensor/i2c/bus.js';
+import type { World } from '../../sensor/i2c/simulated-chip.js';
+import type { SampleField } from '../../sensor/types.js';
 import { parseAddress } from './address.js';
 import { conversionOf, type FieldSettings, quantityOf } from './fields.js';
 import { type MachineParts, openMachine } from './machine.js';

@@ -1,4 +1,5 @@
-import { type Clock, onAbort } from '../../core/index.js';
+import { onAbort } from '../../core/tasks.js';
+import type { Clock } from '../../core/time.js';
 import type { Timing } from './types.js';
 
 /** What a sample's time says about those before it: it follows, so many are missing, it is late, or nothing can be told. */

@@ -1,6 +1,7 @@
-import type { Clock, Project } from '../../core/index.js';
-import type { SampleBatch, SampleField, SampleSource } from '../../sensor/index.js';
-import type { StreamOptions } from '../../stream/index.js';
+import type { Project } from '../../core/project.js';
+import type { Clock } from '../../core/time.js';
+import type { SampleBatch, SampleField, SampleSource } from '../../sensor/types.js';
+import type { StreamOptions } from '../../stream/message.js';
 import type { Answer } from '../types.js';
 
 /** What the model takes: fields in order, with units, and a steady rate; null = any, a sample is a window of its own. */

@@ -1,15 +1,14 @@
-import {
-  AiotError,
-  aiotVersion,
-  digestOf,
-  type Project,
-  readBytes,
-  writeFileAtomic,
-} from '../../core/index.js';
-import type { Recording } from '../../data/index.js';
-import type { Graph, NetworkMode } from '../../formats/index.js';
-import { createInterpreter } from '../../runtime/index.js';
-import { createPipeline, type SignalSpec, type Standardization } from '../../signal/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { readBytes, writeFileAtomic } from '../../core/files.js';
+import { aiotVersion } from '../../core/folders.js';
+import type { Project } from '../../core/project.js';
+import type { Recording } from '../../data/types.js';
+import type { NetworkMode } from '../../formats/manifest/manifest.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
+import { createPipeline } from '../../signal/pipeline.js';
+import type { SignalSpec, Standardization } from '../../signal/spec.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
 import { gateFigures } from '../evaluate/evaluate-project.js';
 import { type EvaluationFile, gatesFrom } from '../evaluate/gates.js';

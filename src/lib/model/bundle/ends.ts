@@ -1,7 +1,9 @@
-import { AiotError, roundHalfAway } from '../../core/index.js';
-import type { Graph, NetworkMode } from '../../formats/index.js';
-import type { Activations } from '../../runtime/index.js';
-import { quantizeInput, type Standardization, standardize } from '../../signal/index.js';
+import { AiotError } from '../../core/errors.js';
+import { roundHalfAway } from '../../core/numbers.js';
+import type { NetworkMode } from '../../formats/manifest/manifest.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import type { Activations } from '../../runtime/interpreter/node.js';
+import { quantizeInput, type Standardization, standardize } from '../../signal/spec.js';
 import { precisionOf } from '../inspect/costs.js';
 import type { End } from './types.js';
 

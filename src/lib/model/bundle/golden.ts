@@ -1,6 +1,8 @@
-import { type Graph, readTflite } from '../../formats/index.js';
-import { createInterpreter } from '../../runtime/index.js';
-import { createPipeline, type SignalSpec } from '../../signal/index.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import { readTflite } from '../../formats/tflite/reader.js';
+import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
+import { createPipeline } from '../../signal/pipeline.js';
+import type { SignalSpec } from '../../signal/spec.js';
 import { encodeInput, valuesOf } from './ends.js';
 import { answerOf, type Invoker } from './predictor.js';
 import type { Bundle, BundleInfo, End, GoldenVector } from './types.js';

@@ -1,15 +1,11 @@
-import { z } from 'zod';
-import { AiotError, canonicalJson, issueText, sha256Hex } from '../../core/index.js';
-import {
-  elementCount,
-  firstName,
-  type Graph,
-  type Member,
-  readArchive,
-  readTflite,
-  writeArchive,
-} from '../../formats/index.js';
-import { featureNames } from '../../signal/index.js';
+import * as z from 'zod';
+import { canonicalJson, sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
+import { firstName, type Member, readArchive, writeArchive } from '../../formats/archive.js';
+import { elementCount, type Graph } from '../../formats/tflite/graph.js';
+import { readTflite } from '../../formats/tflite/reader.js';
+import { featureNames } from '../../signal/spec.js';
 import { endOf } from './ends.js';
 import { anyInfoSchema, goldenSchema, provenanceSchema } from './schema.js';
 import type { Bundle, BundleInfo, NetworkBundle } from './types.js';

@@ -1,6 +1,8 @@
-import { readTflite } from '../../formats/index.js';
-import { createInterpreter, type Interpreter } from '../../runtime/index.js';
-import { createPipeline, type Standardization, standardize } from '../../signal/index.js';
+import { readTflite } from '../../formats/tflite/reader.js';
+import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
+import type { Interpreter } from '../../runtime/interpreter/node.js';
+import { createPipeline } from '../../signal/pipeline.js';
+import { type Standardization, standardize } from '../../signal/spec.js';
 import { decode, encodeInput, valuesOf } from './ends.js';
 import type { Bundle, BundleInfo } from './types.js';
 

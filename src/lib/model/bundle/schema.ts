@@ -1,7 +1,8 @@
-import { z } from 'zod';
-import { digestPattern, featureSetNames } from '../../core/index.js';
-import { networkModes } from '../../formats/index.js';
-import { figuresSchema, foldsFiguresSchema, gateSchema } from '../../registry/index.js';
+import * as z from 'zod';
+import { digestPattern } from '../../core/crypto.js';
+import { featureSetNames } from '../../core/project-schema.js';
+import { networkModes } from '../../formats/manifest/manifest.js';
+import { figuresSchema, foldsFiguresSchema, gateSchema } from '../../registry/api.js';
 import type { BundleInfo, GoldenVector, NetworkInfo } from './types.js';
 
 const numbers = z.array(z.number());

@@ -1,16 +1,14 @@
-import { AiotError, canonicalJson, digestOf, issueText, sha256Hex } from '../../core/index.js';
+import { canonicalJson, digestOf, sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
+import { type Member, readArchive, writeArchive } from '../../formats/archive.js';
+import { type Envelope, envelopeSchema, type TrustRoot } from '../../formats/manifest/envelope.js';
 import {
   type BundleFile,
-  type Envelope,
-  envelopeSchema,
   type Manifest,
-  type Member,
   type ModelPart,
-  readArchive,
-  type TrustRoot,
   verifyManifest,
-  writeArchive,
-} from '../../formats/index.js';
+} from '../../formats/manifest/manifest.js';
 import {
   bundleOfMembers,
   contentNames,

@@ -1,6 +1,6 @@
-import type { NetworkMode } from '../../formats/index.js';
-import type { FoldsFigures } from '../../registry/index.js';
-import type { SignalSpec, Standardization } from '../../signal/index.js';
+import type { NetworkMode } from '../../formats/manifest/manifest.js';
+import type { FoldsFigures } from '../../registry/api.js';
+import type { SignalSpec, Standardization } from '../../signal/spec.js';
 import type { Provenance } from './schema.js';
 
 /** One golden vector: a device must come to the same answers before a version becomes active. */

@@ -1,13 +1,15 @@
 import { join } from 'node:path';
-import { AiotError, digestOf, seededRandom } from '../../core/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { seededRandom } from '../../core/numbers.js';
 import {
   elementCount,
   type Graph,
   type Operator,
   type OperatorName,
   type Tensor,
-} from '../../formats/index.js';
-import { createInterpreter } from '../../runtime/index.js';
+} from '../../formats/tflite/graph.js';
+import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { cFloat, cText } from './c-text.js';
 import type { EmitOptions } from './emit.js';
 import { type Helper, indent, type Piece, type Site, scaleOf, siteOf, table } from './piece.js';

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import { AiotError, type quantizeModes } from '../../core/index.js';
-import type { Graph } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { quantizeModes } from '../../core/project-schema.js';
+import type { Graph } from '../../formats/tflite/graph.js';
 import { emitC } from './emit-c.js';
 import { emitTflm } from './tflm.js';
 

@@ -1,6 +1,7 @@
-import { AiotError, roundHalfAway } from '../../core/index.js';
-import type { Activation, Graph, Operator, OperatorOptions, Tensor } from '../../formats/index.js';
-import { quantizeMultiplier } from '../../runtime/index.js';
+import { AiotError } from '../../core/errors.js';
+import { roundHalfAway } from '../../core/numbers.js';
+import type { Activation, Graph, Operator, OperatorOptions, Tensor } from '../../formats/tflite/graph.js';
+import { quantizeMultiplier } from '../../runtime/interpreter/fixed-point.js';
 
 /** Functions that several layers call, each written when one does. */
 export type Helper = 'clamped' | 'scaled' | 'scaledDown' | 'inverse' | 'wide';

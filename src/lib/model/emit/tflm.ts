@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import { AiotError } from '../../core/index.js';
-import { elementCount, type OperatorName, type Tensor } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { elementCount, type OperatorName, type Tensor } from '../../formats/tflite/graph.js';
 import { arenaOf, precisionOf } from '../inspect/costs.js';
 import { byteLines, cFloat, cName, cText } from './c-text.js';
 import type { EmitOptions } from './emit.js';

@@ -1,5 +1,5 @@
-import { elementCount } from '../../formats/index.js';
-import { type Axis, axisOf } from '../../runtime/index.js';
+import { elementCount } from '../../formats/tflite/graph.js';
+import { type Axis, axisOf } from '../../runtime/interpreter/geometry.js';
 import {
   type Finish,
   finishOf,

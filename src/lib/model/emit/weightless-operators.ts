@@ -1,5 +1,11 @@
-import { elementCount, sliceAxes } from '../../formats/index.js';
-import { axisOf, doublingHighMultiply, exponential, quantizeMultiplier } from '../../runtime/index.js';
+import { elementCount } from '../../formats/tflite/graph.js';
+import { sliceAxes } from '../../formats/tflite/shapes.js';
+import {
+  doublingHighMultiply,
+  exponential,
+  quantizeMultiplier,
+} from '../../runtime/interpreter/fixed-point.js';
+import { axisOf } from '../../runtime/interpreter/geometry.js';
 import {
   byByte,
   indent,

@@ -1,5 +1,5 @@
-import { AiotError } from '../../core/index.js';
-import type { Graph, Operator, Tensor } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Graph, Operator, Tensor } from '../../formats/tflite/graph.js';
 import type { Engine, EngineState, Step } from './types.js';
 
 /**

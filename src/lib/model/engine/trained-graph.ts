@@ -1,4 +1,4 @@
-import type { Graph, Tensor } from '../../formats/index.js';
+import type { Graph, Tensor } from '../../formats/tflite/graph.js';
 import type { BatchNorm, Trainable } from './types.js';
 
 /**

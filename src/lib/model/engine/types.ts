@@ -1,4 +1,4 @@
-import type { Graph } from '../../formats/index.js';
+import type { Graph } from '../../formats/tflite/graph.js';
 
 /**
  * A batch norm while it is trained: in the graph it is a MUL and the ADD after it, whose constants follow from these (γ/√(σ²+ε)

@@ -1,8 +1,12 @@
 import { stat } from 'node:fs/promises';
-import { z } from 'zod';
-import { AiotError, decimalOf, refuseInputs, writeFileAtomic } from '../../core/index.js';
-import { missingLabels, openTable } from '../../data/index.js';
-import { type Graph, importTflite, type Tensor, writeCsv } from '../../formats/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { decimalOf } from '../../core/figures.js';
+import { refuseInputs, writeFileAtomic } from '../../core/files.js';
+import { missingLabels, openTable } from '../../data/tables/table.js';
+import { writeCsv } from '../../formats/csv/table.js';
+import type { Graph, Tensor } from '../../formats/tflite/graph.js';
+import { importTflite } from '../../formats/tflite/reader.js';
 import type { RowsTaken } from '../file-metadata.js';
 import { arenaOf, precisionOf } from '../inspect/costs.js';
 import { type ModelFile, readModelFile } from '../inspect/model-file.js';

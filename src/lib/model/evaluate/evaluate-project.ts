@@ -1,6 +1,7 @@
-import { type Project, writeJsonAtomic } from '../../core/index.js';
-import type { Graph } from '../../formats/index.js';
-import { createInterpreter } from '../../runtime/index.js';
+import { writeJsonAtomic } from '../../core/files.js';
+import type { Project } from '../../core/project.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
 import { voteAll } from '../bundle/predictor.js';

@@ -1,4 +1,7 @@
-import { AiotError, bytesOf, decimalOf, nearest, type ProjectConfig } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { bytesOf, decimalOf } from '../../core/figures.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
+import { nearest } from '../../core/text.js';
 import type { EvaluateResult } from './result.js';
 
 /** One limit, of model.accept or of --gate, and whether the network keeps it. */

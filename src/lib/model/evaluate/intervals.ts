@@ -1,4 +1,4 @@
-import { seededRandom } from '../../core/index.js';
+import { seededRandom } from '../../core/numbers.js';
 
 /** More rows get fewer draws: the work stays at about a second. */
 const mostWork = 5e7;

@@ -1,12 +1,9 @@
-import { AiotError } from '../../core/index.js';
-import {
-  elementCount,
-  type Graph,
-  readTflite,
-  type Tensor,
-  withFloatConstants,
-} from '../../formats/index.js';
-import { createInterpreter, floatView, openLiteRt } from '../../runtime/index.js';
+import { AiotError } from '../../core/errors.js';
+import { elementCount, type Graph, type Tensor } from '../../formats/tflite/graph.js';
+import { readTflite } from '../../formats/tflite/reader.js';
+import { withFloatConstants } from '../../formats/tflite/real-values.js';
+import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
+import { floatView, openLiteRt } from '../../runtime/litert.js';
 import { refuseOffDevice } from '../inspect/costs.js';
 import { brokenConstant } from '../network/simplify.js';
 

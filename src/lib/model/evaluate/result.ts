@@ -1,6 +1,6 @@
-import { z } from 'zod';
-import { elementCount, type Graph } from '../../formats/index.js';
-import { foldsFiguresSchema } from '../../registry/index.js';
+import * as z from 'zod';
+import { elementCount, type Graph } from '../../formats/tflite/graph.js';
+import { foldsFiguresSchema } from '../../registry/api.js';
 import { gateNames } from './gates.js';
 
 /** A window (or row) that the network is most wrong about. */

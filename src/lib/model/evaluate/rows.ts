@@ -1,6 +1,6 @@
-import { AiotError } from '../../core/index.js';
-import type { Table } from '../../formats/index.js';
-import { standardize } from '../../signal/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Table } from '../../formats/csv/table.js';
+import { standardize } from '../../signal/spec.js';
 import type { Bundle } from '../bundle/types.js';
 import { type RowsTaken, rowsTaken } from '../file-metadata.js';
 

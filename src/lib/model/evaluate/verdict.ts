@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { Metrics } from '../bundle/types.js';
 import { type CalibrationBin, calibrationOf, shareOf } from './calibration.js';
 import { bootstrapInterval, proportionOf } from './intervals.js';

@@ -1,7 +1,12 @@
-import { z } from 'zod';
-import { AiotError, bytesOf, decimalOf, issueText, nearest, readBytes, size } from '../../core/index.js';
-import { type Graph, readTflite } from '../../formats/index.js';
-import { arenaBytes } from '../../runtime/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { bytesOf, decimalOf, size } from '../../core/figures.js';
+import { readBytes } from '../../core/files.js';
+import { issueText } from '../../core/issues.js';
+import { nearest } from '../../core/text.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import { readTflite } from '../../formats/tflite/reader.js';
+import { arenaBytes } from '../../runtime/arena.js';
 import { multiplyAdds, precisionOf, refusalOfMicro } from '../inspect/costs.js';
 import { readModelFile } from '../inspect/model-file.js';
 import { type ChipName, chipNames, chips } from './chips.js';

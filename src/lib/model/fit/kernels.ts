@@ -1,4 +1,4 @@
-import { elementCount, type Graph, type Operator } from '../../formats/index.js';
+import { elementCount, type Graph, type Operator } from '../../formats/tflite/graph.js';
 import { multiplyAdds, precisionAt } from '../inspect/costs.js';
 import type { SourceName } from './sources.js';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { refusalSchema } from '../evaluate/result.js';
 
 const resource = z.object({

@@ -1,5 +1,6 @@
-import { AiotError, type Project } from '../../core/index.js';
-import { type Graph, type Operator, type Tensor, withoutUnused } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Project } from '../../core/project.js';
+import { type Graph, type Operator, type Tensor, withoutUnused } from '../../formats/tflite/graph.js';
 import { type OtherOrder, orderWarning, otherOrder } from '../evaluate/labels.js';
 import { confusionOf } from '../evaluate/metrics.js';
 import type { NetworkSpec } from '../network/layers.js';

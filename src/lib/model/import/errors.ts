@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 
 /** The error for a file that contradicts itself. */
 export function malformed(message: string, cause?: unknown): AiotError {

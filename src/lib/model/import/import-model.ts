@@ -1,8 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, namePattern, type Project, refuseInputs, writeFileAtomic } from '../../core/index.js';
-import { writeTflite } from '../../formats/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { refuseInputs, writeFileAtomic } from '../../core/files.js';
+import { namePattern } from '../../core/names.js';
+import type { Project } from '../../core/project.js';
+import { writeTflite } from '../../formats/tflite/writer.js';
 import { buildFiles } from '../files.js';
 import { brokenConstant, simplifyGraph } from '../network/simplify.js';
 import { malformed } from './errors.js';

@@ -1,6 +1,6 @@
 import type { Dataset, File, Group } from 'jsfive';
-import { AiotError } from '../../core/index.js';
-import { readZip } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { readZip } from '../../formats/zip.js';
 import { isModel, malformed, parseJson } from './errors.js';
 import { type KerasModel, namedWeights, type Weight, type WeightSource } from './keras/config.js';
 

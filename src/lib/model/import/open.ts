@@ -1,7 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, hasCode, readBytes } from '../../core/index.js';
-import { type Graph, importTflite } from '../../formats/index.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import { importTflite } from '../../formats/tflite/reader.js';
 import { malformed, unsupported } from './errors.js';
 import type { KerasModel } from './keras/config.js';
 import { kerasToGraph } from './keras/to-graph.js';

@@ -1,6 +1,7 @@
 import { dirname, isAbsolute, join, normalize } from 'node:path';
-import { z } from 'zod';
-import { issueText, readBytes } from '../../core/index.js';
+import * as z from 'zod';
+import { readBytes } from '../../core/files.js';
+import { issueText } from '../../core/issues.js';
 import { isModel, malformed, parseJson, unsupported } from './errors.js';
 import { type KerasModel, type NamedWeight, namedWeights, type Weight } from './keras/config.js';
 

@@ -1,8 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, dictionary } from '../../core/index.js';
-import { missingLabels, openTable } from '../../data/index.js';
-import { type Graph, importTflite } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { dictionary } from '../../core/names.js';
+import { missingLabels, openTable } from '../../data/tables/table.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import { importTflite } from '../../formats/tflite/reader.js';
 import { readBuilt } from '../build-folder.js';
 import { networkFigures } from '../evaluate/evaluate-project.js';
 import { pairedDifference } from '../evaluate/intervals.js';

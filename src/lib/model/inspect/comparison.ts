@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { networkFiguresSchema, outputKindSchema } from '../evaluate/result.js';
 
 const sideSchema = z.object({

@@ -1,6 +1,6 @@
-import { AiotError } from '../../core/index.js';
-import { elementCount, type Graph, type Operator, type Tensor } from '../../formats/index.js';
-import { arenaBytes } from '../../runtime/index.js';
+import { AiotError } from '../../core/errors.js';
+import { elementCount, type Graph, type Operator, type Tensor } from '../../formats/tflite/graph.js';
+import { arenaBytes } from '../../runtime/arena.js';
 
 /** Operators whose multiply-adds depend on more than shapes, or on what they call. */
 const unknown: readonly string[] = [

@@ -1,7 +1,9 @@
-import { AiotError, seededRandom, shuffled } from '../../core/index.js';
-import { missingLabels, openTable } from '../../data/index.js';
-import { type Graph, importTflite } from '../../formats/index.js';
-import { featureNames, type SignalSpec } from '../../signal/index.js';
+import { AiotError } from '../../core/errors.js';
+import { seededRandom, shuffled } from '../../core/numbers.js';
+import { missingLabels, openTable } from '../../data/tables/table.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import { importTflite } from '../../formats/tflite/reader.js';
+import { featureNames, type SignalSpec } from '../../signal/spec.js';
 import { readBuilt } from '../build-folder.js';
 import { sharesOf } from '../evaluate/calibration.js';
 import { mapLabels, valuesOfLabels } from '../evaluate/labels.js';

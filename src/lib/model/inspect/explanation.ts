@@ -1,6 +1,8 @@
 import { join } from 'node:path';
-import { z } from 'zod';
-import { type Project, readJson, unless, writeJsonAtomic } from '../../core/index.js';
+import * as z from 'zod';
+import { unless } from '../../core/errors.js';
+import { readJson, writeJsonAtomic } from '../../core/files.js';
+import type { Project } from '../../core/project.js';
 import { outputKindSchema } from '../evaluate/result.js';
 import { buildFiles } from '../files.js';
 

@@ -1,6 +1,8 @@
-import { AiotError } from '../../core/index.js';
-import { type Graph, importTflite, type Outline, outlineTflite } from '../../formats/index.js';
-import { arenaBytes, planArena } from '../../runtime/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import { type Outline, outlineTflite } from '../../formats/tflite/outline.js';
+import { importTflite } from '../../formats/tflite/reader.js';
+import { arenaBytes, planArena } from '../../runtime/arena.js';
 import { checkGolden } from '../bundle/golden.js';
 import { macsOf, type Precision, parameterCount, precisionOf, refusalOfMicro } from './costs.js';
 import type { Inspection } from './inspection.js';

@@ -1,4 +1,6 @@
-import { AiotError, digestOf, hasCode, readBytes } from '../../core/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
 import { requireBundle, unpackAny } from '../bundle/pack.js';
 import type { Bundle } from '../bundle/types.js';
 

@@ -1,5 +1,7 @@
-import { AiotError, gaussian, type LayerConfig, type Random, seededRandom } from '../../core/index.js';
-import type { Activation } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { gaussian, type Random, seededRandom } from '../../core/numbers.js';
+import type { LayerConfig } from '../../core/project-schema.js';
+import type { Activation } from '../../formats/tflite/graph.js';
 import type { Trainable } from '../engine/types.js';
 import { TrainableBuilder, type WindowShape } from './graph-builder.js';
 import { type NetworkSpec, outputSize } from './layers.js';

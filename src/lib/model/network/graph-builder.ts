@@ -5,7 +5,7 @@ import {
   type Operator,
   type Padding,
   type Tensor,
-} from '../../formats/index.js';
+} from '../../formats/tflite/graph.js';
 import type { BatchNorm, Dropout } from '../engine/types.js';
 
 type Options<Op extends Operator['op']> = Extract<Operator, { op: Op }>['options'];

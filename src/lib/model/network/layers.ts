@@ -1,4 +1,5 @@
-import { AiotError, type LayerConfig } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { LayerConfig } from '../../core/project-schema.js';
 
 export const networkKinds = ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'layers'] as const;
 

@@ -5,7 +5,7 @@ import {
   type Operator,
   type Tensor,
   withoutUnused,
-} from '../../formats/index.js';
+} from '../../formats/tflite/graph.js';
 
 const isShapeOnly = ({ op }: Operator) => op === 'RESHAPE' || op === 'EXPAND_DIMS' || op === 'SQUEEZE';
 

@@ -1,26 +1,19 @@
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  digestOf,
-  type PlatformContext,
-  type Project,
-  readBytes,
-  systemCode,
-  writeFileAtomic,
-} from '../../core/index.js';
-import {
-  elementCount,
-  type Graph,
-  importTflite,
-  type Tensor,
-  withRealValues,
-  writeSavedModel,
-  writeTflite,
-} from '../../formats/index.js';
-import { type GuideClient, withGuide } from '../../registry/index.js';
-import { floatView } from '../../runtime/index.js';
-import type { Standardization } from '../../signal/index.js';
+import * as z from 'zod';
+import type { PlatformContext } from '../../core/contexts.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { readBytes, writeFileAtomic } from '../../core/files.js';
+import type { Project } from '../../core/project.js';
+import { writeSavedModel } from '../../formats/saved-model.js';
+import { elementCount, type Graph, type Tensor } from '../../formats/tflite/graph.js';
+import { importTflite } from '../../formats/tflite/reader.js';
+import { withRealValues } from '../../formats/tflite/real-values.js';
+import { writeTflite } from '../../formats/tflite/writer.js';
+import { withGuide } from '../../registry/context.js';
+import type { GuideClient } from '../../registry/guide/client.js';
+import { floatView } from '../../runtime/litert.js';
+import type { Standardization } from '../../signal/spec.js';
 import { bundleProject } from '../bundle/bundle-project.js';
 import { unpackAny } from '../bundle/pack.js';
 import type { Bundle, NetworkBundle } from '../bundle/types.js';

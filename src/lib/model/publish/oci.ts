@@ -1,7 +1,11 @@
-import { z } from 'zod';
-import { AiotError, digestOf, readBytes } from '../../core/index.js';
-import { type Envelope, envelopeSchema, type TrustRoot } from '../../formats/index.js';
-import { type RegistryClient, resolveModel, withClient } from '../../registry/index.js';
+import * as z from 'zod';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import { type Envelope, envelopeSchema, type TrustRoot } from '../../formats/manifest/envelope.js';
+import type { RegistryClient } from '../../registry/client.js';
+import { withClient } from '../../registry/context.js';
+import { OciRepository } from '../../registry/oci/client.js';
 import {
   type Artifact,
   artifactSchema,
@@ -9,11 +13,9 @@ import {
   type Descriptor,
   emptyContent,
   manifestType,
-  type OciReference,
-  OciRepository,
-  ociText,
-  parseOciReference,
-} from '../../registry/oci/index.js';
+} from '../../registry/oci/manifest.js';
+import { type OciReference, ociText, parseOciReference } from '../../registry/oci/reference.js';
+import { resolveModel } from '../../registry/reference.js';
 import { requireBundle } from '../bundle/pack.js';
 import { packSigned, type Verified, verifySigned } from '../bundle/signed-bundle.js';
 import { type FetchClient, fetchModel, pullResultSchema, putFiles } from './pull.js';

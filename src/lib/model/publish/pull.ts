@@ -1,17 +1,14 @@
 import { mkdir, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  digestOf,
-  makeFolder,
-  readBytes,
-  syncFolder,
-  systemCode,
-  writeFileAtomic,
-} from '../../core/index.js';
-import type { Member, TrustRoot } from '../../formats/index.js';
-import { type ModelVersion, type RegistryClient, requireTrusted } from '../../registry/index.js';
+import * as z from 'zod';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { makeFolder, readBytes, syncFolder, writeFileAtomic } from '../../core/files.js';
+import type { Member } from '../../formats/archive.js';
+import type { TrustRoot } from '../../formats/manifest/envelope.js';
+import type { ModelVersion } from '../../registry/api.js';
+import type { RegistryClient } from '../../registry/client.js';
+import { requireTrusted } from '../../registry/trusted.js';
 import { packSigned, type Verified, verifySigned } from '../bundle/signed-bundle.js';
 
 export const pullResultSchema = z.object({

@@ -1,30 +1,24 @@
 import { basename, dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError, hasCode, unless } from '../../core/errors.js';
+import { readBytes, readJson } from '../../core/files.js';
+import { namePattern } from '../../core/names.js';
+import type { Project } from '../../core/project.js';
+import type { Envelope } from '../../formats/manifest/envelope.js';
+import type { UnsignedManifest } from '../../formats/manifest/manifest.js';
+import { importTflite } from '../../formats/tflite/reader.js';
+import { type ModelVersion, modelVersionSchema } from '../../registry/api.js';
+import type { RegistryClient } from '../../registry/client.js';
 import {
-  AiotError,
-  digestOf,
-  hasCode,
-  namePattern,
-  type Project,
-  readBytes,
-  readJson,
-  unless,
-} from '../../core/index.js';
-import { type Envelope, importTflite, type UnsignedManifest } from '../../formats/index.js';
-import {
-  type Agree,
   isSignedEnough,
-  type ModelVersion,
-  manifestAsked,
-  modelVersionSchema,
   pushAttempts,
-  type RegistryClient,
-  signedBy,
   signedRelease,
   type TrustReader,
-  toSign,
   waitForTurn,
-} from '../../registry/index.js';
+} from '../../registry/signatures.js';
+import { type Agree, toSign } from '../../registry/to-sign.js';
+import { manifestAsked, signedBy } from '../../registry/vouched.js';
 import { bundleProject } from '../bundle/bundle-project.js';
 import { endOf, modeOf } from '../bundle/ends.js';
 import { isSigned, packBundle, requireBundle, unpackAny } from '../bundle/pack.js';

@@ -1,18 +1,14 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  hasCode,
-  issueText,
-  publicKeyIn,
-  readBytes,
-  readJson,
-  readText,
-  sha256Hex,
-} from '../../core/index.js';
-import { networkModes, type TrustRoot, trustRootOf, trustRootSchema } from '../../formats/index.js';
-import { type RegistryClient, resolveModel } from '../../registry/index.js';
+import * as z from 'zod';
+import { publicKeyIn, sha256Hex } from '../../core/crypto.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { readBytes, readJson, readText } from '../../core/files.js';
+import { issueText } from '../../core/issues.js';
+import { type TrustRoot, trustRootOf, trustRootSchema } from '../../formats/manifest/envelope.js';
+import { networkModes } from '../../formats/manifest/manifest.js';
+import type { RegistryClient } from '../../registry/client.js';
+import { resolveModel } from '../../registry/reference.js';
 import { checkGolden } from '../bundle/golden.js';
 import { isSigned, requireBundle, unpackAny } from '../bundle/pack.js';
 import { signedNames, type Verified, verifyMembers, verifySigned } from '../bundle/signed-bundle.js';

@@ -1,6 +1,7 @@
-import { z } from 'zod';
-import type { TrustRoot } from '../../formats/index.js';
-import { type RegistryClient, stages } from '../../registry/index.js';
+import * as z from 'zod';
+import type { TrustRoot } from '../../formats/manifest/envelope.js';
+import { stages } from '../../registry/api.js';
+import type { RegistryClient } from '../../registry/client.js';
 import { provenanceSchema } from '../bundle/schema.js';
 import { type FetchClient, fetchModel } from './pull.js';
 

@@ -1,4 +1,4 @@
-import { elementCount, type Graph, type Tensor } from '../../formats/index.js';
+import { elementCount, type Graph, type Tensor } from '../../formats/tflite/graph.js';
 import { affordable, decibels } from './graph/noise.js';
 import type { Compared } from './graph/quantize-graph.js';
 import { createRunner } from './runner.js';

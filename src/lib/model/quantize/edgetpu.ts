@@ -4,15 +4,9 @@ import { tmpdir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { z } from 'zod';
-import {
-  AiotError,
-  digestOf,
-  readBytes,
-  readJson,
-  unless,
-  writeFileAtomic,
-  writeJsonAtomic,
-} from '../../core/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError, unless } from '../../core/errors.js';
+import { readBytes, readJson, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
 import { edgeTpuSchema } from './result.js';
 
 export type EdgeTpu = z.output<typeof edgeTpuSchema>;

@@ -1,5 +1,5 @@
-import { AiotError } from '../../core/index.js';
-import { elementCount, type Graph } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { elementCount, type Graph } from '../../formats/tflite/graph.js';
 import { bootstrapInterval, pairedDifference } from '../evaluate/intervals.js';
 import { mapLabels, type OtherOrder, orderWarning, otherOrder } from '../evaluate/labels.js';
 import { outputKindOf } from '../evaluate/result.js';

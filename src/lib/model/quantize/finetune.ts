@@ -1,5 +1,6 @@
-import { AiotError, seededRandom, shuffled } from '../../core/index.js';
-import { type Graph, type Operator, withoutUnused } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { seededRandom, shuffled } from '../../core/numbers.js';
+import { type Graph, type Operator, withoutUnused } from '../../formats/tflite/graph.js';
 import { openEngine } from '../engine/open-engine.js';
 import type { Engine, EngineState, FakeRange, Trainable } from '../engine/types.js';
 import { channelScales } from './graph/numbers.js';

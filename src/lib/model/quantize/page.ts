@@ -1,17 +1,8 @@
 import { basename } from 'node:path';
-import { aiotVersion, percent, size, thousands } from '../../core/index.js';
-import {
-  barChart,
-  factList,
-  type Html,
-  histogram,
-  html,
-  htmlTable,
-  legend,
-  type Paint,
-  reportPage,
-  tileRow,
-} from '../../formats/index.js';
+import { percent, size, thousands } from '../../core/figures.js';
+import { aiotVersion } from '../../core/folders.js';
+import { type Html, html, htmlTable, reportPage } from '../../formats/html.js';
+import { barChart, factList, histogram, legend, type Paint, tileRow } from '../../formats/html-charts.js';
 import type { QuantizeDetail, Spread } from './detail.js';
 import type { QuantizeResult } from './result.js';
 

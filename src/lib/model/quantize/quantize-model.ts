@@ -1,26 +1,14 @@
 import { basename } from 'node:path';
-import {
-  AiotError,
-  digestOf,
-  readBytes,
-  refuseInputs,
-  seededRandom,
-  shuffled,
-  writeFileAtomic,
-  writeTogether,
-} from '../../core/index.js';
-import { missingLabels } from '../../data/index.js';
-import {
-  elementCount,
-  type Graph,
-  importTflite,
-  operatorVersions,
-  parseTable,
-  type Quantization,
-  type Table,
-  writeTflite,
-} from '../../formats/index.js';
-import { type Standardization, standardize } from '../../signal/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { readBytes, refuseInputs, writeFileAtomic, writeTogether } from '../../core/files.js';
+import { seededRandom, shuffled } from '../../core/numbers.js';
+import { missingLabels } from '../../data/tables/table.js';
+import { parseTable, type Table } from '../../formats/csv/table.js';
+import { elementCount, type Graph, type Quantization } from '../../formats/tflite/graph.js';
+import { importTflite } from '../../formats/tflite/reader.js';
+import { operatorVersions, writeTflite } from '../../formats/tflite/writer.js';
+import { type Standardization, standardize } from '../../signal/spec.js';
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
 import { requireColumns } from '../evaluate/rows.js';
 import { rowsTaken } from '../file-metadata.js';

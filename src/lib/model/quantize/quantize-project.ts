@@ -1,7 +1,9 @@
 import { basename, join } from 'node:path';
-import { digestOf, type Project, refuseInputs, writeJsonAtomic, writeTogether } from '../../core/index.js';
-import type { Graph } from '../../formats/index.js';
-import type { Standardization } from '../../signal/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { refuseInputs, writeJsonAtomic, writeTogether } from '../../core/files.js';
+import type { Project } from '../../core/project.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import type { Standardization } from '../../signal/spec.js';
 import { readTrained, stale, type Trained } from '../build-folder.js';
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
 import { isStandardizing, metadataOf } from '../file-metadata.js';

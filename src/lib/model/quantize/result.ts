@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { quantizeModes } from '../../core/index.js';
+import * as z from 'zod';
+import { quantizeModes } from '../../core/project-schema.js';
 
 const kind = z.enum(['int8', 'int16', 'float32']);
 /** Scale and zero point of the network's input or output; null where it is float32. */

@@ -1,5 +1,7 @@
-import type { Graph, Operator, Tensor } from '../../formats/index.js';
-import { createInterpreter, floatView, type Interpreter, type OnTensor } from '../../runtime/index.js';
+import type { Graph, Operator, Tensor } from '../../formats/tflite/graph.js';
+import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
+import type { Interpreter, OnTensor } from '../../runtime/interpreter/node.js';
+import { floatView } from '../../runtime/litert.js';
 
 /** A network of any mode, from real values to real values. */
 interface Runner {

@@ -1,5 +1,5 @@
-import { AiotError } from '../../core/index.js';
-import type { Graph } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Graph } from '../../formats/tflite/graph.js';
 import { type Evaluation, hits, lossOf } from './evaluation.js';
 import { unfit } from './graph/calibrate.js';
 import { affordable, measureAgainst } from './graph/noise.js';

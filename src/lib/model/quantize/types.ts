@@ -1,5 +1,5 @@
-import type { quantizeModes } from '../../core/index.js';
-import type { Graph } from '../../formats/index.js';
+import type { quantizeModes } from '../../core/project-schema.js';
+import type { Graph } from '../../formats/tflite/graph.js';
 
 export type QuantizeMode = (typeof quantizeModes)[number];
 

@@ -1,14 +1,6 @@
-import { foldsText, percent, shareText, size, thousands } from '../../core/index.js';
-import {
-  checkList,
-  confusionTable,
-  factList,
-  type Html,
-  html,
-  htmlTable,
-  lineChart,
-  tileRow,
-} from '../../formats/index.js';
+import { foldsText, percent, shareText, size, thousands } from '../../core/figures.js';
+import { type Html, html, htmlTable } from '../../formats/html.js';
+import { checkList, confusionTable, factList, lineChart, tileRow } from '../../formats/html-charts.js';
 import type { CalibrationBin } from '../evaluate/calibration.js';
 import { type EvaluationFile, type Gate, gateText } from '../evaluate/gates.js';
 import type { ReportData } from './write-report.js';

@@ -1,14 +1,8 @@
 import { basename } from 'node:path';
-import { aiotVersion, percent, size, thousands } from '../../core/index.js';
-import {
-  confusionTable,
-  factList,
-  type Html,
-  html,
-  htmlTable,
-  reportPage,
-  tileRow,
-} from '../../formats/index.js';
+import { percent, size, thousands } from '../../core/figures.js';
+import { aiotVersion } from '../../core/folders.js';
+import { type Html, html, htmlTable, reportPage } from '../../formats/html.js';
+import { confusionTable, factList, tileRow } from '../../formats/html-charts.js';
 import type { FileEvaluation } from '../evaluate/result.js';
 import { calibrationSection, certainty, classTable, gates, limitList } from './figures.js';
 

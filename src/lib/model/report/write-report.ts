@@ -1,26 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  foldsText,
-  type Project,
-  type ProjectConfig,
-  percent,
-  refuseInputs,
-  thousands,
-  unless,
-  writeFileAtomic,
-} from '../../core/index.js';
-import type { Finding } from '../../data/index.js';
-import {
-  barChart,
-  confusionTable,
-  type Html,
-  html,
-  htmlTable,
-  legend,
-  type Paint,
-  reportPage,
-} from '../../formats/index.js';
+import { unless } from '../../core/errors.js';
+import { foldsText, percent, thousands } from '../../core/figures.js';
+import { refuseInputs, writeFileAtomic } from '../../core/files.js';
+import type { Project } from '../../core/project.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
+import type { Finding } from '../../data/types.js';
+import { type Html, html, htmlTable, reportPage } from '../../formats/html.js';
+import { barChart, confusionTable, legend, type Paint } from '../../formats/html-charts.js';
 import type { EvaluationFile } from '../evaluate/gates.js';
 import type { WorstWindow } from '../evaluate/result.js';
 import { buildFiles, readEvaluation, readFolds, readQuantization, readTraining } from '../files.js';

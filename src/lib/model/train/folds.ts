@@ -1,4 +1,6 @@
-import { AiotError, seededRandom, shuffled, writeJsonAtomic } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { writeJsonAtomic } from '../../core/files.js';
+import { seededRandom, shuffled } from '../../core/numbers.js';
 import { voteAll } from '../bundle/predictor.js';
 import {
   bootstrapInterval,

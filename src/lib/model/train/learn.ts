@@ -1,6 +1,7 @@
-import { type ProjectConfig, seededRandom, shuffled } from '../../core/index.js';
-import type { Graph, Tensor } from '../../formats/index.js';
-import type { Standardization } from '../../signal/index.js';
+import { seededRandom, shuffled } from '../../core/numbers.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
+import type { Graph, Tensor } from '../../formats/tflite/graph.js';
+import type { Standardization } from '../../signal/spec.js';
 import type { Trainable } from '../engine/types.js';
 import type { NetworkSpec } from '../network/layers.js';
 import { simplifyGraph } from '../network/simplify.js';

@@ -1,6 +1,10 @@
 import { resolve } from 'node:path';
-import { aiotVersion, canonicalJson, digestOf, type Project, type ProjectConfig } from '../../core/index.js';
-import { type Split, sampleCount } from '../../data/index.js';
+import { canonicalJson, digestOf } from '../../core/crypto.js';
+import { aiotVersion } from '../../core/folders.js';
+import type { Project } from '../../core/project.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
+import { sampleCount } from '../../data/dataset/open.js';
+import type { Split } from '../../data/types.js';
 import type { Lineage } from '../bundle/types.js';
 import type { Material } from '../material.js';
 import type { Division } from './examples/parts.js';

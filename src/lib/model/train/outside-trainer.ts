@@ -3,20 +3,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import {
-  AiotError,
-  hasCode,
-  onAbort,
-  readBytes,
-  requireFile,
-  startProgram,
-  systemCode,
-  writeFileAtomic,
-  writeJsonAtomic,
-} from '../../core/index.js';
-import { elementCount, type Graph, readTflite, writeCsv, writeTflite } from '../../formats/index.js';
-import { openLiteRt } from '../../runtime/index.js';
-import { featureNames, type Standardization } from '../../signal/index.js';
+import { AiotError, hasCode, systemCode } from '../../core/errors.js';
+import { readBytes, requireFile, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
+import { startProgram } from '../../core/process.js';
+import { onAbort } from '../../core/tasks.js';
+import { writeCsv } from '../../formats/csv/table.js';
+import { elementCount, type Graph } from '../../formats/tflite/graph.js';
+import { readTflite } from '../../formats/tflite/reader.js';
+import { writeTflite } from '../../formats/tflite/writer.js';
+import { openLiteRt } from '../../runtime/litert.js';
+import { featureNames, type Standardization } from '../../signal/spec.js';
 import { type NetworkSpec, outputSize } from '../network/layers.js';
 import { simplifyGraph } from '../network/simplify.js';
 import { standardizationFor, standardizeInPlace } from './examples/standardize.js';

@@ -1,5 +1,8 @@
-import { AiotError, type Project, type ProjectConfig, plural } from '../../core/index.js';
-import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/index.js';
+import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
+import type { Project } from '../../core/project.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
+import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import type { Material } from '../material.js';
 import { layersOf, type NetworkKind, type NetworkOutput, type NetworkSpec } from '../network/layers.js';
 import { classesFor, unfit } from './examples/examples.js';

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { foldsFiguresSchema } from '../../registry/index.js';
+import * as z from 'zod';
+import { foldsFiguresSchema } from '../../registry/api.js';
 import type { Proportion } from '../evaluate/intervals.js';
 import type { TrainingFile } from './types.js';
 

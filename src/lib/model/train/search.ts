@@ -1,17 +1,13 @@
-import {
-  AiotError,
-  bytesOf,
-  type Overrides,
-  overrideProject,
-  type Project,
-  type ProjectConfig,
-  type Random,
-  seededRandom,
-  writeJsonAtomic,
-} from '../../core/index.js';
-import { type Graph, writeTflite } from '../../formats/index.js';
-import { arenaBytes } from '../../runtime/index.js';
-import { signalSpecOf } from '../../signal/index.js';
+import { AiotError } from '../../core/errors.js';
+import { bytesOf } from '../../core/figures.js';
+import { writeJsonAtomic } from '../../core/files.js';
+import { type Random, seededRandom } from '../../core/numbers.js';
+import { type Overrides, overrideProject, type Project } from '../../core/project.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import { writeTflite } from '../../formats/tflite/writer.js';
+import { arenaBytes } from '../../runtime/arena.js';
+import { signalSpecOf } from '../../signal/spec.js';
 import type { Backend } from '../engine/types.js';
 import { buildFiles, modelName } from '../files.js';
 import { chips } from '../fit/chips.js';

@@ -1,11 +1,8 @@
-import { z } from 'zod';
-import {
-  AiotError,
-  type LayerConfig,
-  overrideProject,
-  type Project,
-  refuseInputs,
-} from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { refuseInputs } from '../../core/files.js';
+import { overrideProject, type Project } from '../../core/project.js';
+import type { LayerConfig } from '../../core/project-schema.js';
 import type { Backend } from '../engine/types.js';
 import { openModelProject } from '../material.js';
 import type { NetworkKind } from '../network/layers.js';

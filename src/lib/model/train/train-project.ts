@@ -1,15 +1,9 @@
 import { rm } from 'node:fs/promises';
-import {
-  AiotError,
-  canonicalJson,
-  digestOf,
-  hasCode,
-  type Project,
-  requireWritable,
-  writeFileAtomic,
-  writeJsonAtomic,
-} from '../../core/index.js';
-import { writeTflite } from '../../formats/index.js';
+import { canonicalJson, digestOf } from '../../core/crypto.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { requireWritable, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
+import type { Project } from '../../core/project.js';
+import { writeTflite } from '../../formats/tflite/writer.js';
 import type { Backend } from '../engine/types.js';
 import { proportionOf } from '../evaluate/intervals.js';
 import { metadataOf } from '../file-metadata.js';

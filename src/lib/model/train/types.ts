@@ -1,5 +1,5 @@
-import type { Split } from '../../data/index.js';
-import type { SignalSpec, Standardization } from '../../signal/index.js';
+import type { Split } from '../../data/types.js';
+import type { SignalSpec, Standardization } from '../../signal/spec.js';
 import type { Lineage } from '../bundle/types.js';
 import type { NetworkSpec } from '../network/layers.js';
 import type { Choice } from './learn.js';

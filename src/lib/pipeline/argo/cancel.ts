@@ -1,4 +1,6 @@
-import { AiotError, type Clock, systemClock, takeLock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { takeLock } from '../../core/lock.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import { interrupted } from '../run/lifecycle.js';
 import { isAlive } from '../run/processes.js';
 import { type PipelineFolders, type RunRecord, readRun, writeRun } from '../run/record.js';

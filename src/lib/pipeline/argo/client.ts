@@ -1,6 +1,9 @@
 import type { Agent, Dispatcher } from 'undici';
-import { z } from 'zod';
-import { AiotError, issueText, isUntrusted, readText, systemCode, unless } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode, unless } from '../../core/errors.js';
+import { readText } from '../../core/files.js';
+import { isUntrusted } from '../../core/http-agent.js';
+import { issueText } from '../../core/issues.js';
 import type { WorkflowRef } from '../run/record.js';
 import { type Workflow, workflowSchema } from './workflow.js';
 

@@ -1,4 +1,6 @@
-import { AiotError, type Clock, hasCode, loadProject, systemClock } from '../../core/index.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { loadProject } from '../../core/project.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import { holdPipeline, interrupted, prepareFolders } from '../run/lifecycle.js';
 import { identify } from '../run/processes.js';
 import {

@@ -1,6 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { AiotError, type Clock, writeFileAtomic } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { writeFileAtomic } from '../../core/files.js';
+import type { Clock } from '../../core/time.js';
 import { modelOf } from '../run/lifecycle.js';
 import type { PipelineFolders, RunRecord } from '../run/record.js';
 import { placesOf } from '../run/run-step.js';

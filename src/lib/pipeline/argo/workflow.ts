@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { newStepRecord, type RunState, type StepRecord } from '../run/record.js';
 import { errorIn, refusalOfExit, skippedIn } from '../run/run-step.js';
 

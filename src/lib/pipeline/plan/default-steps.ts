@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
-import { type ContextKind, needsLabels, type Project } from '../../core/index.js';
-import type { StoredData } from '../../registry/index.js';
+import type { ContextKind } from '../../core/contexts.js';
+import { needsLabels, type Project } from '../../core/project.js';
+import type { StoredData } from '../../registry/stored.js';
 import type { InputFrom, PipelineStep, StepInput, StepOutput } from './types.js';
 
 /** The steps from data to devices, in their order. */

@@ -1,16 +1,14 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  didYouMean,
-  type Problem,
-  type Project,
-  parseDuration,
-  parseYaml,
-  readText,
-  type StepConfig,
-} from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readText } from '../../core/files.js';
+import type { Problem } from '../../core/issues.js';
+import type { Project } from '../../core/project.js';
+import type { StepConfig } from '../../core/project-schema.js';
+import { didYouMean } from '../../core/text.js';
+import { parseDuration } from '../../core/time.js';
+import { parseYaml } from '../../core/yaml.js';
 import { defaultStepNames, defaultSteps, type Surroundings, step } from './default-steps.js';
 import type { InputFrom, PipelinePlan, PipelineStep, StepInput } from './types.js';
 import { parseWhen } from './when.js';

@@ -1,4 +1,4 @@
-import type { StoredData } from '../../registry/index.js';
+import type { StoredData } from '../../registry/stored.js';
 
 /** Where an input comes from. */
 export type InputFrom =

@@ -1,4 +1,6 @@
-import { aiotVersion, type Clock, canonicalJson, digestOf } from '../../core/index.js';
+import { canonicalJson, digestOf } from '../../core/crypto.js';
+import { aiotVersion } from '../../core/folders.js';
+import type { Clock } from '../../core/time.js';
 import type { PipelinePlan, PipelineStep } from '../plan/types.js';
 import { refusalOfWhen } from '../plan/when.js';
 import { type Blobs, type Kept, readEntry, type Tree, treeOf, writeEntry } from '../store.js';

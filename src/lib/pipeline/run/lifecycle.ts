@@ -1,16 +1,11 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import {
-  AiotError,
-  type Clock,
-  makeFolder,
-  newId,
-  removeLeftovers,
-  syncFolder,
-  takeLock,
-  writeFileAtomic,
-} from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { makeFolder, removeLeftovers, syncFolder, writeFileAtomic } from '../../core/files.js';
+import { takeLock } from '../../core/lock.js';
+import { newId } from '../../core/names.js';
+import type { Clock } from '../../core/time.js';
 import type { PipelinePlan } from '../plan/types.js';
 import { type Blobs, type Kept, type Tree, treeOf, writeKept } from '../store.js';
 import { endLeftovers } from './processes.js';

@@ -2,17 +2,13 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import {
-  AiotError,
-  digestOf,
-  makeFolder,
-  type PlatformContext,
-  readBytes,
-  startProgram,
-  unless,
-  untilAborted,
-} from '../../core/index.js';
-import type { StoredData } from '../../registry/index.js';
+import type { PlatformContext } from '../../core/contexts.js';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError, unless } from '../../core/errors.js';
+import { makeFolder, readBytes } from '../../core/files.js';
+import { startProgram } from '../../core/process.js';
+import { untilAborted } from '../../core/tasks.js';
+import type { StoredData } from '../../registry/stored.js';
 import { endGroup, identify, stepEnvironment } from './processes.js';
 import type { PipelineFolders } from './record.js';
 
@@ -39,7 +35,7 @@ export function platformOfContext(
     },
     async dataState(what) {
       // What talks to no platform need not load its client.
-      const { storedState } = await import('../../registry/index.js');
+      const { storedState } = await import('../../registry/stored.js');
       return await storedState(name, what);
     },
     ready: async () => ({ AIOT_CONTEXT: name }),

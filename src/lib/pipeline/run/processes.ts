@@ -2,7 +2,12 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { makeFolder, onAbort, packageRoot, startProgram, systemClock, systemCode } from '../../core/index.js';
+import { systemCode } from '../../core/errors.js';
+import { makeFolder } from '../../core/files.js';
+import { packageRoot } from '../../core/folders.js';
+import { startProgram } from '../../core/process.js';
+import { onAbort } from '../../core/tasks.js';
+import { systemClock } from '../../core/time.js';
 import type { ProcessId } from './record.js';
 
 /** What a log keeps of a step that says too much, bytes. */

@@ -1,16 +1,12 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  aiotVersion,
-  type Clock,
-  newId,
-  readJson,
-  timeOfId,
-  userName,
-  writeJsonAtomic,
-} from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readJson, writeJsonAtomic } from '../../core/files.js';
+import { aiotVersion } from '../../core/folders.js';
+import { newId, timeOfId } from '../../core/names.js';
+import { userName } from '../../core/systemd.js';
+import type { Clock } from '../../core/time.js';
 import { treeSchema } from '../store.js';
 
 export const stepStates = [

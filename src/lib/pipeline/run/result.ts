@@ -1,5 +1,6 @@
-import { z } from 'zod';
-import { AiotError, catalogue, type ErrorCode } from '../../core/index.js';
+import * as z from 'zod';
+import { catalogue, type ErrorCode } from '../../core/catalogue.js';
+import { AiotError } from '../../core/errors.js';
 import { type RunRecord, runRecordSchema, stepRecordSchema } from './record.js';
 
 const { run, state, cause, who, context, model, published, engine, workflow } = runRecordSchema.shape;

@@ -1,18 +1,14 @@
 import { open, readdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import {
-  AiotError,
-  bytesOf,
-  type ChosenContext,
-  type Clock,
-  chosenContext,
-  didYouMean,
-  loadProject,
-  type Project,
-  systemClock,
-} from '../../core/index.js';
-import type { RegistryClient, ToldRun, ToldStep } from '../../registry/index.js';
+import { type ChosenContext, chosenContext } from '../../core/contexts.js';
+import { AiotError } from '../../core/errors.js';
+import { bytesOf } from '../../core/figures.js';
+import { loadProject, type Project } from '../../core/project.js';
+import { didYouMean } from '../../core/text.js';
+import { type Clock, systemClock } from '../../core/time.js';
+import type { RegistryClient } from '../../registry/client.js';
+import type { ToldRun, ToldStep } from '../../registry/runs-api.js';
 import { planPipeline, upstreamOf } from '../plan/plan.js';
 import type { PipelinePlan } from '../plan/types.js';
 import { openBlobs, pruneEntries, readKept } from '../store.js';
@@ -208,7 +204,7 @@ function createTeller(
   let last = { text: '', at: 0 };
 
   async function tell(): Promise<void> {
-    const { clientFor } = await import('../../registry/index.js');
+    const { clientFor } = await import('../../registry/context.js');
     client ??= clientFor(context?.name);
     while (dirty && !deaf) {
       dirty = false;

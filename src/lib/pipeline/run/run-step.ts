@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Clock } from '../../core/index.js';
+import type { Clock } from '../../core/time.js';
 import type { PipelineStep } from '../plan/types.js';
 import type { Blobs, Tree } from '../store.js';
 import { type ChildEnd, runChild, stepEnvironment } from './processes.js';

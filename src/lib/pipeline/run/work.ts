@@ -1,6 +1,7 @@
 import { mkdir, rm, symlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
-import { digestOf, writeFileAtomic } from '../../core/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { writeFileAtomic } from '../../core/files.js';
 import type { PipelinePlan, PipelineStep } from '../plan/types.js';
 import { type Blobs, type Tree, treeOf } from '../store.js';
 

@@ -1,5 +1,5 @@
-import { onAbort } from '../../core/index.js';
-import type { Source } from '../../stream/index.js';
+import { onAbort } from '../../core/tasks.js';
+import type { Source } from '../../stream/message.js';
 import { messageOf, type Trigger } from './watch.js';
 
 /** What the guide's clients ask for on the topic of control messages. */

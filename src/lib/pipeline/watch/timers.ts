@@ -1,16 +1,13 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
-import {
-  type ChosenContext,
-  type Clock,
-  type Project,
-  plural,
-  readJson,
-  unless,
-  writeJsonAtomic,
-} from '../../core/index.js';
+import * as z from 'zod';
+import type { ChosenContext } from '../../core/contexts.js';
+import { unless } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
+import { readJson, writeJsonAtomic } from '../../core/files.js';
+import type { Project } from '../../core/project.js';
+import type { Clock } from '../../core/time.js';
 import type { PipelineFolders } from '../run/record.js';
 import { messageOf, type Trigger } from './watch.js';
 
@@ -149,7 +146,7 @@ export function rowsOf(project: Project, folders: PipelineFolders, context: Chos
 }
 
 async function onPlatform(stream: string, context: string): Promise<number> {
-  const { withClient } = await import('../../registry/index.js');
+  const { withClient } = await import('../../registry/context.js');
   return await withClient(context, async (client) => {
     const found = await unless('AIOT_NOT_FOUND', client.datasets.get(stream));
     return found?.recordings.reduce((sum, { samples }) => sum + samples, 0) ?? 0;

@@ -1,25 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  type ChosenContext,
-  type Clock,
-  chosenContext,
-  configFolder,
-  loadProject,
-  makeFolder,
-  type Project,
-  parseCron,
-  parseDuration,
-  plural,
-  preload,
-  readJson,
-  systemClock,
-  type TriggerConfig,
-  unless,
-  writeJsonAtomic,
-} from '../../core/index.js';
+import * as z from 'zod';
+import { type ChosenContext, chosenContext } from '../../core/contexts.js';
+import { AiotError, unless } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
+import { makeFolder, readJson, writeJsonAtomic } from '../../core/files.js';
+import { configFolder } from '../../core/folders.js';
+import { preload } from '../../core/process.js';
+import { loadProject, type Project } from '../../core/project.js';
+import type { TriggerConfig } from '../../core/project-schema.js';
+import { type Clock, parseCron, parseDuration, systemClock } from '../../core/time.js';
 import { planPipeline } from '../plan/plan.js';
 import { pipelineFolders } from '../run/record.js';
 import { refusalOfRun } from '../run/result.js';
@@ -142,7 +132,7 @@ async function controlOf(
   clock: Clock,
   trouble: TroubleOf,
 ): Promise<Trigger> {
-  const { openSink, openSource } = await import('../../stream/index.js');
+  const { openSink, openSource } = await import('../../stream/open.js');
   const open = (signal: AbortSignal) => openSource(url, { signal, from: 'latest' });
   const messages = { open, clock, trouble: trouble('control') };
   // At an installation of the guide the run itself tells the boards; a platform of the project's own is not there for boards.
@@ -165,8 +155,8 @@ async function guideFileOf(
   { name, version }: { name: string; version: number },
   context: string,
 ): Promise<string> {
-  const { guideModelName } = await import('../../model/index.js');
-  const { withClient } = await import('../../registry/index.js');
+  const { guideModelName } = await import('../../model/publish/guide.js');
+  const { withClient } = await import('../../registry/context.js');
   return await withClient(context, async (client) =>
     guideModelName((await client.models.get(name, version)).pushed),
   );
@@ -178,7 +168,7 @@ async function webhookOf(
   clock: Clock,
   trouble: TroubleOf,
 ): Promise<[string, Trigger]> {
-  const { openSource } = await import('../../stream/index.js');
+  const { openSource } = await import('../../stream/open.js');
   const secret = await webhookSecret(project.dir);
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}${path}`;
   const open = (signal: AbortSignal) => openSource(url, { signal, secret });

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
-import { z } from 'zod';
-import { type Clock, onAbort } from '../../core/index.js';
+import * as z from 'zod';
+import { onAbort } from '../../core/tasks.js';
+import type { Clock } from '../../core/time.js';
 import { type Cause, causeSchema, runRecordSchema, runStates } from '../run/record.js';
 
 /** What may start a run. It fires as often as it likes: what becomes of that is the watcher's business. */

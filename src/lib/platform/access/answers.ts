@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { isUniqueViolation, type Store } from '../store/database.js';
 
 /** How long an answer is kept for the repeats of its request, ms. */

@@ -1,7 +1,8 @@
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
-import { AiotError, sha256Hex } from '../../core/index.js';
-import { deviceStep, mayConnect } from '../../fleet/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { deviceStep, mayConnect } from '../../fleet/device.js';
 import type { Devices } from '../devices/devices.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';

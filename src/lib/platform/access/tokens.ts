@@ -1,16 +1,16 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import { AiotError, sha256Hex } from '../../core/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
 import {
   atLeast,
   type MadeToken,
   type NewToken,
-  type PageQuery,
-  pageOfRows,
   type Role,
   scopeCovers,
   type Token,
   usualLifetimeMs,
-} from '../../registry/index.js';
+} from '../../registry/access.js';
+import { type PageQuery, pageOfRows } from '../../registry/page.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';

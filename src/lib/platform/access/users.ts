@@ -1,14 +1,10 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { AiotError, didYouMean, sha256Hex } from '../../core/index.js';
-import {
-  type Login,
-  type NewUser,
-  type PageQuery,
-  pageOfRows,
-  type RemovedUser,
-  type Role,
-  type User,
-} from '../../registry/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { didYouMean } from '../../core/text.js';
+import type { NewUser, RemovedUser, Role, User } from '../../registry/access.js';
+import { type PageQuery, pageOfRows } from '../../registry/page.js';
+import type { Login } from '../../registry/session-api.js';
 import type { UserIdentity } from '../broker/identity.js';
 import type { Events } from '../events/events.js';
 import { isUniqueViolation, type Store } from '../store/database.js';

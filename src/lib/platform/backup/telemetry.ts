@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { isEntry, lineOf } from '../journal/entry.js';
 import { openTelemetry } from '../journal/files.js';
 import { listSegments, scanSegment, segmentPath } from '../journal/segments.js';

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
-import { digestOf, hasCode } from '../../core/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { hasCode } from '../../core/errors.js';
 import { type BlobRange, damagedBlob } from './store.js';
 
 /**

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
-import { AiotError, digestPattern } from '../../core/index.js';
+import { digestPattern } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
 import type { Pace } from './reading.js';
 
 /** Largest blob taken, bytes. */

@@ -2,18 +2,11 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  newId,
-  onAbort,
-  readJson,
-  removeLeftovers,
-  syncFolder,
-  systemCode,
-  unless,
-  writeJsonAtomic,
-} from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode, unless } from '../../core/errors.js';
+import { readJson, removeLeftovers, syncFolder, writeJsonAtomic } from '../../core/files.js';
+import { newId } from '../../core/names.js';
+import { onAbort } from '../../core/tasks.js';
 import { storageError } from '../errors.js';
 import { dataSync, type Sync } from '../sync.js';
 import { type BlobStore, hexOf, largestBlob } from './store.js';

@@ -1,6 +1,8 @@
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
-import { dataFolder, makeFolder, systemClock, writeFileAtomic } from '../../core/index.js';
+import * as z from 'zod';
+import { makeFolder, writeFileAtomic } from '../../core/files.js';
+import { dataFolder } from '../../core/folders.js';
+import { systemClock } from '../../core/time.js';
 import { keepRevocationList } from '../devices/revocations.js';
 import { Lifecycle } from '../lifecycle.js';
 import { createLog } from '../log.js';

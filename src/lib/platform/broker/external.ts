@@ -1,8 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { onAbort } from '../../core/index.js';
-import { decodeMessage, isProtocolTopic, parseTopic, presenceSchema } from '../../device/index.js';
-import { type Delivery, openSink, openSource, type Source, shownUrl } from '../../stream/index.js';
+import { onAbort } from '../../core/tasks.js';
+import { decodeMessage, isProtocolTopic, parseTopic } from '../../device/protocol/codec.js';
+import { presenceSchema } from '../../device/protocol/messages.js';
+import type { Delivery, Source } from '../../stream/message.js';
+import { openSink, openSource } from '../../stream/open.js';
+import { shownUrl } from '../../stream/url.js';
 import type { Devices } from '../devices/devices.js';
 import type { LocalStreams } from '../streams.js';
 import { type Leader, startWorkers } from '../workers.js';

@@ -1,8 +1,8 @@
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
-import { sha256Hex } from '../../core/index.js';
-import { deviceChannels, isProtocolTopic, parseTopic } from '../../device/index.js';
-import type { Role } from '../../registry/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { deviceChannels, isProtocolTopic, parseTopic } from '../../device/protocol/codec.js';
+import type { Role } from '../../registry/access.js';
 import type { DeviceSecrets, Failures } from '../access/secrets.js';
 import type { Tokens } from '../access/tokens.js';
 import type { Devices } from '../devices/devices.js';

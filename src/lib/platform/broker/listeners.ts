@@ -3,8 +3,8 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import { createServer as createPlainServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import type { WebSocketServer } from 'ws';
-import type { PlatformUrls } from '../../registry/index.js';
-import { shownUrl } from '../../stream/index.js';
+import type { PlatformUrls } from '../../registry/api.js';
+import { shownUrl } from '../../stream/url.js';
 import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
 import { closeServer, listenOn, reachableHost } from '../listen.js';

@@ -1,4 +1,4 @@
-import { aiotVersion } from '../../core/index.js';
+import { aiotVersion } from '../../core/folders.js';
 import type { Exposition } from '../metrics.js';
 import type { Broker, Core } from './broker.js';
 

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { encodePublish } from '../../stream/index.js';
+import { encodePublish } from '../../stream/mqtt/packets.js';
 import type { BrokerFigures } from './metrics.js';
 import type { Link, Session } from './sessions.js';
 import { ack, type BrokerMessage, packet, type Qos } from './wire.js';

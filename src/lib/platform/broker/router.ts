@@ -1,13 +1,13 @@
 import type { Logger } from 'pino';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import {
   decodeMessage,
   encodeMessage,
   isProtocolTopic,
   parseTopic,
-  presenceSchema,
   topicOf,
-} from '../../device/index.js';
+} from '../../device/protocol/codec.js';
+import { presenceSchema } from '../../device/protocol/messages.js';
 import type { Core } from './broker.js';
 import type { Connection } from './connection.js';
 import type { BrokerLimits } from './limits.js';

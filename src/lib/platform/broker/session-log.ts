@@ -1,8 +1,9 @@
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { z } from 'zod';
-import { plural, syncFolder } from '../../core/index.js';
+import * as z from 'zod';
+import { plural } from '../../core/figures.js';
+import { syncFolder } from '../../core/files.js';
 import type { NoteCommit } from '../metrics.js';
 import type { Store } from '../store/database.js';
 import { dataSync, type Sync } from '../sync.js';

@@ -1,4 +1,4 @@
-import { parseTopic } from '../../device/index.js';
+import { parseTopic } from '../../device/protocol/codec.js';
 import { type BrokerCounts, type LogRecord, logged, mostNoted, unlogged } from './session-log.js';
 import { type Subscriptions, topicMatcher } from './topics.js';
 import { type BrokerMessage, type Qos, weightOf } from './wire.js';

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
-import { AiotError, size } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { size } from '../../core/figures.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';

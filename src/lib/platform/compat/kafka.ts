@@ -1,17 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { AiotError, hasCode, onAbort, untilAborted } from '../../core/index.js';
-import {
-  type Delivery,
-  type OutgoingMessage,
-  openAdmin,
-  openSink,
-  openSource,
-  parseStreamUrl,
-  type Sink,
-  type Source,
-  type Spool,
-} from '../../stream/index.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { onAbort, untilAborted } from '../../core/tasks.js';
+import type { Delivery, OutgoingMessage, Sink, Source } from '../../stream/message.js';
+import { openAdmin, openSink, openSource } from '../../stream/open.js';
+import type { Spool } from '../../stream/spool/spool.js';
+import { parseStreamUrl } from '../../stream/url.js';
 import type { Store } from '../store/database.js';
 import { controlTopic, dataTopic } from './files.js';
 

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { digestOf } from '../../core/index.js';
+import { digestOf } from '../../core/crypto.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Store } from '../store/database.js';
 import type { Turn } from '../store/engine.js';

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { onAbort, untilAborted } from '../../core/index.js';
-import { openSink, openSpool, type Sink, type Source } from '../../stream/index.js';
+import { onAbort, untilAborted } from '../../core/tasks.js';
+import type { Sink, Source } from '../../stream/message.js';
+import { openSink } from '../../stream/open.js';
+import { openSpool } from '../../stream/spool/spool.js';
 import { Lifecycle } from '../lifecycle.js';
 import { alwaysLeader, startWorkers, type Worker } from '../workers.js';
 import { controlTopic, dataTopic, type GuideFiles, type Quota } from './files.js';

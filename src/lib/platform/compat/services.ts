@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
-import { hasCode } from '../../core/index.js';
+import { hasCode } from '../../core/errors.js';
 import type { DeviceRecord, Devices } from '../devices/devices.js';
 import type { Enrolment } from '../devices/enrolment.js';
 import {

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import type { Logger } from 'pino';
-import { canonicalJson, digestOf } from '../../core/index.js';
-import { writeZip } from '../../formats/index.js';
-import type { Bundle, NetworkBundle } from '../../model/index.js';
+import { canonicalJson, digestOf } from '../../core/crypto.js';
+import { writeZip } from '../../formats/zip.js';
+import type { Bundle, NetworkBundle } from '../../model/bundle/types.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Store } from '../store/database.js';
 import type { Turn } from '../store/engine.js';

@@ -1,8 +1,8 @@
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { unless } from '../../core/index.js';
-import type { PlatformUrls } from '../../registry/index.js';
+import { unless } from '../../core/errors.js';
+import type { PlatformUrls } from '../../registry/api.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Broker } from '../broker/broker.js';
 import type { BoardDoor } from '../broker/identity.js';

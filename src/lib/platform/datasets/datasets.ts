@@ -1,16 +1,16 @@
-import { AiotError, thousands } from '../../core/index.js';
-import {
-  type DatasetInfo,
-  type DatasetListing,
-  type ExportFormat,
-  type ExportSummary,
-  type LostTelemetry,
-  type PageQuery,
-  pageOfRows,
-  type RecordingPoints,
-  type RecordingShown,
-  type StoredRecording,
-} from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import { thousands } from '../../core/figures.js';
+import type { LostTelemetry } from '../../registry/damage.js';
+import type {
+  DatasetInfo,
+  DatasetListing,
+  ExportFormat,
+  ExportSummary,
+  RecordingPoints,
+  RecordingShown,
+  StoredRecording,
+} from '../../registry/datasets/bodies.js';
+import { type PageQuery, pageOfRows } from '../../registry/page.js';
 import type { Entry } from '../journal/entry.js';
 import { type LostMessage, lostOf as lostTelemetry, Tallies } from '../journal/lost.js';
 import { fieldsOf, missingIn, type Take } from '../journal/takes.js';

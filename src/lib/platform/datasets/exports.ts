@@ -1,5 +1,5 @@
 import type { ColumnSource, ParquetWriter } from 'hyparquet-writer';
-import { exportColumns, type RecordingPoints } from '../../registry/index.js';
+import { exportColumns, type RecordingPoints } from '../../registry/datasets/bodies.js';
 import type { Entry, TakeKey } from '../journal/entry.js';
 import { fieldsOf } from '../journal/takes.js';
 

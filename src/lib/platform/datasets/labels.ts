@@ -1,4 +1,4 @@
-import type { LabelSpan, LabelsRequest, RecordingShown } from '../../registry/index.js';
+import type { LabelSpan, LabelsRequest, RecordingShown } from '../../registry/datasets/bodies.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
-import { type Envelope, peekManifest } from '../../formats/index.js';
-import type { Origin } from '../../registry/index.js';
+import type { Envelope } from '../../formats/manifest/envelope.js';
+import { peekManifest } from '../../formats/manifest/manifest.js';
+import type { Origin } from '../../registry/api.js';
 import { type Leases, leaseMs } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Store } from '../store/database.js';

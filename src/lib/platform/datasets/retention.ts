@@ -1,11 +1,6 @@
-import { AiotError } from '../../core/index.js';
-import {
-  type PageQuery,
-  pageOfRows,
-  type RemovedRecordings,
-  type Retention,
-  type RetentionRequest,
-} from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { RemovedRecordings, Retention, RetentionRequest } from '../../registry/datasets/bodies.js';
+import { type PageQuery, pageOfRows } from '../../registry/page.js';
 import type { Events } from '../events/events.js';
 import type { Take } from '../journal/takes.js';
 import { cursorOf, type Telemetry } from '../journal/telemetry.js';

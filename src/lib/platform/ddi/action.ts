@@ -1,4 +1,4 @@
-import type { UpdateState } from '../../device/index.js';
+import type { UpdateState } from '../../device/protocol/messages.js';
 import type { Feedback } from './bodies.js';
 
 /** What is to be installed, as the client is told. */

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { depthOf } from '../http/limits.js';
 import type { Action, ActionRelease } from './action.js';
 import type { FileHashes, Poll } from './ddi.js';

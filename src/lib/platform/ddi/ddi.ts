@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Selectable } from 'kysely';
-import { AiotError, unless } from '../../core/index.js';
-import type { Reported } from '../../device/index.js';
-import { deviceStep, mayConnect } from '../../fleet/index.js';
+import { AiotError, unless } from '../../core/errors.js';
+import type { Reported } from '../../device/protocol/messages.js';
+import { deviceStep, mayConnect } from '../../fleet/device.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { DesiredStates } from '../devices/desired.js';
 import type { DeviceRecord, Devices } from '../devices/devices.js';

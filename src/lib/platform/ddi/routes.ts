@@ -7,7 +7,7 @@ import type {
   FastifyRequest,
 } from 'fastify';
 import type { Logger } from 'pino';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { certifiedDevice } from '../broker/identity.js';
 import type { Connections } from '../connections.js';
 import { statusOf, storageError } from '../errors.js';

@@ -1,10 +1,12 @@
 import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
-import { digestOf } from '../../core/index.js';
-import { type Desired, encodeMessage, type Reported, topicOf } from '../../device/index.js';
-import { runningOf, type Wish } from '../../fleet/index.js';
-import { createDeltaInSteps } from '../../formats/index.js';
-import type { Release } from '../../registry/index.js';
+import { digestOf } from '../../core/crypto.js';
+import { encodeMessage, topicOf } from '../../device/protocol/codec.js';
+import type { Desired, Reported } from '../../device/protocol/messages.js';
+import { runningOf } from '../../fleet/rollout/report.js';
+import type { Wish } from '../../fleet/rollout/types.js';
+import { createDeltaInSteps } from '../../formats/delta/patch.js';
+import type { Release } from '../../registry/rollouts/schema.js';
 import { releaseLeases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Events } from '../events/events.js';

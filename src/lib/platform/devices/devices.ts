@@ -1,7 +1,8 @@
-import { AiotError } from '../../core/index.js';
-import type { Reported } from '../../device/index.js';
-import { type DeviceEvent, deviceStep, mayConnect, type Selectable } from '../../fleet/index.js';
-import type { DeviceInfo } from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Reported } from '../../device/protocol/messages.js';
+import { type DeviceEvent, deviceStep, mayConnect } from '../../fleet/device.js';
+import type { Selectable } from '../../fleet/selector.js';
+import type { DeviceInfo } from '../../registry/fields.js';
 import type { Events, NewEvent } from '../events/events.js';
 import { inBatches } from '../store/batches.js';
 import type { Store } from '../store/database.js';

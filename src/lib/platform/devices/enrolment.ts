@@ -1,16 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { AiotError, newId, sha256Hex } from '../../core/index.js';
-import { type DeviceState, deviceStep, mayConnect } from '../../fleet/index.js';
-import { type Envelope, verifyBirth } from '../../formats/index.js';
-import { type Authority, describeCertificate, requestKey } from '../../provision/index.js';
-import {
-  chipIdOf,
-  type DeviceInfo,
-  type SimulatedReply,
-  type SimulatedRequest,
-  type StoredBirth,
-  simulatedTag,
-} from '../../registry/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { newId } from '../../core/names.js';
+import { type DeviceState, deviceStep, mayConnect } from '../../fleet/device.js';
+import { verifyBirth } from '../../formats/manifest/birth.js';
+import type { Envelope } from '../../formats/manifest/envelope.js';
+import { type Authority, describeCertificate } from '../../provision/authority.js';
+import { requestKey } from '../../provision/certificates.js';
+import type { StoredBirth } from '../../registry/device-api.js';
+import { chipIdOf, type DeviceInfo } from '../../registry/fields.js';
+import { type SimulatedReply, type SimulatedRequest, simulatedTag } from '../../registry/simulated-api.js';
 import { simulatedSecret } from '../access/secrets.js';
 import type { Events } from '../events/events.js';
 import type { Trust } from '../releases/trust.js';

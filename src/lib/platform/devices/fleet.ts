@@ -1,13 +1,15 @@
-import { AiotError, type ErrorCode } from '../../core/index.js';
-import { changeDevice, parseSelector } from '../../fleet/index.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { AiotError } from '../../core/errors.js';
+import { changeDevice } from '../../fleet/device.js';
+import { parseSelector } from '../../fleet/selector.js';
+import type { DeviceInfo } from '../../registry/fields.js';
 import type {
   Changeable,
   ChangedDevice,
   DeviceChange,
-  DeviceInfo,
   DeviceListQuery,
   DevicePatch,
-} from '../../registry/index.js';
+} from '../../registry/fleet-api.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { DeviceRecord, Devices, DeviceUpdate } from './devices.js';
 import { unknownDevice } from './records.js';

@@ -1,7 +1,8 @@
 import type { Selectable } from 'kysely';
-import { AiotError, didYouMean } from '../../core/index.js';
-import type { Reported } from '../../device/index.js';
-import { type DeviceState, mayConnect } from '../../fleet/index.js';
+import { AiotError } from '../../core/errors.js';
+import { didYouMean } from '../../core/text.js';
+import type { Reported } from '../../device/protocol/messages.js';
+import { type DeviceState, mayConnect } from '../../fleet/device.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Logger } from 'pino';
-import { writeFileAtomic } from '../../core/index.js';
-import type { Authority, IssuedCertificate } from '../../provision/index.js';
+import { writeFileAtomic } from '../../core/files.js';
+import type { Authority, IssuedCertificate } from '../../provision/authority.js';
 import type { Store } from '../store/database.js';
 import type { Devices } from './devices.js';
 

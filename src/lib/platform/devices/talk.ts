@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { AiotError, type Clock } from '../../core/index.js';
-import { replySchema, topicOf } from '../../device/index.js';
-import {
-  type DeviceCommand,
-  type DeviceHistoryEntry,
-  type DeviceMessage,
-  type DeviceMessagesQuery,
-  type DeviceReply,
-  numberOf,
-  type PageQuery,
-  pageOfRows,
-} from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Clock } from '../../core/time.js';
+import { topicOf } from '../../device/protocol/codec.js';
+import { replySchema } from '../../device/protocol/control.js';
+import type { DeviceHistoryEntry } from '../../registry/fleet-api.js';
+import { numberOf, type PageQuery, pageOfRows } from '../../registry/page.js';
+import type {
+  DeviceCommand,
+  DeviceMessage,
+  DeviceMessagesQuery,
+  DeviceReply,
+} from '../../registry/talk-api.js';
 import type { Broker } from '../broker/broker.js';
 import type { Entry } from '../journal/entry.js';
 import type { Take } from '../journal/takes.js';

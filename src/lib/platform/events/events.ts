@@ -1,15 +1,10 @@
 import type { Expression, ExpressionBuilder, SqlBool } from 'kysely';
-import { AiotError, onAbort } from '../../core/index.js';
-import {
-  type AuditEntry,
-  type EventFilter,
-  type EventQuery,
-  type EventType,
-  numberOf,
-  type PageQuery,
-  type PlatformEvent,
-  pageOfRows,
-} from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import { onAbort } from '../../core/tasks.js';
+import type { AuditEntry } from '../../registry/api.js';
+import type { EventFilter, EventQuery, PlatformEvent } from '../../registry/events/api.js';
+import type { EventType } from '../../registry/events/types.js';
+import { numberOf, type PageQuery, pageOfRows } from '../../registry/page.js';
 import type { Store } from '../store/database.js';
 import { type Changes, noChanges } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';

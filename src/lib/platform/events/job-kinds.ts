@@ -2,13 +2,9 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ZodType, z } from 'zod';
-import { namePattern } from '../../core/index.js';
-import {
-  type ExportQuery,
-  type ExportSummary,
-  exportQuerySchema,
-  type JobProgress,
-} from '../../registry/index.js';
+import { namePattern } from '../../core/names.js';
+import { type ExportQuery, type ExportSummary, exportQuerySchema } from '../../registry/datasets/bodies.js';
+import type { JobProgress } from '../../registry/jobs/api.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Datasets } from '../datasets/datasets.js';
 import type { Orphans } from '../datasets/orphans.js';

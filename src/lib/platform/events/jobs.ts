@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { AiotError, issueText, newId } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
+import { newId } from '../../core/names.js';
 import {
   externalRequestSchema,
   type Job,
@@ -10,8 +12,8 @@ import {
   type JobState,
   type NewJob,
   newJobSchema,
-  pageOfRows,
-} from '../../registry/index.js';
+} from '../../registry/jobs/api.js';
+import { pageOfRows } from '../../registry/page.js';
 import type { Store } from '../store/database.js';
 import { serially } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';

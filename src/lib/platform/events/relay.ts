@@ -1,16 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { AiotError, hasCode, onAbort, sha256Hex } from '../../core/index.js';
-import type { PlatformEvent, RelayStatus } from '../../registry/index.js';
-import {
-  dedupeHeader,
-  type Header,
-  type OutgoingMessage,
-  openAdmin,
-  openSink,
-  parseStreamUrl,
-  type Sink,
-} from '../../stream/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { onAbort } from '../../core/tasks.js';
+import type { PlatformEvent } from '../../registry/events/api.js';
+import type { RelayStatus } from '../../registry/relay-api.js';
+import { dedupeHeader, type Header, type OutgoingMessage, type Sink } from '../../stream/message.js';
+import { openAdmin, openSink } from '../../stream/open.js';
+import { parseStreamUrl } from '../../stream/url.js';
 import type { JournalReader, PlacedEntry } from '../journal/telemetry.js';
 import type { Store } from '../store/database.js';
 import type { Worker } from '../workers.js';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { aiotVersion } from '../../core/index.js';
+import { aiotVersion } from '../../core/folders.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Datasets } from '../datasets/datasets.js';
 import type { Orphans } from '../datasets/orphans.js';

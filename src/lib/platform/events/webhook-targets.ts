@@ -1,6 +1,6 @@
 import { lookup as lookupAll } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 
 /** @throws AIOT_WEBHOOK_TARGET for what is no URL of a target, or one inside that was not allowed */
 export function checkTarget(url: string, allowPrivate: boolean): URL {

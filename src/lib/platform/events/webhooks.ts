@@ -3,19 +3,22 @@ import { isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Agent } from 'undici';
-import { AiotError, httpAgent, newId, systemCode, timeLimit } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { httpAgent } from '../../core/http-agent.js';
+import { newId } from '../../core/names.js';
+import { timeLimit } from '../../core/tasks.js';
+import type { PlatformEvent } from '../../registry/events/api.js';
+import { type PageQuery, pageOfRows } from '../../registry/page.js';
 import {
   type NewWebhook,
   newWebhookSchema,
-  type PageQuery,
-  type PlatformEvent,
-  pageOfRows,
   type Webhook,
   type WebhookChange,
   type WebhookSecret,
   type WebhookTest,
-} from '../../registry/index.js';
-import { retryAfterMs, signatureHeaders } from '../../stream/index.js';
+} from '../../registry/webhooks/api.js';
+import { signatureHeaders } from '../../stream/http/headers.js';
+import { retryAfterMs } from '../../stream/outbound/delivery.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 import type { Worker } from '../workers.js';

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { AiotError, sha256Hex } from '../../core/index.js';
-import { atLeast, type Role, type ScopeNoun, scopeCovers } from '../../registry/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { atLeast, type Role, type ScopeNoun, scopeCovers } from '../../registry/access.js';
 import type { Failures } from '../access/secrets.js';
 import { csrfOf, type WebIdentity } from '../access/users.js';
 import { certifiedDevice, type Identity, peerOf, type UserIdentity } from '../broker/identity.js';

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { z } from 'zod';
-import { problemSchema, problemType } from '../../registry/index.js';
+import * as z from 'zod';
+import { problemSchema, problemType } from '../../registry/problem.js';
 import { type Access, accessOf, scopesOf } from './auth.js';
 
 const tags: [string, string][] = [

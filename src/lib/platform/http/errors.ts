@@ -2,8 +2,10 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { AiotError, type ErrorCode, issueText, systemCode } from '../../core/index.js';
-import { problemOf, problemType } from '../../registry/index.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
+import { problemOf, problemType } from '../../registry/problem.js';
 import { statusOf, storageError } from '../errors.js';
 
 /** Statuses of Fastify's own refusals that have a code of ours; the others are AIOT_REQUEST_INVALID. */

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { AiotError, sha256Hex } from '../../core/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
 import { type BlobStore, noSuchBlob, parseRange } from '../blobs/store.js';
 
 /**

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { AiotError, sha256Hex } from '../../core/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
 import type { Answers, Pending } from '../access/answers.js';
 import { whenClosed } from '../listen.js';
 import { tokenOf } from './auth.js';

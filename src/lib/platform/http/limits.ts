@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { whenClosed } from '../listen.js';
 
 /** Largest JSON body, bytes; routes that take more say so. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import { residentBytes } from '../../core/index.js';
-import { rolloutStates } from '../../registry/index.js';
+import { residentBytes } from '../../core/process.js';
+import { rolloutStates } from '../../registry/rollouts/schema.js';
 import { tellBroker } from '../broker/metrics.js';
 import type { Connections } from '../connections.js';
 import { type Events, extentOf } from '../events/events.js';

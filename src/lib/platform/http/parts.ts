@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import type { Condition, PlatformUrls } from '../../registry/index.js';
+import type { PlatformUrls } from '../../registry/api.js';
+import type { Condition } from '../../registry/condition.js';
 import type { Answers } from '../access/answers.js';
 import type { DeviceSecrets, Failures } from '../access/secrets.js';
 import type { Tokens } from '../access/tokens.js';

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
 
 /** What a device said, and when it came. */
 const entrySchema = z.object({

@@ -1,5 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { AiotError, hasCode, syncFolder, systemCode } from '../../core/index.js';
+import { AiotError, hasCode, systemCode } from '../../core/errors.js';
+import { syncFolder } from '../../core/files.js';
 import { storageError } from '../errors.js';
 import type { NoteCommit } from '../metrics.js';
 import { dataSync, type Sync } from '../sync.js';

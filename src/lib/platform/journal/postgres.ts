@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { storageError } from '../errors.js';
 import type { NoteCommit } from '../metrics.js';
 import { addressOf, openPool } from '../store/postgres-connection.js';

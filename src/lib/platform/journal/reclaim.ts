@@ -1,5 +1,5 @@
 import { open, rename, rm } from 'node:fs/promises';
-import { syncFolder } from '../../core/index.js';
+import { syncFolder } from '../../core/files.js';
 import { dataSync, type Sync } from '../sync.js';
 import { isEntry, lineOf } from './entry.js';
 import type { JournalIndex } from './index/journal-index.js';

@@ -1,6 +1,6 @@
 import { type FileHandle, mkdir, open, readdir, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCode } from '../../core/index.js';
+import { systemCode } from '../../core/errors.js';
 import { type Entry, isEntry, type JournalRecord, type Place, parseLine } from './entry.js';
 import type { Spot } from './index/rows.js';
 import type { DamagedRange } from './lost.js';

@@ -1,4 +1,4 @@
-import { telemetryMembers } from '../../device/index.js';
+import { telemetryMembers } from '../../device/protocol/messages.js';
 import type { Entry, TakeKey } from './entry.js';
 
 /** What is known of one recording of one device in one stream. Times are ms since 1970. */

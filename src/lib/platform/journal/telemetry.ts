@@ -1,4 +1,4 @@
-import type { LiveCounts } from '../../fleet/index.js';
+import type { LiveCounts } from '../../fleet/live.js';
 import type { Entry, TakeKey } from './entry.js';
 import type { StreamTotals } from './index/totals.js';
 import type { LostMessage } from './lost.js';

@@ -1,15 +1,10 @@
-import { AiotError, namePattern } from '../../core/index.js';
-import type { Envelope, Manifest } from '../../formats/index.js';
-import type { BundleInfo, NetworkInfo } from '../../model/index.js';
-import {
-  type ModelSummary,
-  type ModelVersion,
-  numberOf,
-  type Origin,
-  type PageQuery,
-  pageOfRows,
-  type Stage,
-} from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import { namePattern } from '../../core/names.js';
+import type { Envelope } from '../../formats/manifest/envelope.js';
+import type { Manifest } from '../../formats/manifest/manifest.js';
+import type { BundleInfo, NetworkInfo } from '../../model/bundle/types.js';
+import type { ModelSummary, ModelVersion, Origin, Stage } from '../../registry/api.js';
+import { numberOf, type PageQuery, pageOfRows } from '../../registry/page.js';
 import { releaseLeases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Events, NewEvent } from '../events/events.js';

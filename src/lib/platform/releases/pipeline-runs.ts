@@ -1,13 +1,12 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { type PageQuery, pageOfRows } from '../../registry/page.js';
 import {
-  type PageQuery,
   type PipelineRun,
-  pageOfRows,
   pipelineRunSchema,
   type RunSummary,
   runSummarySchema,
   type ToldRun,
-} from '../../registry/index.js';
+} from '../../registry/runs-api.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
 

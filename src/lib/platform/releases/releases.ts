@@ -1,20 +1,14 @@
-import { AiotError, canonicalJson, didYouMean, digestOf } from '../../core/index.js';
-import {
-  type Envelope,
-  type Manifest,
-  readDeviceConfig,
-  type TrustRoot,
-  verifyManifest,
-} from '../../formats/index.js';
-import type { BundleInfo, NetworkInfo } from '../../model/index.js';
-import {
-  type ConfigVersion,
-  type FirmwareVersion,
-  numberOf,
-  type PageQuery,
-  pageOfRows,
-  readFirmware,
-} from '../../registry/index.js';
+import { canonicalJson, digestOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { didYouMean } from '../../core/text.js';
+import { readDeviceConfig } from '../../formats/device-config.js';
+import type { Envelope, TrustRoot } from '../../formats/manifest/envelope.js';
+import { type Manifest, verifyManifest } from '../../formats/manifest/manifest.js';
+import type { BundleInfo, NetworkInfo } from '../../model/bundle/types.js';
+import type { ConfigVersion } from '../../registry/config-api.js';
+import { readFirmware } from '../../registry/firmware/image.js';
+import type { FirmwareVersion } from '../../registry/firmware-api.js';
+import { numberOf, type PageQuery, pageOfRows } from '../../registry/page.js';
 import { releaseLeases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Events } from '../events/events.js';

@@ -1,21 +1,15 @@
-import { AiotError, sha256Hex, unless } from '../../core/index.js';
-import { checkProof, type Proof, type Reported, type SignedProof } from '../../device/index.js';
-import {
-  type CheckedProof,
-  isEnd,
-  mayConnect,
-  parseSelector,
-  type RolloutState,
-  runningOf,
-  splitIntoWaves,
-} from '../../fleet/index.js';
-import { type Manifest, peekManifest } from '../../formats/index.js';
-import {
-  type Release,
-  type RolloutPlan,
-  requireTrusted,
-  rolloutRequestSchema,
-} from '../../registry/index.js';
+import { sha256Hex } from '../../core/crypto.js';
+import { AiotError, unless } from '../../core/errors.js';
+import type { Reported, SignedProof } from '../../device/protocol/messages.js';
+import { checkProof, type Proof } from '../../device/protocol/proof.js';
+import { mayConnect } from '../../fleet/device.js';
+import { runningOf } from '../../fleet/rollout/report.js';
+import type { CheckedProof, RolloutState } from '../../fleet/rollout/types.js';
+import { isEnd, splitIntoWaves } from '../../fleet/rollout/waves.js';
+import { parseSelector } from '../../fleet/selector.js';
+import { type Manifest, peekManifest } from '../../formats/manifest/manifest.js';
+import { type Release, type RolloutPlan, rolloutRequestSchema } from '../../registry/rollouts/schema.js';
+import { requireTrusted } from '../../registry/trusted.js';
 import { type DeltaPair, type Deltas, mostBases, patienceMs } from '../devices/desired.js';
 import type { DeviceRecord, Devices } from '../devices/devices.js';
 import type { Models } from './models.js';

@@ -1,15 +1,15 @@
-import { AiotError } from '../../core/index.js';
-import {
-  DeviceTable,
-  noDevices,
-  type RolloutDevice,
-  type RolloutHead,
-  type RolloutState,
-  type RolloutStep,
-  type RolloutStore,
-  type RolloutWave,
-} from '../../fleet/index.js';
-import { rolloutHasEnded, rolloutPolicySchema } from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import { DeviceTable } from '../../fleet/rollout/table.js';
+import type {
+  RolloutDevice,
+  RolloutHead,
+  RolloutState,
+  RolloutStep,
+  RolloutStore,
+  RolloutWave,
+} from '../../fleet/rollout/types.js';
+import { noDevices } from '../../fleet/rollout/waves.js';
+import { rolloutHasEnded, rolloutPolicySchema } from '../../registry/rollouts/schema.js';
 import type { DesiredStates } from '../devices/desired.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';

@@ -1,21 +1,20 @@
-import { AiotError, newId } from '../../core/index.js';
-import type { Reported } from '../../device/index.js';
+import { AiotError } from '../../core/errors.js';
+import { newId } from '../../core/names.js';
+import type { Reported } from '../../device/protocol/messages.js';
+import { parseWish } from '../../fleet/rollout/draft.js';
+import { runningOf } from '../../fleet/rollout/report.js';
+import { afterStep, rolloutStep } from '../../fleet/rollout/step.js';
+import type {
+  RolloutDevice,
+  RolloutEvent,
+  RolloutHead,
+  RolloutState,
+  RolloutStep,
+  RolloutStore,
+} from '../../fleet/rollout/types.js';
+import { startRollout } from '../../fleet/rollout/waves.js';
+import { type PageQuery, pageOfRows } from '../../registry/page.js';
 import {
-  afterStep,
-  parseWish,
-  type RolloutDevice,
-  type RolloutEvent,
-  type RolloutHead,
-  type RolloutState,
-  type RolloutStep,
-  type RolloutStore,
-  rolloutStep,
-  runningOf,
-  startRollout,
-} from '../../fleet/index.js';
-import {
-  type PageQuery,
-  pageOfRows,
   type Rollout,
   type RolloutCommand,
   type RolloutDeviceInfo,
@@ -26,7 +25,7 @@ import {
   rolloutHasEnded,
   type Saved,
   savedBy,
-} from '../../registry/index.js';
+} from '../../registry/rollouts/schema.js';
 import { type Deltas, type DesiredStates, patienceMs } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
 import { gather } from '../store/batches.js';

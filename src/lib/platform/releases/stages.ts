@@ -1,12 +1,12 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import {
   type ModelVersion,
   type RemovedModel,
-  requireTrusted,
   type Stage,
   type StageRequest,
   stages,
-} from '../../registry/index.js';
+} from '../../registry/api.js';
+import { requireTrusted } from '../../registry/trusted.js';
 import type { Leases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import { references } from '../datasets/orphans.js';

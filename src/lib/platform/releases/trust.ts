@@ -1,7 +1,13 @@
-import { AiotError, canonicalJson, generateKeyPair, keyIdOf, publicKeyOf } from '../../core/index.js';
+import { canonicalJson, generateKeyPair, keyIdOf, publicKeyOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import {
+  type Envelope,
+  signPayload,
+  type TrustRoot,
+  trustRootSchema,
+} from '../../formats/manifest/envelope.js';
 import {
   cosign,
-  type Envelope,
   type HeldRoot,
   heldTrust,
   mostReleases,
@@ -9,14 +15,11 @@ import {
   payloadDigest,
   type Root,
   rootIn,
-  signPayload,
   type Timestamp,
-  type TrustRoot,
   timestampSchema,
   trustOf,
-  trustRootSchema,
-} from '../../formats/index.js';
-import type { PublicKey, TrustChain } from '../../registry/index.js';
+} from '../../formats/manifest/root.js';
+import type { PublicKey, TrustChain } from '../../registry/trust.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import type { Turns } from '../store/engine.js';

@@ -2,7 +2,8 @@ import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import type { CompiledQuery, Dialect, Kysely } from 'kysely';
-import { AiotError, nativePart, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { nativePart } from '../../core/process.js';
 import { migrations } from './migrations.js';
 import type { Schema } from './schema.js';
 

@@ -1,4 +1,4 @@
-import type { AiotError } from '../../core/index.js';
+import type { AiotError } from '../../core/errors.js';
 import { alwaysLeader, type Leader } from '../workers.js';
 import { openChecked, Soundness, type Store } from './database.js';
 

@@ -1,6 +1,6 @@
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import type { Client, ClientConfig, Pool, PoolClient } from 'pg';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
 
 /** Where the database is: what `pg` takes, and what may be shown of it. */
 export interface Address {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { migrations } from './migrations.js';
 import { type Address, databaseError, openSession, type Session } from './postgres-connection.js';
 

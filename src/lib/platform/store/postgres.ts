@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { Campaign, Leader } from '../workers.js';
 import type { Store } from './database.js';
 import {

@@ -2,22 +2,16 @@ import type { ChildProcess } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { z } from 'zod';
-import {
-  AiotError,
-  type Clock,
-  catalogue,
-  type ErrorCode,
-  makeFolder,
-  onAbort,
-  packageRoot,
-  platformFolderOfCa,
-  readContexts,
-  startProgram,
-  systemClock,
-  systemCode,
-} from '../../core/index.js';
-import { errorBodySchema } from '../../registry/index.js';
+import * as z from 'zod';
+import { catalogue, type ErrorCode } from '../../core/catalogue.js';
+import { platformFolderOfCa, readContexts } from '../../core/contexts.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { makeFolder } from '../../core/files.js';
+import { packageRoot } from '../../core/folders.js';
+import { startProgram } from '../../core/process.js';
+import { onAbort } from '../../core/tasks.js';
+import { type Clock, systemClock } from '../../core/time.js';
+import { errorBodySchema } from '../../registry/api.js';
 import { isAlive, runningPlatform } from '../running.js';
 import { argumentsOf, platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
 

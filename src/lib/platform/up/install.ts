@@ -1,20 +1,12 @@
 import { rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  configFolder,
-  makeFolder,
-  ownFolders,
-  packageRoot,
-  packagesOf,
-  platformUnit,
-  shellWord,
-  syncFolder,
-  whoRuns,
-  writeUnit,
-} from '../../core/index.js';
-import { secretIn } from '../../stream/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { makeFolder, syncFolder } from '../../core/files.js';
+import { configFolder, packageRoot } from '../../core/folders.js';
+import { ownFolders, packagesOf, platformUnit, whoRuns, writeUnit } from '../../core/systemd.js';
+import { shellWord } from '../../core/text.js';
+import { secretIn } from '../../stream/url.js';
 import { argumentsOf, platformFolder, type UpOptions } from './options.js';
 
 interface InstallPlatformOptions {

@@ -1,7 +1,8 @@
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
-import { dataFolder, formatDuration } from '../../core/index.js';
-import { platformUrlsSchema } from '../../registry/index.js';
+import * as z from 'zod';
+import { dataFolder } from '../../core/folders.js';
+import { formatDuration } from '../../core/time.js';
+import { platformUrlsSchema } from '../../registry/api.js';
 import { type Compatibility, type Engines, type PlatformOptions, usualDdiPollMs } from '../options.js';
 
 /** What `aiot up` is told. */

@@ -1,19 +1,15 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  AiotError,
-  addContext,
-  configFolder,
-  notifierFor,
-  type PlatformContext,
-  publicKeyOf,
-  readContexts,
-  readText,
-  withLock,
-} from '../../core/index.js';
-import { trustRootOf } from '../../formats/index.js';
-import { ensureOperatorKey } from '../../provision/index.js';
-import { createClient } from '../../registry/index.js';
+import { addContext, type PlatformContext, readContexts } from '../../core/contexts.js';
+import { publicKeyOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { readText } from '../../core/files.js';
+import { configFolder } from '../../core/folders.js';
+import { withLock } from '../../core/lock.js';
+import { notifierFor } from '../../core/systemd.js';
+import { trustRootOf } from '../../formats/manifest/envelope.js';
+import { ensureOperatorKey } from '../../provision/operator-key.js';
+import { createClient } from '../../registry/client.js';
 import type { Platform } from '../options.js';
 import { startPlatform } from '../start.js';
 import { boundLog } from './logs.js';

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
-import { AiotError } from '../../core/index.js';
-import { type Damage, type LostTelemetry, type PageQuery, pageOfRows } from '../../registry/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Damage, LostTelemetry } from '../../registry/damage.js';
+import { type PageQuery, pageOfRows } from '../../registry/page.js';
 import type { Events } from '../events/events.js';
 import type { Exposition } from '../metrics.js';
 import type { Store } from '../store/database.js';

@@ -1,6 +1,9 @@
 import { chmod, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { nativePart, plural, syncFolder, systemCode } from '../../core/index.js';
+import { systemCode } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
+import { syncFolder } from '../../core/files.js';
+import { nativePart } from '../../core/process.js';
 import { tablesOf } from '../backup/tables.js';
 import { migrations } from '../store/migrations.js';
 import type { Finding } from './damage.js';

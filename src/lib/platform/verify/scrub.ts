@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { z } from 'zod';
-import { hasCode, onAbort } from '../../core/index.js';
+import * as z from 'zod';
+import { hasCode } from '../../core/errors.js';
+import { onAbort } from '../../core/tasks.js';
 import type { BlobStore } from '../blobs/store.js';
 import { verifyBrokerLog } from '../broker/session-log.js';
 import { verifyJournal } from '../journal/verify.js';

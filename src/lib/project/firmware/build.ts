@@ -1,12 +1,11 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
 import { createImage } from '../../flash/images/image-info.js';
 import { type Inspected, inspectedSchema, inspectFirmware } from '../../flash/images/inspect.js';
-import type { FirmwareFolder } from './folder.js';
-import { openFirmware } from './folder.js';
+import { type FirmwareFolder, openFirmware } from './folder.js';
 import { regenerate } from './headers.js';
 import { sensorNotes } from './sensors.js';
 import { cmakeBuild, install, requireBuilt, runTool, type ToolOptions } from './tools.js';

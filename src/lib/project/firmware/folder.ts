@@ -1,7 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { z } from 'zod';
-import { AiotError, loadProject, type Project, packageRoot, readJson, unless } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, unless } from '../../core/errors.js';
+import { readJson } from '../../core/files.js';
+import { packageRoot } from '../../core/folders.js';
+import { loadProject, type Project } from '../../core/project.js';
 
 /** Beside the sources: which project they belong to, and what they were copied from. */
 export const noteName = 'aiot-firmware.json';

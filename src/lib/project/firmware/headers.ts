@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ProjectConfig, writeFileAtomic } from '../../core/index.js';
-import { defaultTable } from '../../provision/index.js';
-import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/index.js';
+import { writeFileAtomic } from '../../core/files.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
+import { defaultTable } from '../../provision/device-image.js';
+import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import { misfitOf, sensorOf } from './sensors.js';
 
 /** What is made from aiot.yaml, by its path in the firmware's folder: a function of the project alone. */

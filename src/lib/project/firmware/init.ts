@@ -1,16 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { copyFile, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { z } from 'zod';
-import {
-  AiotError,
-  aiotVersion,
-  loadProject,
-  makeFolder,
-  systemCode,
-  writeFileAtomic,
-  writeJsonAtomic,
-} from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { makeFolder, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
+import { aiotVersion } from '../../core/folders.js';
+import { loadProject } from '../../core/project.js';
 import { noteName, openFirmware, packageSources } from './folder.js';
 import { generatedFiles, regenerate } from './headers.js';
 import { sensorNotes } from './sensors.js';

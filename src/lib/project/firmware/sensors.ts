@@ -1,4 +1,4 @@
-import type { ProjectConfig } from '../../core/index.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
 
 export type BoardSensor = NonNullable<NonNullable<ProjectConfig['firmware']>['sensor']>;
 

@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, readText } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readText } from '../../core/files.js';
 import { openFirmware } from './folder.js';
 import { regenerate } from './headers.js';
 import { cmakeBuild, install, runTool } from './tools.js';

@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
-import { AiotError, startProgram, systemCode, writeFileAtomic } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { writeFileAtomic } from '../../core/files.js';
+import { startProgram } from '../../core/process.js';
 
 /** Debian's packages; other systems have them by like names. */
 export const install = {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { lostSchema } from '../damage.js';
 import { name, time } from '../fields.js';
 import { pageQuerySchema, pageSchema, queryFlagSchema } from '../page.js';

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { RegistryClient } from '../client.js';
 import type { RemovedRecordings, Retention } from './bodies.js';
 

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
-import { AiotError, issueText, readText, requireWritable, syncFolder, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { readText, requireWritable, syncFolder } from '../../core/files.js';
+import { issueText } from '../../core/issues.js';
 import type { RegistryClient } from '../client.js';
 import {
   type ExportQuery,

@@ -1,4 +1,5 @@
-import { AiotError, type Clock, systemClock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import { errorOfTransport } from '../errors.js';
 import { sentEvents } from '../sse.js';
 import type { Transport } from '../transport.js';

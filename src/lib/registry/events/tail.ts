@@ -1,4 +1,6 @@
-import { AiotError, formatDuration, plural } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
+import { formatDuration } from '../../core/time.js';
 import type { RegistryClient } from '../client.js';
 import type { EventFilter, EventPage, PlatformEvent } from './api.js';
 import type { EventsQuery } from './calls.js';

@@ -1,6 +1,9 @@
-import { z } from 'zod';
-import { AiotError, digestOf, writeFileAtomic } from '../../core/index.js';
-import { type Envelope, type TrustRoot, verifyManifest } from '../../formats/index.js';
+import * as z from 'zod';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError } from '../../core/errors.js';
+import { writeFileAtomic } from '../../core/files.js';
+import type { Envelope, TrustRoot } from '../../formats/manifest/envelope.js';
+import { verifyManifest } from '../../formats/manifest/manifest.js';
 import type { RegistryClient } from '../client.js';
 import { type FirmwareVersion, firmwareVersionSchema } from '../firmware-api.js';
 

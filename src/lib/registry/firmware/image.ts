@@ -1,4 +1,5 @@
-import { readEspImage, readProgram } from '../../formats/index.js';
+import { readProgram } from '../../formats/elf/read.js';
+import { readEspImage } from '../../formats/esp-image/read.js';
 import type { FirmwareVersion } from '../firmware-api.js';
 import { bundleKind } from './bundle.js';
 

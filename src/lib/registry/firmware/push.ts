@@ -1,5 +1,8 @@
-import { z } from 'zod';
-import { AiotError, digestOf, hasCode, namePattern, readBytes } from '../../core/index.js';
+import * as z from 'zod';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import { namePattern } from '../../core/names.js';
 import type { RegistryClient } from '../client.js';
 import { firmwareVersionSchema } from '../firmware-api.js';
 import { pushAttempts, signedRelease, type TrustReader, waitForTurn } from '../signatures.js';

@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici';
-import { AiotError, hasCode } from '../../core/index.js';
+import { AiotError, hasCode } from '../../core/errors.js';
 import { errorOfTransport } from '../errors.js';
 import { type GuideTrust, guideAgent } from './connect.js';
 import { type GuideListing, listingIn } from './listing.js';

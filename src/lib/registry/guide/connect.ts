@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { Agent } from 'undici';
-import { AiotError, httpAgent } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { httpAgent } from '../../core/http-agent.js';
 
 /** What an installation of the guide is known by. */
 export interface GuideTrust {

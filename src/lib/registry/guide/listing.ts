@@ -1,4 +1,4 @@
-import { digestOf } from '../../core/index.js';
+import { digestOf } from '../../core/crypto.js';
 
 /** Files at an installation of the guide, in the order of their names. */
 export interface GuideListing {

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
 import { checkChipId, checkMac, chipIdOf } from '../fields.js';
 import type { GuideClient } from './client.js';
 

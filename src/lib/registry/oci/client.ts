@@ -1,6 +1,8 @@
 import type { Agent, Dispatcher } from 'undici';
-import { z } from 'zod';
-import { AiotError, digestOf, httpAgent, isUntrusted, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { digestOf } from '../../core/crypto.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { httpAgent, isUntrusted } from '../../core/http-agent.js';
 import { challengeOf, tokenRequest } from './auth.js';
 import { credentialsFor, type OciCredentials } from './credentials.js';
 import { type Descriptor, indexSchema, indexType, manifestTypes } from './manifest.js';

@@ -1,7 +1,9 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError, issueText, readJson, unless } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, unless } from '../../core/errors.js';
+import { readJson } from '../../core/files.js';
+import { issueText } from '../../core/issues.js';
 
 /** Who asks: a name with a password, or a token that another one is got for. */
 export type OciCredentials = { username: string; password: string } | { identityToken: string };

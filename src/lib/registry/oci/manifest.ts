@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Media types of the OCI Image Specification 1.1 and of what is kept as artifacts. */
 export const manifestType = 'application/vnd.oci.image.manifest.v1+json';

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 
 /** Where an artifact is in an OCI registry. */
 export interface OciReference {

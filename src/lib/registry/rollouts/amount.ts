@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** So many, or a share of them such as `2.5%`. */
 export const amountSchema = z

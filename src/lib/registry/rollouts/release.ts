@@ -1,5 +1,6 @@
-import { AiotError } from '../../core/index.js';
-import type { Envelope, Manifest } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Envelope } from '../../formats/manifest/envelope.js';
+import type { Manifest } from '../../formats/manifest/manifest.js';
 import type { RegistryClient } from '../client.js';
 import { isSignedEnough, signedRelease } from '../signatures.js';
 import { requireTrusted } from '../trusted.js';

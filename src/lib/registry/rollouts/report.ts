@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { RegistryClient } from '../client.js';
 import { everyEvent } from '../events/tail.js';
 import { rolloutDeviceSchema, rolloutSchema, rolloutStatusSchema, savedBy, savedSchema } from './schema.js';

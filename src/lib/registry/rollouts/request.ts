@@ -1,9 +1,20 @@
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { readText } from '../../core/files.js';
+import type { RegistryClient } from '../client.js';
 import { resolveConfig } from '../config/push.js';
 import { resolveFirmware } from '../firmware/fetch.js';
 import { resolveModel } from '../reference.js';
 import { type ReleaseOptions, releaseOf, type Version, wayBack } from './release.js';
-import type { Release, RolloutKind, RolloutPolicyInput, RolloutRequest } from './schema.js';
+import {
+  type Release,
+  type Rollout,
+  type RolloutKind,
+  type RolloutPlan,
+  type RolloutPolicyInput,
+  type RolloutRequest,
+  rolloutPlanSchema,
+} from './schema.js';
 
 export interface WhatToRollOut extends ReleaseOptions {
   /** Of each kind: NAME@VERSION and the like. */
@@ -68,3 +79,30 @@ const resolvers: Record<RolloutKind, (client: ReleaseOptions['client'], text: st
   firmware: resolveFirmware,
   config: resolveConfig,
 };
+
+/** What `aiot ota plan --out` wrote. @throws AIOT_FILE_NOT_FOUND, AIOT_ROLLOUT_PLAN */
+export async function readPlan(file: string): Promise<RolloutPlan> {
+  const text = await readText(file);
+  try {
+    return rolloutPlanSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new AiotError('AIOT_ROLLOUT_PLAN', `${file}: expected a plan of a rollout`, { cause });
+  }
+}
+
+/** No rollout, and why: nobody was there for it. */
+export const noRolloutSchema = z.object({ skipped: z.string() });
+
+/** Starts a rollout; where no device matches, and that is fine, it says so instead. @throws as the platform says */
+export async function startedIfAny(
+  rollouts: Pick<RegistryClient['rollouts'], 'start'>,
+  asked: RolloutRequest,
+  ifAny: boolean,
+): Promise<Rollout | z.output<typeof noRolloutSchema>> {
+  try {
+    return await rollouts.start(asked);
+  } catch (error) {
+    if (!ifAny || !hasCode(error, 'AIOT_ROLLOUT_EMPTY') || !(error instanceof AiotError)) throw error;
+    return { skipped: error.message };
+  }
+}

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { namePattern } from '../../core/index.js';
+import * as z from 'zod';
+import { namePattern } from '../../core/names.js';
 import { pageQuerySchema, pageSchema } from '../page.js';
 import { type Amount, amountSchema } from './amount.js';
 import { rolloutTimesMs, shadowFiguresSchema, shadowPolicySchema, waveShadowSchema } from './shadow.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { amountSchema } from './amount.js';
 
 const day = 86_400_000;

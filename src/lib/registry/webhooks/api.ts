@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { eventTypeSchema } from '../events/api.js';
 import { time } from '../fields.js';
 import { pageSchema } from '../page.js';

@@ -1,5 +1,5 @@
-import { roundHalfAway } from '../../core/index.js';
-import type { Activation } from '../../formats/index.js';
+import { roundHalfAway } from '../../core/numbers.js';
+import type { Activation } from '../../formats/tflite/graph.js';
 import type { Node, Operand } from './node.js';
 
 /** Scale and zero point of a tensor with one scale. */

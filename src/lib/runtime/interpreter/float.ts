@@ -1,4 +1,5 @@
-import { type Activation, elementCount, float16Value, type OperatorOptions } from '../../formats/index.js';
+import { type Activation, elementCount, type OperatorOptions } from '../../formats/tflite/graph.js';
+import { float16Value } from '../../formats/tflite/real-values.js';
 import { depthwiseFilter, endCell, fillPatch, firstCell, poolKernel, windowAxes } from './geometry.js';
 import { broadcastPlaces, reductionPlan } from './moves.js';
 import type { Node } from './node.js';

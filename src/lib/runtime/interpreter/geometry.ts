@@ -1,4 +1,4 @@
-import type { OperatorOptions, Padding } from '../../formats/index.js';
+import type { OperatorOptions, Padding } from '../../formats/tflite/graph.js';
 import type { Activations, Node } from './node.js';
 
 /** Strides, dilations and filters beyond this are damage: products of them must fit 32 bits on a device. */

@@ -1,5 +1,5 @@
-import { roundHalfAway } from '../../core/index.js';
-import { elementCount, type OperatorOptions, type TensorType } from '../../formats/index.js';
+import { roundHalfAway } from '../../core/numbers.js';
+import { elementCount, type OperatorOptions, type TensorType } from '../../formats/tflite/graph.js';
 import {
   activationRange,
   channelMultipliers,

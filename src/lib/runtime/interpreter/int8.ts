@@ -1,4 +1,4 @@
-import { elementCount, type OperatorOptions } from '../../formats/index.js';
+import { elementCount, type OperatorOptions } from '../../formats/tflite/graph.js';
 import {
   activationRange,
   channelMultipliers,

@@ -1,5 +1,5 @@
-import { roundHalfAway } from '../../core/index.js';
-import type { OperatorOptions } from '../../formats/index.js';
+import { roundHalfAway } from '../../core/numbers.js';
+import type { OperatorOptions } from '../../formats/tflite/graph.js';
 import { activationRange, multiplyByQuantized, ratio, scaleOf, stepsOf, typeRange } from './fixed-point.js';
 import { poolKernel } from './geometry.js';
 import { broadcastPlaces, reductionPlan } from './moves.js';

@@ -1,15 +1,13 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { activationPlaces, checkGraph, checkQuantization } from '../../formats/tflite/check.js';
 import {
-  activationPlaces,
-  checkGraph,
-  checkQuantization,
   elementCount,
   type Graph,
   type Operator,
   type OperatorName,
   type OperatorOptions,
   type Tensor,
-} from '../../formats/index.js';
+} from '../../formats/tflite/graph.js';
 import { scaleOf } from './fixed-point.js';
 import * as float from './float.js';
 import * as floats from './float.js';

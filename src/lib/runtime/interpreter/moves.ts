@@ -1,4 +1,5 @@
-import { elementCount, type Operator, type OperatorOptions, sliceAxes } from '../../formats/index.js';
+import { elementCount, type Operator, type OperatorOptions } from '../../formats/tflite/graph.js';
+import { sliceAxes } from '../../formats/tflite/shapes.js';
 import type { Node, Values } from './node.js';
 
 /**

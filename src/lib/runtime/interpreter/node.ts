@@ -1,5 +1,5 @@
-import { AiotError } from '../../core/index.js';
-import { elementCount, type Graph, type Operator, type Tensor } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { elementCount, type Graph, type Operator, type Tensor } from '../../formats/tflite/graph.js';
 
 /** Values of one tensor while a network runs. */
 export type Values = Int8Array | Int16Array | Float32Array | Int32Array;

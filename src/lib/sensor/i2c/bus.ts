@@ -1,4 +1,5 @@
-import { AiotError, type Clock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Clock } from '../../core/time.js';
 import type { SourceFaults } from '../types.js';
 
 /** Transactions of an I²C bus. */

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import type { Clock } from '../../core/index.js';
+import * as z from 'zod';
+import type { Clock } from '../../core/time.js';
 import type { SampleField } from '../types.js';
 import type { SensorUrl } from '../url.js';
 import type { RegisterAccess } from './bus.js';

@@ -3,7 +3,8 @@ import { access, readFile, realpath } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { AiotError, type ErrorCode, systemCode } from '../../core/index.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { AiotError, systemCode } from '../../core/errors.js';
 import { createMutex, hex, type I2cBus, type I2cTransactions } from './bus.js';
 
 /** SMBus's limit, which i2c-bus keeps for blocks. */

@@ -1,4 +1,7 @@
-import { AiotError, type Clock, onAbort, percent, systemClock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { percent } from '../../core/figures.js';
+import { onAbort } from '../../core/tasks.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import type { SampleBatch, SourceFaults } from '../types.js';
 import type { SensorUrl } from '../url.js';
 import { hex, type I2cBus } from './bus.js';

@@ -1,4 +1,5 @@
-import { AiotError, type Clock, systemClock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import type { SensorUrl } from '../url.js';
 import { hex, type I2cBus } from './bus.js';
 import type { ChipSetting, SelfTest } from './chip.js';

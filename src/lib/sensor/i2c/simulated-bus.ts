@@ -1,4 +1,7 @@
-import { AiotError, type Clock, type ErrorCode, seededRandom } from '../../core/index.js';
+import type { ErrorCode } from '../../core/catalogue.js';
+import { AiotError } from '../../core/errors.js';
+import { seededRandom } from '../../core/numbers.js';
+import type { Clock } from '../../core/time.js';
 import { steady } from '../host-clock.js';
 import { createMutex, hex, type I2cBus, type I2cTransactions } from './bus.js';
 import { chipDrivers } from './chips/chips.js';

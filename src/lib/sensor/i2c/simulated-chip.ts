@@ -1,4 +1,4 @@
-import { gaussian, type Random } from '../../core/index.js';
+import { gaussian, type Random } from '../../core/numbers.js';
 
 /** What there is to be measured: g, dps, gauss, degC, Pa, % of relative humidity. */
 export interface World {

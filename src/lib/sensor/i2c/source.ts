@@ -1,4 +1,5 @@
-import { AiotError, type Clock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import type { Clock } from '../../core/time.js';
 import { steady } from '../host-clock.js';
 import type { SampleBatch, SampleField, SampleSource, SourceFaults } from '../types.js';
 import type { I2cBus } from './bus.js';

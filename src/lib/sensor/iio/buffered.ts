@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, type Clock, hasCode, systemCode } from '../../core/index.js';
+import { AiotError, hasCode, systemCode } from '../../core/errors.js';
+import type { Clock } from '../../core/time.js';
 import { steady, WallTime } from '../host-clock.js';
 import { Timeline } from '../timeline.js';
 import type { SampleBatch, SampleSource, SourceFaults } from '../types.js';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { SampleField } from '../types.js';
 import { namesIn, readAttribute } from './device.js';
 

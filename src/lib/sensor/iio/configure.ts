@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
 import type { SampleField } from '../types.js';
 import { positive, readSettings, type SensorUrl, wholePositive } from '../url.js';
 import { channelAttribute, type IioChannel, kindOf, type ScanChannel } from './channels.js';

@@ -1,6 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, nearest, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { nearest } from '../../core/text.js';
 
 /** Where the kernel shows its devices; other folders in tests. */
 export interface SystemRoots {

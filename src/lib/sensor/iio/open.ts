@@ -1,4 +1,5 @@
-import { AiotError, type Clock, systemClock, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import { steady, WallTime } from '../host-clock.js';
 import type { MachineOptions, SampleBatch, SampleSource, SourceFaults } from '../types.js';
 import { parseSensorUrl } from '../url.js';

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { z } from 'zod';
-import { AiotError, onAbort } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { onAbort } from '../../core/tasks.js';
 import type { Sink, Source, StreamOptions } from '../message.js';
 import { openSink, openSource } from '../open.js';
 import { parseStreamUrl, type StreamUrl } from '../url.js';

@@ -1,8 +1,9 @@
 import { lookup } from 'node:dns/promises';
 import { connect as connectTcp } from 'node:net';
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
-import { z } from 'zod';
-import { AiotError, hasCode, systemClock, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, hasCode, systemCode } from '../../core/errors.js';
+import { systemClock } from '../../core/time.js';
 import { credentialNames, withKeptCredentials } from '../credentials.js';
 import type { StreamCredentials, StreamOptions } from '../message.js';
 import { openAdmin } from '../open.js';

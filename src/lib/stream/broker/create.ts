@@ -1,5 +1,7 @@
-import { z } from 'zod';
-import { AiotError, parseYaml, readText } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readText } from '../../core/files.js';
+import { parseYaml } from '../../core/yaml.js';
 import type { StreamOptions } from '../message.js';
 import { openAdmin } from '../open.js';
 import { fillVariables } from '../route/load.js';

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
 import type { StreamOptions } from '../message.js';
 import { openAdmin } from '../open.js';
 import type { StreamAdmin } from './admin.js';

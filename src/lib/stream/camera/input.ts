@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
-import { pictureFacts } from '../../vision/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { pictureFacts } from '../../vision/facts.js';
 import type { Header, Message } from '../message.js';
 import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 

@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
-import { AiotError, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../../core/errors.js';
 import { pictureFacts } from '../../vision/facts.js';
 import type { Delivery, Source } from '../message.js';
 import { queryBoolean, readQuery, type StreamUrl } from '../url.js';

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AiotError, onAbort, startProgram, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { startProgram } from '../../core/process.js';
+import { onAbort } from '../../core/tasks.js';
 import type { Delivery, Message, Source, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import {

@@ -1,5 +1,6 @@
 import type { Type, types } from 'avsc';
-import { AiotError, readText } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { readText } from '../../core/files.js';
 import { type DecoderOptions, plain, undecoded } from './values.js';
 
 /** Avro's single-object encoding: two bytes, then the schema's fingerprint. Specification 1.11, "Single-object encoding". */

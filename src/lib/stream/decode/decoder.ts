@@ -1,6 +1,6 @@
 import type { TagDecodeControl, TagDecoder } from 'cborg/interface';
-import { AiotError } from '../../core/index.js';
-import { type PictureFacts, pictureFacts } from '../../vision/index.js';
+import { AiotError } from '../../core/errors.js';
+import { type PictureFacts, pictureFacts } from '../../vision/facts.js';
 import type { Message } from '../message.js';
 import {
   type Decoder,

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createRequire } from 'node:module';
 import type jsonata from 'jsonata';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { Header, Message } from '../message.js';
 import {
   bail,

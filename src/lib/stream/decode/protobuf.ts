@@ -1,5 +1,6 @@
 import type protobuf from 'protobufjs';
-import { AiotError, requireFile } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { requireFile } from '../../core/files.js';
 import { type DecoderOptions, plain, undecoded } from './values.js';
 
 /** Fields that are not set have their default, enums their name, 64-bit numbers their value, bytes base64. */

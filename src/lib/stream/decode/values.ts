@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { Message } from '../message.js';
 
 /**

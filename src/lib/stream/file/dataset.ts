@@ -1,5 +1,6 @@
-import { z } from 'zod';
-import { AiotError, namePattern } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { namePattern } from '../../core/names.js';
 import { decodeAuto } from '../decode/values.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 import { readQuery, type StreamUrl } from '../url.js';

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { OutgoingMessage } from '../message.js';
 import { toLine } from './line.js';
 import { type Cell, ownCell, payloadRow, type Row, unfit } from './rows.js';

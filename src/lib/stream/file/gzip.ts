@@ -3,7 +3,7 @@ import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import { syncFolder, unwritable } from '../../core/index.js';
+import { syncFolder, unwritable } from '../../core/files.js';
 
 /** A file of lines compressed under another name, whole or not at all. @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL */
 export async function gzipTo(lines: string, finished: string): Promise<void> {

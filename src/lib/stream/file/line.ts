@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import { z } from 'zod';
-import { AiotError, issueText } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
 import type { Header, Message } from '../message.js';
 
 const textEncoding = z.enum(['utf8', 'base64']);

@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import type { BasicType } from 'hyparquet-writer';
-import { AiotError, aiotVersion } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { aiotVersion } from '../../core/folders.js';
 import type { Message } from '../message.js';
 import { replaceWith } from './gzip.js';
 import { fromLine } from './line.js';

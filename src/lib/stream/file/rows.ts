@@ -1,7 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { Readable } from 'node:stream';
-import { AiotError, dictionary, plural } from '../../core/index.js';
-import { csvRecords } from '../../formats/index.js';
+import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
+import { dictionary } from '../../core/names.js';
+import { csvRecords } from '../../formats/csv/records.js';
 import { decodeAuto } from '../decode/values.js';
 import type { OutgoingMessage } from '../message.js';
 

@@ -1,14 +1,8 @@
 import { appendFile, type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import {
-  AiotError,
-  makeFolder,
-  syncFolder,
-  systemCode,
-  takeLock,
-  unwritable,
-  writeFileAtomic,
-} from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { makeFolder, syncFolder, unwritable, writeFileAtomic } from '../../core/files.js';
+import { takeLock } from '../../core/lock.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 import { readQuery, type StreamUrl } from '../url.js';
 import { csvEncoder, type Encoder, linesEncoder, ndjsonEncoder, tableEncoder } from './encode.js';

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { OutgoingMessage } from '../message.js';
 
 /** A name for each message, such as an object's key or a file's path: `faces/{time:YYYY/MM/DD}/face{n:6}.png`. */

@@ -1,6 +1,6 @@
 import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { dictionary } from '../../core/index.js';
+import { dictionary } from '../../core/names.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
 /** Headers of a connection rather than a message (RFC 9110, 7.6.1), those that aiot sets itself, and those that identify a client. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { queryBytes } from '../file/settings.js';
 import type { StreamOptions } from '../message.js';
 import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';

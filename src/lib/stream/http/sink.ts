@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import { contentTypeOf } from '../outbound/content-type.js';
 import { type Attempt, createEachSink, withRetries } from '../outbound/delivery.js';

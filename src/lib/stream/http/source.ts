@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
 import type { Delivery, Message, Source, StreamOptions } from '../message.js';
 import { createQueue, type Queue } from '../queue.js';
 import type { StreamUrl } from '../url.js';

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Admin } from 'kafkajs';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type {
   CheckResult,
   CreateResult,

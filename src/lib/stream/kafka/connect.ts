@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connect as tlsConnect } from 'node:tls';
 import type { KafkaConfig, logCreator } from 'kafkajs';
 import type { RequestQueue } from 'kafkajs/src/network/requestQueue/index.js';
-import { untilAborted } from '../../core/index.js';
+import { untilAborted } from '../../core/tasks.js';
 import type { KafkaCluster } from './cluster.js';
 import { isRetriableAnswer, kafkaError } from './errors.js';
 import type { KafkaSettings } from './settings.js';

@@ -1,4 +1,5 @@
-import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { isUntrusted } from '../../core/http-agent.js';
 
 /** Kafka's error codes (protocol guide, "Error Codes") that decide what we do. */
 export const kafkaCodes = {

@@ -1,5 +1,6 @@
-import { z } from 'zod';
-import { AiotError, parseDuration } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { parseDuration } from '../../core/time.js';
 import type { StreamOptions } from '../message.js';
 import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 import { compressions } from './wire/codecs.js';

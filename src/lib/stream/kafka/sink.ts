@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import { type KafkaCluster, mend } from './cluster.js';

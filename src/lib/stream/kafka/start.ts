@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { KafkaCluster, OffsetQuery } from './cluster.js';
 import { topicNotFound } from './errors.js';
 import type { KafkaSettings } from './settings.js';

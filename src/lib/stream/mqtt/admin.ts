@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { AiotError, onAbort } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { onAbort } from '../../core/tasks.js';
 import type { CheckResult, StreamAdmin, TopicState } from '../broker/admin.js';
 import type { OutgoingMessage, Sink, Source, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';

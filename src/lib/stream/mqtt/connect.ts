@@ -1,6 +1,8 @@
 import type { IClientOptions, MqttClient } from 'mqtt';
-import { z } from 'zod';
-import { AiotError, isUntrusted, onAbort, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { isUntrusted } from '../../core/http-agent.js';
+import { onAbort } from '../../core/tasks.js';
 import type { StreamOptions } from '../message.js';
 import { defaultQueue } from '../queue.js';
 import { parseStreamUrl, queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { OutgoingMessage } from '../message.js';
 import { brokerError, publishRefused } from './connect.js';
 import type { PacketHandlers, Wire } from './connection.js';

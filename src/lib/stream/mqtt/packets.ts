@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
 /** MQTT's protocol level: 3.1, 3.1.1, 5. */

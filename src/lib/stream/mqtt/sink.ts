@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import { connectStream, disconnectBroker, mqttSettings } from './connect.js';

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
-import { AiotError, untilAborted } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { untilAborted } from '../../core/tasks.js';
 import type { Delivery, Source, StreamOptions } from '../message.js';
 import { createQueue, defaultQueue, type Queue } from '../queue.js';
 import type { StreamUrl } from '../url.js';

@@ -1,5 +1,7 @@
 import type { JetStreamManager, StreamConfig } from 'nats';
-import { AiotError, type Clock, formatDuration, systemClock, untilAborted } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { untilAborted } from '../../core/tasks.js';
+import { type Clock, formatDuration, systemClock } from '../../core/time.js';
 import type {
   CheckResult,
   ConsumerSpec,

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import type { Authenticator, ConnectionOptions, NatsConnection } from 'nats';
-import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { isUntrusted } from '../../core/http-agent.js';
 import type { StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import type { NatsSettings } from './settings.js';

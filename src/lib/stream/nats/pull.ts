@@ -1,5 +1,6 @@
 import type { Msg, Subscription } from 'nats';
-import { type AiotError, systemClock } from '../../core/index.js';
+import type { AiotError } from '../../core/errors.js';
+import { systemClock } from '../../core/time.js';
 import type { Delivery } from '../message.js';
 import { createQueue } from '../queue.js';
 import { type NatsClient, within } from './connect.js';

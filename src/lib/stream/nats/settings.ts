@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
 import { positionFrom, type StreamOptions } from '../message.js';
 import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 

@@ -1,5 +1,6 @@
 import type { Msg, MsgHdrs } from 'nats';
-import { AiotError, plural } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import { connectNats, type NatsClient, natsError, within } from './connect.js';

@@ -1,5 +1,6 @@
 import type { ConsumerConfig, ConsumerInfo, DeliverPolicy, JetStreamManager, Msg, StreamInfo } from 'nats';
-import { AiotError, systemClock } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { systemClock } from '../../core/time.js';
 import type { Delivery, Source, StreamOptions } from '../message.js';
 import { createQueue } from '../queue.js';
 import type { StreamUrl } from '../url.js';

@@ -1,5 +1,5 @@
 import type { JetStreamManager, StreamInfo } from 'nats';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { type NatsClient, natsError } from './connect.js';
 
 /** JetStream's error codes (err_code) for a stream and a consumer that are not there. */

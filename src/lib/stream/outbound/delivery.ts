@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type AiotError, hasCode } from '../../core/index.js';
+import { type AiotError, hasCode } from '../../core/errors.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 
 interface EachOptions {

@@ -1,5 +1,7 @@
-import { z } from 'zod';
-import { AiotError, onAbort, startProgram, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { startProgram } from '../../core/process.js';
+import { onAbort } from '../../core/tasks.js';
 import { queryDuration } from '../file/settings.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import { readQuery, type StreamUrl } from '../url.js';

@@ -1,8 +1,9 @@
 import { type ChildProcess, execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { z } from 'zod';
-import { AiotError, startProgram, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { startProgram } from '../../core/process.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 import { readQuery, type StreamUrl } from '../url.js';
 import { environmentFor, findProgram, labelOf } from './program.js';

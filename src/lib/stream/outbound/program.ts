@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 
 /** Full path of a program, found as execvp(3) finds it. @throws AIOT_PROGRAM_NOT_FOUND */
 export async function findProgram(

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
-import { z } from 'zod';
-import { AiotError, onAbort, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { onAbort } from '../../core/tasks.js';
 import { queryBytes, queryDuration } from '../file/settings.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import { queryBoolean, readQuery, type StreamUrl } from '../url.js';

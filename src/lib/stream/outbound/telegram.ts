@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 import { contentTypeOf } from './content-type.js';

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { AiotError, httpAgent, isUntrusted, systemCode } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { httpAgent, isUntrusted } from '../../core/http-agent.js';
 import type { StreamOptions } from '../message.js';
 import { type Attempt, retryAfterMs } from './delivery.js';
 

@@ -1,8 +1,10 @@
 import { createReadStream } from 'node:fs';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { z } from 'zod';
-import { AiotError, readBytes, requireFile, untilAborted } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readBytes, requireFile } from '../../core/files.js';
+import { untilAborted } from '../../core/tasks.js';
 import { fromLine } from '../file/line.js';
 import type { Header, OutgoingMessage, StreamOptions } from '../message.js';
 import { openSink } from '../open.js';

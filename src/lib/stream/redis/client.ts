@@ -1,5 +1,7 @@
-import { z } from 'zod';
-import { AiotError, isUntrusted, onAbort, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { isUntrusted } from '../../core/http-agent.js';
+import { onAbort } from '../../core/tasks.js';
 import { withKeptCredentials } from '../credentials.js';
 import { queryDuration } from '../file/settings.js';
 import type { StreamOptions } from '../message.js';

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { writeFileAtomic } from '../../core/files.js';
+import { configFolder, dataFolder, packageRoot } from '../../core/folders.js';
 import {
-  AiotError,
-  configFolder,
-  dataFolder,
-  packageRoot,
   unitFile,
   unitFolder,
   unitQuoted,
@@ -14,8 +13,7 @@ import {
   unitValue,
   unitWord,
   userName,
-  writeFileAtomic,
-} from '../../core/index.js';
+} from '../../core/systemd.js';
 import { type FoundSecret, parseStreamUrl, secretIn } from '../url.js';
 import { routeOf } from './load.js';
 import type { Route } from './types.js';

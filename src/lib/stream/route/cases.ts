@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import { z } from 'zod';
-import { printablePayload } from '../../core/index.js';
+import * as z from 'zod';
+import { printablePayload } from '../../core/text.js';
 import type { Message } from '../message.js';
 import { loadRoutes, type Variables } from './load.js';
 import { processorNamed } from './processors.js';

@@ -1,4 +1,5 @@
-import { AiotError, untilAborted } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { untilAborted } from '../../core/tasks.js';
 import { decoderFor } from '../decode/decoder.js';
 import { compileExpression } from '../decode/expression.js';
 import type { Decoder, DecoderName } from '../decode/values.js';

@@ -1,18 +1,9 @@
-import { z } from 'zod';
-import { AiotError, issueText } from '../../core/index.js';
-import {
-  cropGray,
-  cropRegion,
-  decodePicture,
-  type Face,
-  faceModelNames,
-  grayPng,
-  openFaceDetector,
-  overlap,
-  type Picture,
-  rawPicture,
-  shrinkGray,
-} from '../../vision/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { issueText } from '../../core/issues.js';
+import { type Face, faceModelNames, openFaceDetector, overlap } from '../../vision/detector.js';
+import { cropGray, cropRegion, shrinkGray } from '../../vision/faces.js';
+import { decodePicture, grayPng, type Picture, rawPicture } from '../../vision/picture.js';
 import { frameHeaders, rawRgb } from '../camera/input.js';
 import type { Header, Message, OutgoingMessage } from '../message.js';
 import { duration } from './schema.js';

@@ -1,6 +1,10 @@
 import { dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
-import { AiotError, issueText, nearest, type Problem, parseYaml, readText } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readText } from '../../core/files.js';
+import { issueText, type Problem } from '../../core/issues.js';
+import { nearest } from '../../core/text.js';
+import { parseYaml } from '../../core/yaml.js';
 import { compileExpression } from '../decode/expression.js';
 import { decoderNames } from '../decode/values.js';
 import { requireScheme } from '../open.js';

@@ -1,6 +1,8 @@
 import { stringify } from 'yaml';
-import { z } from 'zod';
-import { AiotError, issueText, readText, writeFileAtomic } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readText, writeFileAtomic } from '../../core/files.js';
+import { issueText } from '../../core/issues.js';
 import { parseRoutes } from './load.js';
 import type { PresetName } from './schema.js';
 

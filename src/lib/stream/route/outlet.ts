@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { AiotError, untilAborted } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { untilAborted } from '../../core/tasks.js';
 import { dedupeHeader, type OutgoingMessage, type Sink } from '../message.js';
 import type { Spool } from '../spool/spool.js';
 import type { RouteConfig } from './schema.js';

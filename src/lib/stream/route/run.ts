@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { AiotError, onAbort, untilAborted } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { onAbort, untilAborted } from '../../core/tasks.js';
 import type { Delivery, Source, StreamOptions } from '../message.js';
 import { openSink, openSource } from '../open.js';
 import { openSpool } from '../spool/spool.js';

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { parseDuration } from '../../core/index.js';
+import * as z from 'zod';
+import { parseDuration } from '../../core/time.js';
 
 /** What a route's case says of a message. `payload`: a string is text, anything else JSON; bytes are written in `hex`. */
 const given = {

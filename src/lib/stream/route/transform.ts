@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import { decoderFor } from '../decode/decoder.js';
 import { compileExpression, type Expression } from '../decode/expression.js';
 import type { Decoder, DecoderName } from '../decode/values.js';

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
 import type { Delivery, Message, OutgoingMessage, Sink, Source, StreamOptions } from '../message.js';
 import type { RouteConfig } from './schema.js';
 

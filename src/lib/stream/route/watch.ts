@@ -1,14 +1,9 @@
 import { createServer } from 'node:http';
-import {
-  AiotError,
-  keepHeapSmall,
-  labelValue,
-  plural,
-  printable,
-  systemCode,
-  thousands,
-  writeJsonAtomic,
-} from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { plural, thousands } from '../../core/figures.js';
+import { writeJsonAtomic } from '../../core/files.js';
+import { keepHeapSmall } from '../../core/process.js';
+import { labelValue, printable } from '../../core/text.js';
 import { runRoutes } from './run.js';
 import type { Route, RouteState, RoutesEnd, RunRoutesOptions } from './types.js';
 

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { CheckResult, StreamAdmin, TopicState } from '../broker/admin.js';
 import { hasPlaceholder, nameTemplate } from '../file/template.js';
 import type { StreamOptions } from '../message.js';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
 import { withKeptCredentials } from '../credentials.js';
 import type { StreamOptions } from '../message.js';
 import { type Attempt, withRetries } from '../outbound/delivery.js';

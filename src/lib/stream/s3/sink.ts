@@ -1,4 +1,4 @@
-import { AiotError, hasCode } from '../../core/index.js';
+import { AiotError, hasCode } from '../../core/errors.js';
 import { type NameTemplate, nameTemplate } from '../file/template.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import { contentTypeOf } from '../outbound/content-type.js';

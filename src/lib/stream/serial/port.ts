@@ -2,8 +2,9 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { SerialPort } from 'serialport';
-import { z } from 'zod';
-import { AiotError, nativePart } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { nativePart } from '../../core/process.js';
 import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 
 const shape = {

@@ -1,5 +1,5 @@
 import type { SerialPort } from 'serialport';
-import { AiotError } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
 import type { Sink, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import { keepPlugged, serialSettings } from './port.js';

@@ -1,8 +1,9 @@
 import { open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { z } from 'zod';
-import { syncFolder, systemCode } from '../../core/index.js';
+import * as z from 'zod';
+import { systemCode } from '../../core/errors.js';
+import { syncFolder } from '../../core/files.js';
 import type { Header, OutgoingMessage } from '../message.js';
 
 /** First bytes of a spool's file. */

@@ -1,14 +1,9 @@
 import { type FileHandle, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  AiotError,
-  syncFolder,
-  systemCode,
-  takeLock,
-  untilAborted,
-  unwritable,
-  writeJsonAtomic,
-} from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/errors.js';
+import { syncFolder, unwritable, writeJsonAtomic } from '../../core/files.js';
+import { takeLock } from '../../core/lock.js';
+import { untilAborted } from '../../core/tasks.js';
 import type { OutgoingMessage } from '../message.js';
 import {
   closeSegment,

@@ -1,4 +1,5 @@
-import { AiotError, printable, printableJson, printableLines, printablePayload } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { printable, printableJson, printableLines, printablePayload } from '../../core/text.js';
 import { decoderFor } from '../decode/decoder.js';
 import type { Decoder, DecoderName } from '../decode/values.js';
 import { toLine } from '../file/line.js';

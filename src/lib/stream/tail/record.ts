@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
 import { decoderFor } from '../decode/decoder.js';
 import { compileExpression } from '../decode/expression.js';
 import type { Message, OutgoingMessage, Source, StreamOptions } from '../message.js';

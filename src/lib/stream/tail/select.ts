@@ -1,4 +1,5 @@
-import { AiotError, dictionary } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { dictionary } from '../../core/names.js';
 import { decoderFor } from '../decode/decoder.js';
 import { compileExpression, type Expression, variables } from '../decode/expression.js';
 import type { Decoder, DecoderName } from '../decode/values.js';

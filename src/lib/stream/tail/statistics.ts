@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Decoder } from '../decode/values.js';
 import type { Shown } from './select.js';
 

@@ -1,4 +1,8 @@
-import { AiotError, formatDuration, onAbort, plural, printablePayload } from '../../core/index.js';
+import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
+import { onAbort } from '../../core/tasks.js';
+import { printablePayload } from '../../core/text.js';
+import { formatDuration } from '../../core/time.js';
 import { compileExpression } from '../decode/expression.js';
 import type { Delivery, Payloads, Source } from '../message.js';
 import { openSource } from '../open.js';

@@ -1,5 +1,5 @@
-import { roundHalfAway, seededRandom } from '../../../core/index.js';
-import type { Operator } from '../../../formats/index.js';
+import { roundHalfAway, seededRandom } from '../../../core/numbers.js';
+import type { Operator } from '../../../formats/tflite/graph.js';
 import type { BatchNorm, Dropout, FakeRange } from '../types.js';
 import { limitsOf, type Slot, type TrainNode } from './node.js';
 import type { Planner } from './planner.js';

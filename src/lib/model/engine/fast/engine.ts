@@ -1,5 +1,6 @@
-import { AiotError } from '../../../core/index.js';
-import { checkGraph, type Operator } from '../../../formats/index.js';
+import { AiotError } from '../../../core/errors.js';
+import { checkGraph } from '../../../formats/tflite/check.js';
+import type { Operator } from '../../../formats/tflite/graph.js';
 import { copied, graphWith, setStatistics, statisticsOf } from '../trained-graph.js';
 import type { Engine, EngineOptions, EngineState, Loss, Step, Trainable } from '../types.js';
 import { type Kernels, kernelsOver } from '../wasm/kernels.js';

@@ -1,5 +1,5 @@
-import type { Operator, Tensor } from '../../../formats/index.js';
-import { createInterpreter } from '../../../runtime/index.js';
+import type { Operator, Tensor } from '../../../formats/tflite/graph.js';
+import { createInterpreter } from '../../../runtime/interpreter/interpreter.js';
 import { limitsOf, type TrainNode } from './node.js';
 import type { Planner } from './planner.js';
 

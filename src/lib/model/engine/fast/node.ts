@@ -1,4 +1,4 @@
-import type { Activation } from '../../../formats/index.js';
+import type { Activation } from '../../../formats/tflite/graph.js';
 import type { Kernels } from '../wasm/kernels.js';
 import type { Floats } from './memory.js';
 

@@ -1,5 +1,5 @@
-import { AiotError } from '../../../core/index.js';
-import { elementCount, type Graph, type Operator, type Padding } from '../../../formats/index.js';
+import { AiotError } from '../../../core/errors.js';
+import { elementCount, type Graph, type Operator, type Padding } from '../../../formats/tflite/graph.js';
 import type { FakeQuantization, Trainable } from '../types.js';
 import { fakeWeights } from './elementwise.js';
 import { Arena, type Memory } from './memory.js';

@@ -1,4 +1,4 @@
-import type { Operator } from '../../../formats/index.js';
+import type { Operator } from '../../../formats/tflite/graph.js';
 import { limitsOf, type Slot, type TrainNode } from './node.js';
 import type { Planner } from './planner.js';
 

@@ -1,6 +1,7 @@
 import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
-import { roundHalfAway } from '../../../core/index.js';
-import { type Activation, type Operator, sliceAxes } from '../../../formats/index.js';
+import { roundHalfAway } from '../../../core/numbers.js';
+import type { Activation, Operator } from '../../../formats/tflite/graph.js';
+import { sliceAxes } from '../../../formats/tflite/shapes.js';
 import { dropoutFactors } from '../fast/elementwise.js';
 import { unfit } from '../fast/planner.js';
 import type { EngineOptions, FakeRange, Trainable } from '../types.js';

@@ -9,7 +9,7 @@ import type {
   Tensor4D,
   TensorInfo,
 } from '@tensorflow/tfjs-core';
-import { AiotError } from '../../../core/index.js';
+import { AiotError } from '../../../core/errors.js';
 import type { Backend } from '../types.js';
 
 export type Core = typeof import('@tensorflow/tfjs-core');

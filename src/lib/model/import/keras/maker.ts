@@ -1,4 +1,4 @@
-import { type Activation, elementCount, type Operator } from '../../../formats/index.js';
+import { type Activation, elementCount, type Operator } from '../../../formats/tflite/graph.js';
 import { TrainableBuilder } from '../../network/graph-builder.js';
 import { malformed, unsupported } from '../errors.js';
 import type { Weight } from './config.js';

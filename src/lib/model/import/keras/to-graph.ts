@@ -1,4 +1,4 @@
-import type { Graph } from '../../../formats/index.js';
+import type { Graph } from '../../../formats/tflite/graph.js';
 import { isModel, malformed, unsupported } from '../errors.js';
 import { type KerasModel, type LayerJson, LayerSettings, type WeightSource } from './config.js';
 import { layerMakers, replacements } from './layers.js';

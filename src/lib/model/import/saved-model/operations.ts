@@ -1,4 +1,4 @@
-import { sliceAxes } from '../../../formats/index.js';
+import { sliceAxes } from '../../../formats/tflite/shapes.js';
 import { malformed, unsupported } from '../errors.js';
 import { type GraphMaker, transposed } from '../keras/maker.js';
 import { resolved } from './constants.js';

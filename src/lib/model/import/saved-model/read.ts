@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { Tensor } from '@tensorflow/tfjs-core';
-import { AiotError, readBytes } from '../../../core/index.js';
-import type { Graph } from '../../../formats/index.js';
+import { AiotError } from '../../../core/errors.js';
+import { readBytes } from '../../../core/files.js';
+import type { Graph } from '../../../formats/tflite/graph.js';
 import { loadTfjs } from '../../engine/tfjs/load.js';
 import { malformed, unsupported } from '../errors.js';
 import { GraphMaker } from '../keras/maker.js';

@@ -1,6 +1,6 @@
-import { AiotError } from '../../../core/index.js';
-import type { Graph } from '../../../formats/index.js';
-import { createInterpreter } from '../../../runtime/index.js';
+import { AiotError } from '../../../core/errors.js';
+import type { Graph } from '../../../formats/tflite/graph.js';
+import { createInterpreter } from '../../../runtime/interpreter/interpreter.js';
 import type { Range } from './numbers.js';
 
 /** Statistics of one activation over the representative rows. */

@@ -1,4 +1,4 @@
-import type { Graph, Operator, OperatorName, Tensor } from '../../../formats/index.js';
+import type { Graph, Operator, OperatorName, Tensor } from '../../../formats/tflite/graph.js';
 import type { Kind } from '../types.js';
 import type { Seen } from './calibrate.js';
 import { channelScales, quantizeWeights } from './numbers.js';

@@ -1,10 +1,5 @@
-import {
-  activationPlaces,
-  type Graph,
-  type Operator,
-  type Quantization,
-  type Tensor,
-} from '../../../formats/index.js';
+import { activationPlaces } from '../../../formats/tflite/check.js';
+import type { Graph, Operator, Quantization, Tensor } from '../../../formats/tflite/graph.js';
 import type { Kind } from '../types.js';
 import { unfit } from './calibrate.js';
 import {

@@ -1,4 +1,4 @@
-import { elementCount, type Graph } from '../../../formats/index.js';
+import { elementCount, type Graph } from '../../../formats/tflite/graph.js';
 import { multiplyAdds } from '../../inspect/costs.js';
 import { createRunner } from '../runner.js';
 

@@ -1,5 +1,5 @@
-import { roundHalfAway } from '../../../core/index.js';
-import type { Quantization } from '../../../formats/index.js';
+import { roundHalfAway } from '../../../core/numbers.js';
+import type { Quantization } from '../../../formats/tflite/graph.js';
 
 /** Smallest and largest value seen. */
 export interface Range {

@@ -1,11 +1,5 @@
-import {
-  float16Words,
-  type Graph,
-  largestFloat16,
-  type Operator,
-  type Tensor,
-  withFloatConstants,
-} from '../../../formats/index.js';
+import type { Graph, Operator, Tensor } from '../../../formats/tflite/graph.js';
+import { float16Words, largestFloat16, withFloatConstants } from '../../../formats/tflite/real-values.js';
 import { brokenConstant, simplifyGraph } from '../../network/simplify.js';
 import type { Kind, LayerReport, Quantized, QuantizeSettings, RangeMethod } from '../types.js';
 import { calibrate, unfit } from './calibrate.js';

@@ -1,4 +1,4 @@
-import type { Graph } from '../../../formats/index.js';
+import type { Graph } from '../../../formats/tflite/graph.js';
 import type { Calibration, Kind, RangeMethod } from '../types.js';
 import type { Seen } from './calibrate.js';
 import { toIntegers } from './integers.js';

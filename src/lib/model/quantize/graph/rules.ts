@@ -1,4 +1,4 @@
-import type { Operator, OperatorName, Quantization } from '../../../formats/index.js';
+import type { Operator, OperatorName, Quantization } from '../../../formats/tflite/graph.js';
 import type { Kind } from '../types.js';
 
 /** What kind of output an operator has on integers: a scale of its own, a fixed one, or its input's. Others are refused. */

@@ -1,14 +1,12 @@
-import { AiotError, type Project, type ProjectConfig, seededRandom, shuffled } from '../../../core/index.js';
-import {
-  checkSplit,
-  copiesIn,
-  type Dataset,
-  leakError,
-  partSizes,
-  type Recording,
-  type Split,
-  splitDataset,
-} from '../../../data/index.js';
+import { AiotError } from '../../../core/errors.js';
+import { seededRandom, shuffled } from '../../../core/numbers.js';
+import type { Project } from '../../../core/project.js';
+import type { ProjectConfig } from '../../../core/project-schema.js';
+import { checkSplit, leakError } from '../../../data/check/copies.js';
+import { copiesIn } from '../../../data/copies/copies.js';
+import { partSizes } from '../../../data/parts.js';
+import { splitDataset } from '../../../data/split.js';
+import type { Dataset, Recording, Split } from '../../../data/types.js';
 import type { Material } from '../../material.js';
 import type { NetworkOutput } from '../../network/layers.js';
 import type { Plan } from '../plan.js';

@@ -1,6 +1,7 @@
-import { AiotError } from '../../../core/index.js';
-import type { Dataset, Recording } from '../../../data/index.js';
-import { featureNames, type SignalSpec, windowCount, windowFeatures } from '../../../signal/index.js';
+import { AiotError } from '../../../core/errors.js';
+import type { Dataset, Recording } from '../../../data/types.js';
+import { windowCount, windowFeatures } from '../../../signal/pipeline.js';
+import { featureNames, type SignalSpec } from '../../../signal/spec.js';
 import type { NetworkOutput } from '../../network/layers.js';
 import type { Classes, Examples } from '../types.js';
 

@@ -1,5 +1,6 @@
-import { type Part, type Recording, type Split, windowParts } from '../../../data/index.js';
-import type { SignalSpec } from '../../../signal/index.js';
+import { type Part, windowParts } from '../../../data/parts.js';
+import type { Recording, Split } from '../../../data/types.js';
+import type { SignalSpec } from '../../../signal/spec.js';
 import type { Material } from '../../material.js';
 import type { NetworkSpec } from '../../network/layers.js';
 import type { Classes, Examples, Lesson, TrainingFile } from '../types.js';

@@ -1,5 +1,8 @@
-import { AiotError, plural, seededRandom, shuffledNumbers } from '../../../core/index.js';
-import { type Part, partSizes, type Split } from '../../../data/index.js';
+import { AiotError } from '../../../core/errors.js';
+import { plural } from '../../../core/figures.js';
+import { seededRandom, shuffledNumbers } from '../../../core/numbers.js';
+import { type Part, partSizes } from '../../../data/parts.js';
+import type { Split } from '../../../data/types.js';
 import type { Rows } from '../../material.js';
 import type { NetworkOutput } from '../../network/layers.js';
 import { type RowTruth, walkRows } from './rows.js';

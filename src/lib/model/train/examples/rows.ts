@@ -1,6 +1,7 @@
-import { type Project, plural } from '../../../core/index.js';
-import { mostKinds } from '../../../data/index.js';
-import { featureNames, type SignalSpec, signalSpecOf } from '../../../signal/index.js';
+import { plural } from '../../../core/figures.js';
+import type { Project } from '../../../core/project.js';
+import { mostKinds } from '../../../data/tables/table.js';
+import { featureNames, type SignalSpec, signalSpecOf } from '../../../signal/spec.js';
 import type { Rows } from '../../material.js';
 import type { Classes, Examples, Lesson } from '../types.js';
 import { classIndex, unfit } from './examples.js';

@@ -1,4 +1,4 @@
-import { type Standardization, standardize } from '../../../signal/index.js';
+import { type Standardization, standardize } from '../../../signal/spec.js';
 import type { Plan } from '../plan.js';
 import type { Lesson } from '../types.js';
 

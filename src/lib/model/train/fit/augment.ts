@@ -1,5 +1,5 @@
-import { gaussian, type Random, seededRandom } from '../../../core/index.js';
-import type { Standardization } from '../../../signal/index.js';
+import { gaussian, type Random, seededRandom } from '../../../core/numbers.js';
+import type { Standardization } from '../../../signal/spec.js';
 
 /** How training examples are changed anew each epoch; each is a size, 0 = off. */
 export interface Augmentation {

@@ -1,5 +1,7 @@
-import { z } from 'zod';
-import { AiotError, issueText, readJson, writeFileAtomic } from '../../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../../core/errors.js';
+import { readJson, writeFileAtomic } from '../../../core/files.js';
+import { issueText } from '../../../core/issues.js';
 import type { EngineState } from '../../engine/types.js';
 import type { EpochFigures } from '../types.js';
 

@@ -1,5 +1,5 @@
-import type { ProjectConfig } from '../../../core/index.js';
-import type { Standardization } from '../../../signal/index.js';
+import type { ProjectConfig } from '../../../core/project-schema.js';
+import type { Standardization } from '../../../signal/spec.js';
 import type { Backend } from '../../engine/types.js';
 import { standardizationFor, standardizeInPlace } from '../examples/standardize.js';
 import type { Plan } from '../plan.js';

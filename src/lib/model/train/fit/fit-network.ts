@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { AiotError, seededRandom, shuffledNumbers } from '../../../core/index.js';
-import type { Graph } from '../../../formats/index.js';
+import { AiotError } from '../../../core/errors.js';
+import { seededRandom, shuffledNumbers } from '../../../core/numbers.js';
+import type { Graph } from '../../../formats/tflite/graph.js';
 import { membersEngine } from '../../engine/members.js';
 import { openEngine } from '../../engine/open-engine.js';
 import type { Backend, Engine } from '../../engine/types.js';

@@ -1,21 +1,18 @@
 import type { FastifyRequest } from 'fastify';
-import { z } from 'zod';
-import { AiotError } from '../../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../../core/errors.js';
 import {
-  loginLinkSchema,
-  loginSchema,
   madeTokenSchema,
   newTokenSchema,
   newUserSchema,
-  pageQuerySchema,
-  pageSchema,
   removedUserSchema,
   rotateTokenSchema,
-  sessionSchema,
   tokenSchema,
   userActionSchema,
   userSchema,
-} from '../../../registry/index.js';
+} from '../../../registry/access.js';
+import { pageQuerySchema, pageSchema } from '../../../registry/page.js';
+import { loginLinkSchema, loginSchema, sessionSchema } from '../../../registry/session-api.js';
 import { csrfOf, loginUrl, type WebIdentity } from '../../access/users.js';
 import type { UserIdentity } from '../../broker/identity.js';
 import { setWebSession, webIdentityOf, webSecretOf } from '../auth.js';

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { z } from 'zod';
-import { AiotError } from '../../../core/index.js';
-import { blobSchema } from '../../../registry/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../../core/errors.js';
+import { blobSchema } from '../../../registry/api.js';
 import { type BlobStore, largestBlob } from '../../blobs/store.js';
 import type { Upload } from '../../blobs/uploads.js';
 import { created } from '../describe.js';

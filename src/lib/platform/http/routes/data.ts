@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   datasetSchema,
   datasetsSchema,
@@ -10,7 +10,6 @@ import {
   labelRequestSchema,
   labelsReplySchema,
   labelsRequestSchema,
-  pageQuerySchema,
   pointsQuerySchema,
   recordingPointsSchema,
   recordingShownSchema,
@@ -21,7 +20,8 @@ import {
   retentionRunSchema,
   retentionSchema,
   retentionsSchema,
-} from '../../../registry/index.js';
+} from '../../../registry/datasets/bodies.js';
+import { pageQuerySchema } from '../../../registry/page.js';
 import type { DatasetExport } from '../../datasets/datasets.js';
 import type { Routes } from '../parts.js';
 

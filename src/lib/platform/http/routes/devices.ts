@@ -1,37 +1,38 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
-import { z } from 'zod';
-import { AiotError } from '../../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../../core/errors.js';
+import { deviceActionSchema } from '../../../registry/api.js';
 import {
   activationSchema,
   birthReplySchema,
   birthRequestSchema,
   certificateRequestSchema,
-  changedDevicesSchema,
   claimRequestSchema,
   claimSchema,
-  deviceActionSchema,
-  deviceChangeRequestSchema,
-  deviceCommandSchema,
-  deviceHistorySchema,
-  deviceListQuerySchema,
-  deviceListSchema,
-  deviceMessagesQuerySchema,
-  deviceMessagesSchema,
-  devicePatchSchema,
-  deviceReplySchema,
-  deviceSchema,
-  deviceSecretSchema,
-  deviceTwinSchema,
-  pageQuerySchema,
-  provisionReplySchema,
-  provisionRequestSchema,
   redeemRequestSchema,
   replaceRequestSchema,
   settleRequestSchema,
-  simulatedReplySchema,
-  simulatedRequestSchema,
-} from '../../../registry/index.js';
+} from '../../../registry/device-api.js';
+import { deviceSchema, provisionReplySchema, provisionRequestSchema } from '../../../registry/fields.js';
+import {
+  changedDevicesSchema,
+  deviceChangeRequestSchema,
+  deviceHistorySchema,
+  deviceListQuerySchema,
+  deviceListSchema,
+  devicePatchSchema,
+  deviceTwinSchema,
+} from '../../../registry/fleet-api.js';
+import { pageQuerySchema } from '../../../registry/page.js';
+import { deviceSecretSchema } from '../../../registry/secrets.js';
+import { simulatedReplySchema, simulatedRequestSchema } from '../../../registry/simulated-api.js';
+import {
+  deviceCommandSchema,
+  deviceMessagesQuerySchema,
+  deviceMessagesSchema,
+  deviceReplySchema,
+} from '../../../registry/talk-api.js';
 import type { Enrolled } from '../../devices/enrolment.js';
 import { commandDevice, deviceHistory, deviceMessages, type LiveHub } from '../../devices/talk.js';
 import type { Entry } from '../../journal/entry.js';

@@ -1,23 +1,25 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyRequest } from 'fastify';
-import { z } from 'zod';
-import { AiotError, onAbort } from '../../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../../core/errors.js';
+import { onAbort } from '../../../core/tasks.js';
+import { auditQuerySchema, listSchemas } from '../../../registry/api.js';
 import {
-  auditQuerySchema,
   type EventFilter,
   eventPageSchema,
   eventQuerySchema,
-  listSchemas,
-  newWebhookSchema,
   type PlatformEvent,
-  pageQuerySchema,
+} from '../../../registry/events/api.js';
+import { pageQuerySchema } from '../../../registry/page.js';
+import {
+  newWebhookSchema,
   removedWebhookSchema,
   webhookChangeSchema,
   webhookSchema,
   webhookSecretSchema,
   webhooksSchema,
   webhookTestSchema,
-} from '../../../registry/index.js';
+} from '../../../registry/webhooks/api.js';
 import { type EventFeed, eventsAfter, extentOf, startOf } from '../../events/events.js';
 import { created } from '../describe.js';
 import type { Routes } from '../parts.js';

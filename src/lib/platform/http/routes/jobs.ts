@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { z } from 'zod';
-import { namePattern } from '../../../core/index.js';
+import * as z from 'zod';
+import { namePattern } from '../../../core/names.js';
 import {
   hasJobEnded,
   jobEndSchema,
@@ -9,12 +9,14 @@ import {
   jobSchema,
   jobsSchema,
   newJobSchema,
+} from '../../../registry/jobs/api.js';
+import {
   pipelineRunSchema,
   pipelinesSchema,
   runsQuerySchema,
   runsSchema,
   toldRunSchema,
-} from '../../../registry/index.js';
+} from '../../../registry/runs-api.js';
 import { created } from '../describe.js';
 import type { Routes } from '../parts.js';
 

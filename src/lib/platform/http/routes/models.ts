@@ -1,6 +1,6 @@
-import { z } from 'zod';
-import { liveFigures } from '../../../fleet/index.js';
-import { envelopeSchema } from '../../../formats/index.js';
+import * as z from 'zod';
+import { liveFigures } from '../../../fleet/live.js';
+import { envelopeSchema } from '../../../formats/manifest/envelope.js';
 import {
   type LiveFigures,
   listSchemas,
@@ -8,11 +8,11 @@ import {
   manifestRequestSchema,
   modelVersionSchema,
   nextVersionSchema,
-  pageQuerySchema,
   pushRequestSchema,
   removedModelSchema,
   stageRequestSchema,
-} from '../../../registry/index.js';
+} from '../../../registry/api.js';
+import { pageQuerySchema } from '../../../registry/page.js';
 import type { Labels } from '../../datasets/labels.js';
 import type { Telemetry } from '../../journal/telemetry.js';
 import type { Models } from '../../releases/models.js';

@@ -1,14 +1,13 @@
 import { constants } from 'node:fs';
 import { access, statfs } from 'node:fs/promises';
-import { z } from 'zod';
-import { AiotError, catalogue, digestOf, type ErrorCode, plural } from '../../../core/index.js';
-import {
-  acknowledgedSchema,
-  acknowledgeRequestSchema,
-  damagesSchema,
-  pageQuerySchema,
-  statusSchema,
-} from '../../../registry/index.js';
+import * as z from 'zod';
+import { catalogue, type ErrorCode } from '../../../core/catalogue.js';
+import { digestOf } from '../../../core/crypto.js';
+import { AiotError } from '../../../core/errors.js';
+import { plural } from '../../../core/figures.js';
+import { statusSchema } from '../../../registry/api.js';
+import { acknowledgedSchema, acknowledgeRequestSchema, damagesSchema } from '../../../registry/damage.js';
+import { pageQuerySchema } from '../../../registry/page.js';
 import { shortest } from '../../backup/format.js';
 import { tokenOf } from '../auth.js';
 import { type HttpFigures, metricsOf } from '../metrics.js';

@@ -1,18 +1,11 @@
-import { z } from 'zod';
-import { AiotError } from '../../../core/index.js';
-import { envelopeSchema } from '../../../formats/index.js';
-import {
-  configListSchemas,
-  configVersionSchema,
-  firmwareListSchemas,
-  firmwareVersionSchema,
-  nextVersionSchema,
-  pageQuerySchema,
-  publicKeySchema,
-  pushRequestSchema,
-  trustChainSchema,
-  trustSchema,
-} from '../../../registry/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../../core/errors.js';
+import { envelopeSchema } from '../../../formats/manifest/envelope.js';
+import { nextVersionSchema, pushRequestSchema, trustSchema } from '../../../registry/api.js';
+import { configListSchemas, configVersionSchema } from '../../../registry/config-api.js';
+import { firmwareListSchemas, firmwareVersionSchema } from '../../../registry/firmware-api.js';
+import { pageQuerySchema } from '../../../registry/page.js';
+import { publicKeySchema, trustChainSchema } from '../../../registry/trust.js';
 import type { Releases } from '../../releases/releases.js';
 import { created } from '../describe.js';
 import type { ApiParts, Routes } from '../parts.js';

@@ -1,6 +1,6 @@
-import { z } from 'zod';
+import * as z from 'zod';
+import { pageQuerySchema } from '../../../registry/page.js';
 import {
-  pageQuerySchema,
   type RolloutNews,
   rolloutCommands,
   rolloutDevicesQuerySchema,
@@ -11,7 +11,7 @@ import {
   rolloutRequestSchema,
   rolloutSchema,
   rolloutStatusSchema,
-} from '../../../registry/index.js';
+} from '../../../registry/rollouts/schema.js';
 import type { Rollouts } from '../../releases/rollouts.js';
 import { created } from '../describe.js';
 import type { Routes } from '../parts.js';

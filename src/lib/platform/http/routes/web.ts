@@ -4,7 +4,8 @@ import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress, gzip } from 'node:zlib';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { AiotError, packageRoot } from '../../../core/index.js';
+import { AiotError } from '../../../core/errors.js';
+import { packageRoot } from '../../../core/folders.js';
 
 const types: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',

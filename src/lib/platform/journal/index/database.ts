@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { nativePart, systemCode } from '../../../core/index.js';
+import { systemCode } from '../../../core/errors.js';
+import { nativePart } from '../../../core/process.js';
 
 export type IndexDatabase = InstanceType<typeof import('libsql')>;
 

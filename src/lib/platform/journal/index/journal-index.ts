@@ -1,5 +1,5 @@
-import { AiotError } from '../../../core/index.js';
-import type { LiveCounts } from '../../../fleet/index.js';
+import { AiotError } from '../../../core/errors.js';
+import type { LiveCounts } from '../../../fleet/live.js';
 import { storageError } from '../../errors.js';
 import { type Entry, isEntry, type JournalRecord, type Place, type TakeKey } from '../entry.js';
 import { type DamagedRange, Tallies } from '../lost.js';

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { systemCode } from '../../../core/index.js';
+import { systemCode } from '../../../core/errors.js';
 import type { Entry, Place, TakeKey } from '../entry.js';
 import { rowsOf } from '../lost.js';
 import { emptyTake, messageKey, type Take } from '../takes.js';

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { AiotError } from '../../../core/index.js';
+import { AiotError } from '../../../core/errors.js';
 import type { TakeKey } from '../entry.js';
 import { type DamagedRange, Tallies, type Tally } from '../lost.js';
 import type { Position, SegmentFile } from '../segments.js';

@@ -1,5 +1,5 @@
-import { inferenceSchema } from '../../../device/index.js';
-import { countInference, emptyCounts, type LiveCounts } from '../../../fleet/index.js';
+import { inferenceSchema } from '../../../device/protocol/messages.js';
+import { countInference, emptyCounts, type LiveCounts } from '../../../fleet/live.js';
 import type { Entry } from '../entry.js';
 import { fieldsOf, type Take } from '../takes.js';
 import type { Statements } from './database.js';

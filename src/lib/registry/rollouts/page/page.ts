@@ -1,5 +1,7 @@
-import { aiotVersion, elapsed, plural, thousands } from '../../../core/index.js';
-import { factList, type Html, html, lineChart, reportPage, tileRow } from '../../../formats/index.js';
+import { elapsed, plural, thousands } from '../../../core/figures.js';
+import { aiotVersion } from '../../../core/folders.js';
+import { type Html, html, reportPage } from '../../../formats/html.js';
+import { factList, lineChart, tileRow } from '../../../formats/html-charts.js';
 import type { RolloutReport } from '../report.js';
 import type { Release } from '../schema.js';
 import { courseOf } from './course.js';

@@ -1,13 +1,6 @@
-import { elapsed, plural, thousands } from '../../../core/index.js';
-import {
-  barChart,
-  type Html,
-  histogram,
-  html,
-  htmlTable,
-  type Paint,
-  stackChart,
-} from '../../../formats/index.js';
+import { elapsed, plural, thousands } from '../../../core/figures.js';
+import { type Html, html, htmlTable } from '../../../formats/html.js';
+import { barChart, histogram, type Paint, stackChart } from '../../../formats/html-charts.js';
 import type { RolloutReport } from '../report.js';
 import type { Rollout, RolloutDeviceInfo, RolloutDeviceState } from '../schema.js';
 import { stretchesOf, tookOf } from './durations.js';

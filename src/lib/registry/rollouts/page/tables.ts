@@ -1,5 +1,5 @@
-import { elapsed, thousands } from '../../../core/index.js';
-import { type Html, html, htmlTable } from '../../../formats/index.js';
+import { elapsed, thousands } from '../../../core/figures.js';
+import { type Html, html, htmlTable } from '../../../formats/html.js';
 import type { RolloutReport } from '../report.js';
 import type { RolloutDeviceInfo } from '../schema.js';
 

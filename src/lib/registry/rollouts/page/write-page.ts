@@ -1,4 +1,4 @@
-import { writeFileAtomic } from '../../../core/index.js';
+import { writeFileAtomic } from '../../../core/files.js';
 import type { RolloutReport } from '../report.js';
 import { rolloutPage } from './page.js';
 

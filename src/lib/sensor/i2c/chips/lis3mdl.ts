@@ -1,4 +1,5 @@
-import { AiotError, type Clock } from '../../../core/index.js';
+import { AiotError } from '../../../core/errors.js';
+import type { Clock } from '../../../core/time.js';
 import { readSettings, type SensorUrl } from '../../url.js';
 import { bitsOfRead, type RegisterAccess } from '../bus.js';
 import {

@@ -1,5 +1,6 @@
-import { z } from 'zod';
-import { AiotError, type Clock } from '../../../core/index.js';
+import * as z from 'zod';
+import { AiotError } from '../../../core/errors.js';
+import type { Clock } from '../../../core/time.js';
 import { readSettings, type SensorUrl } from '../../url.js';
 import { bitsOfRead, type RegisterAccess } from '../bus.js';
 import {

@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
-import { AiotError, nativePart } from '../../../core/index.js';
+import { AiotError } from '../../../core/errors.js';
+import { nativePart } from '../../../core/process.js';
 
 /** By their number in a batch's attributes (KIP-98, bits 0 to 2). */
 export const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
