@@ -15,7 +15,7 @@ export default class Init extends AiotCommand {
   static override summary =
     'Make a project: of a template (recordings to learn from, or a system to start), or of data of your own.';
   static override description =
-    'On a terminal, and where neither --template nor --from says it, a few questions are asked. har-imu: resting, walking or on stairs, from real accelerometer recordings. motor-watch: normal or an anomaly, from a simulated motor. iot-kit: boards, routes and consumers over MQTT and Kafka. face-camera: faces from a camera, over two brokers into an object store. --from makes a project of data of your own, which is copied into it: a folder of CSV recordings, or a CSV file of rows; without labels it learns what is normal.';
+    'On a terminal, and where neither --template nor --from says it, a few questions are asked. har-imu: resting, walking or on stairs, from real accelerometer recordings. motor-watch: normal, worn or an anomaly, from a simulated motor. iot-kit: boards, routes and consumers over MQTT and Kafka. face-camera: faces from a camera, over two brokers into an object store. --from makes a project of data of your own, which is copied into it: a folder of CSV recordings, or a CSV file of rows; without labels it learns what is normal.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> my-watch --template har-imu',
     '<%= config.bin %> <%= command.id %> pump --template motor-watch --name pump-hall-2',

@@ -6,7 +6,7 @@ const root = join(import.meta.dirname, '../../src');
 
 /** Only what passes the switches on, and where they are read. */
 const known = [
-  ...['lib/device/link', 'lib/device/trust', 'lib/device/update', 'lib/device/virtual'],
+  ...['lib/device/update', 'lib/device/virtual'],
   'lib/registry/rollouts',
 ];
 

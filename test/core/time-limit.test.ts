@@ -1,7 +1,7 @@
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { timeLimit } from '../../src/lib/core/tasks.js';
+import { timeLimit, withTimeLimit } from '../../src/lib/core/tasks.js';
 import { root } from '../support/cli.js';
 import { runProgram } from '../support/programs.js';
 
@@ -22,6 +22,16 @@ describe('a limit of time', () => {
       'enough',
       'enough',
     ]);
+  });
+
+  it('around a task leaves nothing on a signal that lives on, and still ends the task', async () => {
+    const { signal } = new AbortController();
+    for (let i = 0; i < 20; i++)
+      expect(await withTimeLimit(60_000, signal, async (limit) => limit.aborted)).toBe(false);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+    const waiting = withTimeLimit(20, signal, (limit) => once(limit, 'abort').then(() => limit.reason as Error));
+    await Promise.all([waiting, delay(30)]);
+    expect(await waiting).toMatchObject({ name: 'TimeoutError' });
   });
 
   it('is kept while memory is collected', async () => {

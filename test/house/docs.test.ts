@@ -160,7 +160,7 @@ describe('the places that a newcomer is sent to', () => {
   });
 
   it('are found missing when one is', () => {
-    const row = '| expressions | `src/lib/stream/expression/`, `nowhere/`, `src/lib/stream/{open,gone}.ts` |';
+    const row = '| expressions | `src/lib/stream/route/`, `nowhere/`, `src/lib/stream/{open,gone}.ts` |';
     expect(missingIn(row)).toEqual(['nowhere/', 'src/lib/stream/gone.ts']);
   });
 });

@@ -15,31 +15,31 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 /** What starts a program, as a call within a process that has no handle left; `of` is the module. */
 const cases = {
-  'sensor/microphone/child': `of.startRecorder('true', [], { stallMs: 5000, onOverrun() {} }).next()`,
-  'model/train/outside/run-command': `of.runCommand(['true'], { folder: '/' })`,
+  'sensor/microphone': `of.startRecorder('true', [], { stallMs: 5000, onOverrun() {} }).next()`,
+  'model/train/outside-trainer': `of.runCommand(['true'], { folder: '/' })`,
   'doctor/update': `of.lookForUpdate({ check: true, timeoutMs: 5000 })`,
-  'deploy/operate/run': `of.runStep({ command: ['true'], about: '' }, { cwd: '/' })`,
-  'project/firmware/run-tool': `of.runTool('true', [], '')`,
-  'loop/model/apart': `of.trainedApart({}, { cache: '/tmp' })`,
+  'deploy/apply': `of.runStep({ command: ['true'], about: '' }, { cwd: '/' })`,
+  'project/firmware/tools': `of.runTool('true', [], '')`,
+  'loop/model/trained': `of.trainedApart({}, { cache: '/tmp' })`,
   'device/native/process': `of.startNative({ program: 'true', folder: '/', schema: {}, onEvent() {} }).end()`,
-  'stream/camera/child': `of.runCamera({ programs: ['ffmpeg'], args: [] }, { push() {} },
+  'stream/camera/source': `of.runCamera({ programs: ['ffmpeg'], args: [] }, { push() {} },
     { signal: new AbortController().signal, stallMs: 5000, frames: () => 0 })`,
-  'cli/mcp/call': `of.runCommand([], { kind: 'write' },
+  'cli/mcp': `of.runCommand([], { kind: 'write' },
     { root: '.', folder: '/', timeoutMs: 5000, signal: new AbortController().signal }).then((told) => { throw told; })`,
   'core/systemd': `of.notifierFor({ NOTIFY_SOCKET: '/nowhere' }).notify('READY=1')`,
 };
 /** What each of them says. */
 const said = {
-  'sensor/microphone/child': 'AIOT_SENSOR_TOOL: true does not start (EMFILE)',
-  'model/train/outside/run-command':
+  'sensor/microphone': 'AIOT_SENSOR_TOOL: true does not start (EMFILE)',
+  'model/train/outside-trainer':
     'AIOT_TRAINING_COMMAND: the training program true could not be started (EMFILE)',
   'doctor/update': 'AIOT_PROGRAM_NOT_FOUND: npm cannot be run (EMFILE)',
-  'deploy/operate/run': 'AIOT_DEPLOY_FAILED: true: spawn true EMFILE',
-  'project/firmware/run-tool': 'AIOT_PROGRAM_NOT_FOUND: true cannot be run (EMFILE)',
-  'loop/model/apart': 'AIOT_TRAINING_ENDED: training could not be started (EMFILE)',
+  'deploy/apply': 'AIOT_DEPLOY_FAILED: true: spawn true EMFILE',
+  'project/firmware/tools': 'AIOT_PROGRAM_NOT_FOUND: true cannot be run (EMFILE)',
+  'loop/model/trained': 'AIOT_TRAINING_ENDED: training could not be started (EMFILE)',
   'device/native/process': 'AIOT_PROGRAM_FAILED: true: EMFILE',
-  'stream/camera/child': 'AIOT_CAMERA_FFMPEG: ffmpeg does not start (EMFILE)',
-  'cli/mcp/call': 'it could not be started (EMFILE)',
+  'stream/camera/source': 'AIOT_CAMERA_FFMPEG: ffmpeg does not start (EMFILE)',
+  'cli/mcp': 'it could not be started (EMFILE)',
   'core/systemd': 'nothing',
 };
 

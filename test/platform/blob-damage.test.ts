@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
+import { mkdirSync, symlinkSync } from 'node:fs';
 import { mkdtemp, open, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -99,6 +101,35 @@ describe('a blob that the disk has altered', () => {
       expect(first + (broken ? body.length : 0)).toBeLessThanOrEqual(at);
     }
     expect((await download(digest, { range: `bytes=0-${mib - 1}` })).status).toBe(500);
+  });
+
+  it('leaves no header of its own on the refusal, where it was whole a moment ago: a cache would keep it for a year', async () => {
+    const { digest, path } = await put(9 * mib);
+    expect((await download(digest)).headers).toHaveProperty('etag');
+    await flip(path, 5);
+    for (const headers of [{}, { range: 'bytes=0-100' }] as Record<string, string>[]) {
+      const refused = await download(digest, headers);
+      expect(refused.status).toBe(500);
+      expect(refused.headers['cache-control']).toBe('no-store');
+      for (const name of ['etag', 'content-range', 'accept-ranges'])
+        expect(refused.headers).not.toHaveProperty(name);
+    }
+  });
+
+  it('is not sent, and holds nobody up, where a pipe, a device or a folder has taken its place', async () => {
+    for (const take of [
+      (path: string) => execFileSync('mkfifo', [path]),
+      (path: string) => symlinkSync('/dev/zero', path),
+      (path: string) => mkdirSync(path),
+    ]) {
+      const { digest, path } = await put(1000);
+      await rm(path);
+      take(path);
+      const answers = await Promise.all(Array.from({ length: 6 }, () => download(digest)));
+      expect(answers.map(({ status }) => status)).toEqual([500, 500, 500, 500, 500, 500]);
+      expect(JSON.parse(String(answers[0]?.body))).toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
+      await rm(path, { recursive: true });
+    }
   });
 
   it.each([

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
+import { again } from '../../lib/cli/invocation.js';
 import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
 import { loopFlags } from '../../lib/cli/flags/projects.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
@@ -38,7 +39,8 @@ export default class LoopCheck extends AiotCommand {
   static override result = checkedLoopSchema;
 
   async run() {
-    const { flags } = await this.input(LoopCheck);
+    const typed = await this.input(LoopCheck);
+    const { flags } = typed;
     const { project, name, sensor, simulate, model, out, context } = flags;
     const progress = this.progress();
     const checked = await checkLoop({
@@ -49,7 +51,8 @@ export default class LoopCheck extends AiotCommand {
       onStep: (text) => progress.update({ text }),
     });
     this.print(checkedLoopText(checked));
-    this.print(next(checked.ok ? 'aiot loop run' : 'aiot loop check', 'aiot loop install --dry-run'));
+    const of = again(typed, 'project');
+    this.print(next(`aiot loop ${checked.ok ? 'run' : 'check'}${of}`, `aiot loop install${of} --dry-run`));
     if (!checked.ok) this.exitsWith(6);
     return checked;
   }

@@ -123,7 +123,7 @@ export {
   whoRuns,
   writeUnit,
 } from './systemd.js';
-export { inParallel, onAbort, timeLimit, untilAborted } from './tasks.js';
+export { inParallel, onAbort, timeLimit, untilAborted, withTimeLimit } from './tasks.js';
 export {
   didYouMean,
   jsonLine,

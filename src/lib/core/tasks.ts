@@ -37,22 +37,44 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
  * does not keep the process alive.
  */
 export function timeLimit(ms: number | undefined, signal?: AbortSignal): AbortSignal {
+  return startLimit(ms, signal).signal;
+}
+
+/** Does the task under a `timeLimit`, and leaves neither timer nor listener behind: for tasks that come often under a signal that lives long. */
+export async function withTimeLimit<T>(
+  ms: number,
+  signal: AbortSignal,
+  task: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const limit = startLimit(ms, signal);
+  try {
+    return await task(limit.signal);
+  } finally {
+    limit.end();
+  }
+}
+
+function startLimit(ms: number | undefined, signal?: AbortSignal): { signal: AbortSignal; end(): void } {
   const controller = new AbortController();
   const stop = () => {
     clearTimeout(timer);
     controller.abort(signal?.reason);
   };
+  const end = () => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+  };
   const timer =
     ms === undefined
       ? undefined
       : setTimeout(() => {
-          signal?.removeEventListener('abort', stop);
+          end();
           controller.abort(new DOMException(`nothing within ${ms} ms`, 'TimeoutError'));
         }, ms);
   timer?.unref();
   if (signal?.aborted) stop();
   else signal?.addEventListener('abort', stop, { once: true });
-  return controller.signal;
+  return { signal: controller.signal, end };
 }
 
 /**

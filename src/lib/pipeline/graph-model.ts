@@ -40,6 +40,13 @@ export function stepLabel({ state, cached }: { state: string; cached: boolean })
   return labels[state as StepState] ?? state;
 }
 
+/** How a run's steps came out, in the words of `stepLabel`: `5 of 7 run, 1 cached, 1 skipped`. */
+export function stepCounts(steps: readonly { state: string; cached: boolean }[]): string {
+  const count = (label: string) => steps.filter((step) => stepLabel(step) === label).length;
+  const others = ['cached', 'skipped'].map((label) => [count(label), label] as const).filter(([n]) => n > 0);
+  return [`${count('done')} of ${steps.length} run`, ...others.map(([n, label]) => `${n} ${label}`)].join(', ');
+}
+
 /** The steps of a plan in columns, with what the last run made of them. */
 export function graphOf<State extends string>(
   plan: { steps: readonly DrawnStep[] },

@@ -4,7 +4,7 @@
  */
 export { type RunOnArgoOptions, runOnArgo } from './argo/run-on-argo.js';
 export { graphSchema, pipelineGraph } from './graph.js';
-export { stepLabel } from './graph-model.js';
+export { stepCounts, stepLabel } from './graph-model.js';
 export { planPipeline } from './plan/plan.js';
 export type { PipelinePlan, PipelineStep, StepInput } from './plan/types.js';
 export { type RunRecord, runRecordSchema, type StepRecord } from './run/record.js';

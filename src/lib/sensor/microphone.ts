@@ -180,7 +180,7 @@ const mostSaid = 2_000;
 const killAfterMs = 1_000;
 
 /** @param onOverrun its buffer ran over */
-function startRecorder(
+export function startRecorder(
   program: string,
   args: readonly string[],
   { stallMs, onOverrun }: { stallMs: number; onOverrun: () => void },

@@ -1,3 +1,4 @@
+import { stepCounts } from '../../../src/lib/pipeline/graph-model.js';
 import type { RunSummary } from '../../../src/lib/registry/index.js';
 import type { PageOf } from '../../app/pages.js';
 import { useResource } from '../../app/resource.js';
@@ -17,7 +18,7 @@ export function Pipelines({ parts: [project, run] }: PageOf) {
 
 const facts: Column<RunSummary>[] = [
   { title: 'state', cell: (run) => <RunState run={run} />, sort: ({ state }) => state },
-  { title: 'steps', cell: ({ steps }) => stepsText(steps), width: '1.6fr' },
+  { title: 'steps', cell: ({ steps }) => stepCounts(steps), width: '1.6fr' },
   { title: 'why', cell: ({ cause }) => cause.text, width: '1.6fr', wide: true },
   { title: 'model', cell: ({ model }) => modelText(model), wide: true },
   {
@@ -99,12 +100,6 @@ function Runs({ project }: { project: string }) {
       )}
     </Page>
   );
-}
-
-function stepsText(steps: RunSummary['steps']): string {
-  const over = steps.filter(({ state }) => state === 'done' || state === 'skipped').length;
-  const cached = steps.filter((step) => step.cached).length;
-  return `${over} of ${steps.length}${cached > 0 ? `, ${cached} cached` : ''}`;
 }
 
 function modelText(model: RunSummary['model']): string {

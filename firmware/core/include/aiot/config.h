@@ -1,6 +1,6 @@
 /*
  * What an operator sets of a device without giving it another program or model: a signed document of JSON, the kind `config` of updates (docs/protocol.md,
- * "Configuration"). The form is that of src/lib/device/protocol/config.ts.
+ * "Configuration"). The form is that of src/lib/formats/device-config.ts.
  */
 #ifndef AIOT_CONFIG_H
 #define AIOT_CONFIG_H

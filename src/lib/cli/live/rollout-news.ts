@@ -45,7 +45,7 @@ const named = 5;
 /** Who is waited for because it is not there. */
 export function offlineNote(names: readonly string[]): string {
   const more = names.length > named ? `, and ${names.length - named} more` : '';
-  return `not online, waited for until its deadline (10m unless given): ${names.slice(0, named).join(', ')}${more}`;
+  return `offline; waiting until the deadline: ${names.slice(0, named).join(', ')}${more}`;
 }
 
 /** Full: committed; half: under way; crossed: lost. Each has a sign of its own, for who sees no colours. */

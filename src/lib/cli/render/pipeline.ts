@@ -1,5 +1,5 @@
 import { size } from '../../core/figures.js';
-import { stepLabel } from '../../pipeline/graph-model.js';
+import { stepCounts, stepLabel } from '../../pipeline/graph-model.js';
 import type { RunRecord, StepRecord } from '../../pipeline/run/record.js';
 import type { RunResult } from '../../pipeline/run/result.js';
 import type { RunStatus } from '../../pipeline/status.js';
@@ -96,11 +96,11 @@ export function runsTable(runs: readonly RunRecord[]): string {
     minute(each.started),
     runStateText(each.state),
     elapsed(each.seconds * 1000),
-    `${each.steps.filter(({ cached }) => !cached).length}/${each.steps.length}`,
+    stepCounts(each.steps),
     each.model ? pushedName(each.model) : null,
     each.cause.text,
   ]);
-  const head = ['run', 'started', 'state', 'took', 'run/steps', 'model', 'why'];
+  const head = ['run', 'started', 'state', 'took', 'steps', 'model', 'why'];
   return table(head, rows, 'It has not been run yet.');
 }
 

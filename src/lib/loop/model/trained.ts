@@ -82,7 +82,7 @@ type Told =
  * Trains in a process of its own: what it needs of memory, half as much again as a loop, is given back whole when it ends.
  * @throws what `trainedHere` throws, AIOT_TRAINING_ENDED
  */
-async function trainedApart(project: Project, settings: Settings): Promise<Trained> {
+export async function trainedApart(project: Project, settings: Settings): Promise<Trained> {
   settings.signal?.throwIfAborted();
   const child = start();
   const stop = () => child.kill('SIGKILL');

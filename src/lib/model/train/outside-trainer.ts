@@ -213,7 +213,7 @@ const lastLines = 6;
  * @param onLine each line that it prints
  * @throws AIOT_TRAINING_COMMAND with its last lines; what `signal` was aborted with
  */
-async function runCommand(
+export async function runCommand(
   [program = '', ...args]: string[],
   { folder, onLine, signal }: { folder: string; onLine?: (line: string) => void; signal?: AbortSignal },
 ): Promise<void> {

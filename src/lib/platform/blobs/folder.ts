@@ -7,7 +7,7 @@ import { AiotError, systemCode } from '../../core/errors.js';
 import { syncFolder } from '../../core/files.js';
 import { storageError } from '../errors.js';
 import { dataSync, type Sync } from '../sync.js';
-import { BlobBlocks, BlobMemory, BlobReading, closeBlob, openBlob, stampOf } from './reading.js';
+import { BlobBlocks, BlobMemory, BlobReading, closeBlob, openBlob, openRegular, stampOf } from './reading.js';
 import { type BlobStore, damagedBlob, hexOf, largestBlob, noSuchBlob } from './store.js';
 
 /**
@@ -75,8 +75,8 @@ async function openFolder(folder: string, sync: Sync = dataSync): Promise<BlobSt
       return new BlobReading(fileOf(digest), range);
     },
     async bytes(digest) {
-      const found = await readFile(pathOf(digest)).catch(absent);
-      if (!found) throw noSuchBlob(digest);
+      const file = await openRegular(pathOf(digest), digest).catch(missing(digest));
+      const found = await file.readFile().finally(() => file.close());
       const got = digestOf(found);
       if (got !== digest) throw damagedBlob(digest, `its ${found.length} bytes have the digest ${got}`);
       return found;
@@ -87,7 +87,7 @@ async function openFolder(folder: string, sync: Sync = dataSync): Promise<BlobSt
       await closeBlob(await openBlob(fileOf(digest)).catch(missing(digest)));
     },
     async verify(digest, pace) {
-      const file = await open(pathOf(digest)).catch(missing(digest));
+      const file = await openRegular(pathOf(digest), digest).catch(missing(digest));
       try {
         const found = await file.stat();
         await blocks.learn(file, { digest, stamp: stampOf(found), bytes: found.size }, pace);

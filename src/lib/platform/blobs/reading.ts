@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
@@ -122,7 +123,7 @@ export class BlobReading extends Readable {
 /** A blob in memory, or its open file, once it is known to have its digest. @throws AIOT_BLOB_DAMAGED, and as opening a file does */
 export async function openBlob({ digest, path, memory, blocks }: BlobFile): Promise<Held | OpenFile> {
   const before = memory.removals;
-  const file = await open(path);
+  const file = await openRegular(path, digest);
   let kept = false;
   try {
     const found = await file.stat();
@@ -136,6 +137,17 @@ export async function openBlob({ digest, path, memory, blocks }: BlobFile): Prom
   } finally {
     if (!kept) await file.close();
   }
+}
+
+/**
+ * Anything but a regular file is damage: a pipe in its place would hold a thread for good, and a device has no end.
+ * @throws AIOT_BLOB_DAMAGED, and as opening a file does
+ */
+export async function openRegular(path: string, digest: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw damagedBlob(digest, 'there is something else than a file in its place');
 }
 
 export async function closeBlob(blob: Held | OpenFile): Promise<void> {

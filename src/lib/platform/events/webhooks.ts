@@ -6,7 +6,7 @@ import type { Agent } from 'undici';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { httpAgent } from '../../core/http-agent.js';
 import { newId } from '../../core/names.js';
-import { timeLimit } from '../../core/tasks.js';
+import { withTimeLimit } from '../../core/tasks.js';
 import type { PlatformEvent } from '../../registry/events/api.js';
 import { type PageQuery, pageOfRows } from '../../registry/page.js';
 import {
@@ -467,21 +467,24 @@ export async function deliver(delivery: Delivery): Promise<Outcome> {
       pipelining: 0,
       maxHeaderSize: 16 * 1024,
     });
-    const answer = await request(target, {
-      ...{ method: 'POST', body, dispatcher: agent },
-      headers: headersOf(delivery),
-      signal: timeLimit(totalMs, signal),
-      ...{ headersTimeout: totalMs, bodyTimeout: totalMs },
+    const dispatcher = agent;
+    const { statusCode, headers: answered } = await withTimeLimit(totalMs, signal, async (limit) => {
+      const answer = await request(target, {
+        ...{ method: 'POST', body, dispatcher },
+        headers: headersOf(delivery),
+        signal: limit,
+        ...{ headersTimeout: totalMs, bodyTimeout: totalMs },
+      });
+      let bytes = 0;
+      for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+        bytes += chunk.length;
+        if (bytes > mostAnswer) break;
+      }
+      return answer;
     });
-    let bytes = 0;
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > mostAnswer) break;
-    }
-    const { statusCode } = answer;
     if (statusCode >= 200 && statusCode < 300) return outcome(statusCode, null);
     const told = { ...outcome(statusCode, `it answered ${statusCode}`), gone: statusCode === 410 };
-    return { ...told, waitMs: retryAfterMs(answer.headers['retry-after'], delivery.now) };
+    return { ...told, waitMs: retryAfterMs(answered['retry-after'], delivery.now) };
   } catch (error) {
     return outcome(null, reasonOf(error));
   } finally {
