@@ -5,10 +5,7 @@ import { expect, it } from 'vitest';
 const root = join(import.meta.dirname, '../../src');
 
 /** Only what passes the switches on, and where they are read. */
-const known = [
-  ...['lib/device/update', 'lib/device/virtual'],
-  'lib/registry/rollouts',
-];
+const known = [...['lib/device/update', 'lib/device/virtual'], 'lib/registry/rollouts'];
 
 it('no command, flag, setting or environment reaches the switches that turn checks off', () => {
   const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) =>

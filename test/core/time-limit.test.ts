@@ -29,7 +29,9 @@ describe('a limit of time', () => {
     for (let i = 0; i < 20; i++)
       expect(await withTimeLimit(60_000, signal, async (limit) => limit.aborted)).toBe(false);
     expect(getEventListeners(signal, 'abort')).toEqual([]);
-    const waiting = withTimeLimit(20, signal, (limit) => once(limit, 'abort').then(() => limit.reason as Error));
+    const waiting = withTimeLimit(20, signal, (limit) =>
+      once(limit, 'abort').then(() => limit.reason as Error),
+    );
     await Promise.all([waiting, delay(30)]);
     expect(await waiting).toMatchObject({ name: 'TimeoutError' });
   });

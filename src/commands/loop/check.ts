@@ -1,9 +1,9 @@
 import { Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
-import { again } from '../../lib/cli/invocation.js';
 import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
 import { loopFlags } from '../../lib/cli/flags/projects.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
 import { checkedLoopText } from '../../lib/cli/render/loop.js';
 import { next } from '../../lib/cli/render/text.js';
 import { checkedLoopSchema, checkLoop } from '../../lib/loop/operate/check.js';

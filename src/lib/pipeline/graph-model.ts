@@ -44,7 +44,9 @@ export function stepLabel({ state, cached }: { state: string; cached: boolean })
 export function stepCounts(steps: readonly { state: string; cached: boolean }[]): string {
   const count = (label: string) => steps.filter((step) => stepLabel(step) === label).length;
   const others = ['cached', 'skipped'].map((label) => [count(label), label] as const).filter(([n]) => n > 0);
-  return [`${count('done')} of ${steps.length} run`, ...others.map(([n, label]) => `${n} ${label}`)].join(', ');
+  return [`${count('done')} of ${steps.length} run`, ...others.map(([n, label]) => `${n} ${label}`)].join(
+    ', ',
+  );
 }
 
 /** The steps of a plan in columns, with what the last run made of them. */

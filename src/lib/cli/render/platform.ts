@@ -242,7 +242,10 @@ export function tokensTable(tokens: readonly Token[]): string {
 
 /** What was made, for the one time that it can be read. */
 export function madeTokenText({ token, role, scopes, expires }: Token & { token: string }): string {
-  const may = scopes === null ? `everything that ${role === 'operator' ? 'an' : 'a'} ${role} may do` : `${role}, narrowed to ${scopes.join(', ')}`;
+  const may =
+    scopes === null
+      ? `everything that ${role === 'operator' ? 'an' : 'a'} ${role} may do`
+      : `${role}, narrowed to ${scopes.join(', ')}`;
   return `${oneLine(token)}\n\nIt is shown this once: keep it now. Rights: ${oneLine(may)}. Good until ${minute(expires)} UTC.`;
 }
 

@@ -55,7 +55,14 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
 const described = '/openapi.json describes all there is.';
 
 /** Headers of what was to be sent, which would have a cache keep the problem in its place. */
-const ofContent = ['etag', 'cache-control', 'content-range', 'content-length', 'accept-ranges', 'last-modified'];
+const ofContent = [
+  'etag',
+  'cache-control',
+  'content-range',
+  'content-length',
+  'accept-ranges',
+  'last-modified',
+];
 
 export function sendProblem(reply: FastifyReply, error: AiotError, status: number): FastifyReply {
   for (const name of ofContent) reply.removeHeader(name);
