@@ -9,7 +9,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { openBlobs } from '../../src/lib/platform/blobs/folder.js';
 import { BlobHealth, watchedBlobs } from '../../src/lib/platform/verify/scrub.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { pushTiny } from '../support/bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { oneWave } from '../support/rollout.js';
 import { bytesOf, pieces } from './blob-stores.js';
 
 const mib = 1024 ** 2;
@@ -130,6 +133,17 @@ describe('a blob that the disk has altered', () => {
       expect(JSON.parse(String(answers[0]?.body))).toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
       await rm(path, { recursive: true });
     }
+  });
+
+  it('is not rolled out: the start is refused before any device is offered it', async () => {
+    const { name, version, sequence, digest } = await pushTiny(own.client, own.key);
+    await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out: join(own.folder, 'dev') });
+    const wanted = oneWave({ name, version, sequence });
+    const path = fileOf(join(own.folder, 'data', 'blobs'), digest);
+    await flip(path, 100);
+    await expect(own.client.rollouts.start(wanted)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
+    await expect(own.client.rollouts.plan(wanted)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
+    expect(await own.client.rollouts.list()).toEqual([]);
   });
 
   it.each([

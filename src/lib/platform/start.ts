@@ -268,10 +268,10 @@ function rolloutsOf(
   state: State,
   { desired, deltas, now }: { desired: DesiredStates; deltas: Deltas; now: () => number },
 ): Rollouts {
-  const { store, engine, events, devices, models, firmware, configs } = state;
+  const { store, blobs, engine, events, devices, models, firmware, configs } = state;
   return new Rollouts({
     store: rolloutStoreIn(store, events, desired),
-    ...{ devices, models, firmware, configs, desired, deltas },
+    ...{ blobs, devices, models, firmware, configs, desired, deltas },
     ...{ turns: engine.turns, changes: engine.changes },
     now,
   });

@@ -110,7 +110,7 @@ function crash(event: Extract<MonitorEvent, { event: 'crash' }>, hasElf: boolean
   const lines = event.frames.map((frame) => `    ${cyan(frame.address)}  ${place(frame)}`);
   if (event.elfMatches === false)
     lines.push(
-      `    ${yellow('the ELF file is of another program than the board runs: these places are wrong')}`,
+      `    ${yellow('the board reports another SHA-256 than this ELF file has: it is from another build, or was stripped since; these places may be wrong')}`,
     );
   if (event.frames.length > 0 && event.frames.every((frame) => frame.function === null))
     lines.push(dim(`    ${hasElf ? unnamed : '--elf FILE names the places in the source'}`));

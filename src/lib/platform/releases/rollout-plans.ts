@@ -10,12 +10,14 @@ import { parseSelector } from '../../fleet/selector.js';
 import { type Manifest, peekManifest } from '../../formats/manifest/manifest.js';
 import { type Release, type RolloutPlan, rolloutRequestSchema } from '../../registry/rollouts/schema.js';
 import { requireTrusted } from '../../registry/trusted.js';
+import type { BlobStore } from '../blobs/store.js';
 import { type DeltaPair, type Deltas, mostBases, patienceMs } from '../devices/desired.js';
 import type { DeviceRecord, Devices } from '../devices/devices.js';
 import type { Models } from './models.js';
 import type { Configs, Firmware } from './releases.js';
 
 interface PlannerParts {
+  blobs: Pick<BlobStore, 'ready'>;
   devices: Devices;
   models: Models;
   firmware: Pick<Firmware, 'verified'>;
@@ -138,7 +140,11 @@ export class Planner {
         { next: 'Push a project instead of a .tflite file: aiot model push' },
       );
     }
-    if (manifest.name === name && manifest.version === version) return manifest;
+    if (manifest.name === name && manifest.version === version) {
+      // Damage is found here, before a device downloads it and fails.
+      for (const { digest } of manifest.artifacts) await this.parts.blobs.ready(digest);
+      return manifest;
+    }
     const got = `${manifest.name}@${manifest.version}`;
     const message = `the manifest ${sequence} is for ${got}, not for ${name}@${version}`;
     throw new AiotError('AIOT_REQUEST_INVALID', message);

@@ -26,6 +26,7 @@ import {
   type Saved,
   savedBy,
 } from '../../registry/rollouts/schema.js';
+import type { BlobStore } from '../blobs/store.js';
 import { type Deltas, type DesiredStates, patienceMs } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
 import { gather } from '../store/batches.js';
@@ -37,6 +38,7 @@ import { Planner, Proofs } from './rollout-plans.js';
 
 interface RolloutParts {
   store: RolloutStore;
+  blobs: Pick<BlobStore, 'ready'>;
   devices: Devices;
   models: Models;
   firmware: Pick<Firmware, 'verified' | 'manifest'>;
