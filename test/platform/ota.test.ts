@@ -281,8 +281,8 @@ describe('what is refused', () => {
     ];
     const run = await runCli(argv);
     expect(run.code, run.stderr).toBe(1);
-    expect(run.stderr).toMatch(/not online, waited for until its deadline .*: away-1\n/);
-    expect((await runCli(['ota', 'watch', rolloutOf(run.stdout)])).stderr).not.toContain('not online');
+    expect(run.stderr).toMatch(/offline; waiting until the deadline: away-1\n/);
+    expect((await runCli(['ota', 'watch', rolloutOf(run.stdout)])).stderr).not.toContain('offline');
   });
 
   it('devices of a rollout of higher priority', async () => {

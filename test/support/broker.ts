@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { Aedes } from 'aedes';
 
@@ -22,8 +23,7 @@ export async function startBroker(
     aedes.handle(socket);
   };
   const server: Server = options.tls ? createTlsServer(options.tls, onSocket) : createServer(onSocket);
-  server.listen(options.port ?? 0, '127.0.0.1');
-  await once(server, 'listening');
+  await listening(server, options.port ?? 0);
   const address = server.address();
   return {
     port: typeof address === 'object' && address ? address.port : 0,
@@ -34,4 +34,18 @@ export async function startBroker(
       await new Promise<void>((resolve) => aedes.close(() => resolve()));
     },
   };
+}
+
+/** A port that was free a moment ago may be the far end of somebody's connection now: it is waited for. */
+async function listening(server: Server, port: number): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    server.listen(port, '127.0.0.1');
+    try {
+      await once(server, 'listening');
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || attempt === 100) throw error;
+      await delay(50);
+    }
+  }
 }

@@ -59,7 +59,7 @@ describeReal('chromium', 'what needs attention, on the first page', () => {
 
     const partly = await rollOut('rolls back', 3);
     const later = list.getByRole('listitem').filter({ hasText: 'tiny@2' });
-    await later.getByText('2 of 3 devices run it; 1 failed').waitFor();
+    await later.getByText('2 of 3 devices run it; 1 rolled back').waitFor();
     await later.getByText('1 of 3', { exact: true }).waitFor();
     expect(await later.getByRole('link', { name: 'tiny@2' }).getAttribute('href')).toBe(
       `#/rollouts/${partly.id}`,

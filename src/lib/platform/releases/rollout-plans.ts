@@ -141,8 +141,9 @@ export class Planner {
       );
     }
     if (manifest.name === name && manifest.version === version) {
-      // Damage is found here, before a device downloads it and fails.
-      for (const { digest } of manifest.artifacts) await this.parts.blobs.ready(digest);
+      // Damage is found here, before a device downloads it and fails. Another replica may have what is not here.
+      for (const { digest } of manifest.artifacts)
+        await unless('AIOT_NOT_FOUND', this.parts.blobs.ready(digest));
       return manifest;
     }
     const got = `${manifest.name}@${manifest.version}`;
