@@ -23,7 +23,7 @@ export type { Extracted } from './lib/data/sources/extract.js';
 
 /** How far a piece of long work is; every task reports it in this form. */
 interface Step {
-  /** What is being done now, in a few words for people. */
+  /** The step under way, in a few words for people. */
   step: string;
   /** How much of `total` is done, in `unit`; null where it is not counted. */
   done: number | null;

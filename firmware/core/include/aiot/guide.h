@@ -102,7 +102,7 @@ typedef struct {
   size_t bytes;
 
   void *context;
-  /* What happens: `json` is an object with `event`, `board`, `t` and its own members (src/lib/device/guide/simulate.ts). NULL = nobody listens. */
+  /* Called with each event: `json` is an object with `event`, `board`, `t` and its own members (src/lib/device/guide/simulate.ts). NULL: no listener. */
   void (*event)(void *context, const char *event, const char *json, size_t bytes);
   /* The servo's position. NULL = there is none. */
   void (*actuate)(void *context, bool on);

@@ -1,4 +1,4 @@
-/* What a board tells of itself: src/lib/device/guide/simulate.ts has the form. */
+/* A board's events, in the form of src/lib/device/guide/simulate.ts. */
 #include <string.h>
 
 #include "parts.h"

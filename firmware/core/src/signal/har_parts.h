@@ -1,4 +1,4 @@
-/* What the har set is made of, each as in src/lib/signal/har.ts and har-transforms.ts. */
+/* The parts of the har set, each as in src/lib/signal/har.ts and har-transforms.ts. */
 #ifndef AIOT_SIGNAL_HAR_PARTS_H
 #define AIOT_SIGNAL_HAR_PARTS_H
 

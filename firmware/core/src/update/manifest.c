@@ -111,7 +111,7 @@ static void read_dataset(aiot_json *json) {
   if (seen != 3) json->failed = true;
 }
 
-/* What a model is, with the form of src/lib/formats/manifest/manifest.ts; only kind and mode decide. */
+/* Reads a manifest's model, in the form of src/lib/formats/manifest/manifest.ts; only its kind and mode matter here. */
 static void read_model(aiot_json *json, aiot_manifest *m) {
   static const char *const members[] = {"kind",  "signal",     "labels",  "answer", "quantization", "metrics",
                                         "gates", "evaluation", "dataset", "config", "tools",        "created"};
