@@ -1,12 +1,27 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** A port of the loopback that nobody listens on at the moment. */
+/** Below the ports that systems give to connections and to listeners that name none: those would take a port between here and its use. */
+const [first, count] = [10_000, 20_000];
+let next = randomInt(count);
+
+/** A port of the loopback that nobody listens on, and that this process is given once. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address ? address.port : 0;
+  for (let tried = 0; tried < count; tried++) {
+    const port = first + next;
+    next = (next + 1) % count;
+    const server = createServer().listen(port, '127.0.0.1');
+    const error = await once(server, 'listening').then(
+      () => null,
+      (cause: NodeJS.ErrnoException) => cause,
+    );
+    if (error === null) {
+      server.close();
+      await once(server, 'close');
+      return port;
+    }
+    if (error.code !== 'EADDRINUSE' && error.code !== 'EACCES') throw error;
+  }
+  throw new Error(`no port from ${first} to ${first + count - 1} is free`);
 }
